@@ -1,0 +1,44 @@
+"""The only place that asks what time it is.
+
+Wall time is UTC in whole microseconds since 1970 (an `int`, as the journal stores it). Durations use
+the monotonic clock in seconds. Pure code takes either as an argument.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+monotonic = time.monotonic
+
+_cached_second = -1
+_cached_prefix = ""
+
+
+def wall_us() -> int:
+    """Return the time now, in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+def rfc3339(at_us: int) -> str:
+    """Write a wall time as RFC 3339 in UTC with microseconds: `2026-01-31T08:15:00.123456Z`."""
+    # Most calls fall into the second of the one before: format it once.
+    global _cached_second, _cached_prefix
+    second, micro = divmod(at_us, 1_000_000)
+    if second != _cached_second:
+        _cached_prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        _cached_second = second
+    return f"{_cached_prefix}.{micro:06d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Read a date or a time (RFC 3339; UTC where no offset is given) as microseconds since 1970.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

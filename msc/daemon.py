@@ -1,0 +1,262 @@
+"""The daemon: the one place that knows everyone. It starts them in order, and stops them in the other.
+
+start   lock the site, settings, catalog, routes, directory -> journal -> recovery -> lines -> listener -> monitor
+stop    no new messages (E503) -> what was accepted is answered -> stations -> lines -> journal -> directory
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import signal
+from dataclasses import astuple
+from io import TextIOWrapper
+from typing import Any
+
+from msc import __version__, clock, tls
+from msc.acp.control_point import AccessControlPoint, AuditEvent
+from msc.acp.store import DirectoryStore
+from msc.admin.monitor import Monitor
+from msc.errors import Fault, SiteError
+from msc.journal.record import AuditRecord
+from msc.journal.store import JournalStore
+from msc.journal.writer import JournalWriter
+from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
+from msc.link.connection import Sweeper
+from msc.link.line import UpstreamLine
+from msc.link.station import Listener
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.protocol.catalog import load_catalog
+from msc.protocol.control import Hello
+from msc.routing.pending import PendingTable
+from msc.routing.table import load_routes
+from msc.settings import Settings
+from msc.switch.delivery import Deliveries
+from msc.switch.desk import Desk
+from msc.switch.intake import Intake
+from msc.switch.switch import Switch
+
+log = get_logger("daemon")
+
+
+class Daemon:
+    """A running switch."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._sweeper = Sweeper()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lines: dict[str, UpstreamLine] = {}
+        self._stopping = asyncio.Event()
+        self._site_lock: TextIOWrapper | None = None
+
+    # --- start ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything; when this returns, stations can connect.
+
+        Raises:
+            MSCError: What the operator must mend; nothing is left running.
+        """
+        settings = self.settings
+        self._lock_site()
+        catalog = load_catalog(settings.path(settings.catalog.folder))
+        routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
+        ca, certificate, key = (
+            settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key)
+        )
+        server_context = tls.server_context(ca, certificate, key)
+        client_context = tls.client_context(ca, certificate, key)
+
+        self._directory_store = DirectoryStore(settings.database_url(settings.directory))
+        directory = await self._directory_store.load()
+        self._journal_store = JournalStore(settings.database_url(settings.journal))
+        self.writer = JournalWriter(self._journal_store, self.metrics)
+        await self.writer.open()
+        since_us = clock.wall_us() - int(RECOVERY_WINDOW_S * 1e6)
+        recent = await self._journal_store.recent_transactions(since_us)
+        unfinished = await self._journal_store.unfinished(since_us)
+
+        self.point = AccessControlPoint(directory, self._directory_store, self._audit)
+        self.pending = PendingTable(PENDING_WINDOW_S)
+        self.deliveries = Deliveries(self.writer, self.metrics)
+        self.switch = Switch(
+            intake=Intake(catalog, routes, self.point),
+            point=self.point,
+            writer=self.writer,
+            pending=self.pending,
+            deliveries=self.deliveries,
+            metrics=self.metrics,
+        )
+        self._lines = {
+            line.name: UpstreamLine(line, client_context, settings.switch.name, self.switch, self._sweeper)
+            for line in settings.line
+        }
+        self.switch.connect_lines(self._lines)
+        self.switch.recover(recent, unfinished, catalog)
+        desk = Desk(
+            point=self.point,
+            switch=self.switch,
+            deliveries=self.deliveries,
+            settings=settings.listener,
+            line_states=lambda: {name: line.state for name, line in self._lines.items()},
+        )
+        self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
+        self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
+        self._gauges()
+
+        self._sweeper.start()
+        self._writer_task = self._spawn(self.writer.run(), "journal")
+        try:
+            self._monitor.bind()
+            await self.listener.open()
+        except OSError as exc:
+            raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
+        self._spawn(self._monitor.run(), "monitor")
+        self._spawn(self._keep_time(), "clock")
+        self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
+        # What lives as long as the daemon need not be looked at by every collection.
+        gc.collect()
+        gc.freeze()
+        self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
+        log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _lock_site(self) -> None:
+        """Make sure no other switch writes this site's journal: two would give out the same MSNs."""
+        file = self.settings.database(self.settings.journal).with_suffix(".lock")
+        try:
+            self._site_lock = file.open("w")
+            fcntl.flock(self._site_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise SiteError([Fault(file, "", "another switch is running on this site")]) from exc
+        except OSError as exc:
+            raise SiteError([Fault(file, "", f"cannot be opened: {exc.strerror}")]) from exc
+
+    def _hello(self) -> Hello:
+        settings = self.settings
+        return Hello(
+            switch=settings.switch.name,
+            node=settings.switch.node,
+            time=clock.rfc3339(clock.wall_us()),
+            banner=settings.switch.banner,
+            frame_bytes_max=settings.listener.frame_bytes_max,
+            window=settings.listener.window,
+            heartbeat_s=settings.listener.heartbeat_s,
+        )
+
+    def _audit(self, event: AuditEvent) -> None:
+        self.writer.note_audit(AuditRecord(*astuple(event)))
+        self.metrics.audit_events[event.event] += 1
+        log.info(
+            "audit", event_name=event.event, device=event.device, user=event.user, source=event.source,
+            code=event.code,
+        )  # fmt: skip
+
+    def _not_ready(self) -> list[str]:
+        reasons = []
+        if not self.writer.available:
+            reasons.append("the journal is not available")
+        if self.switch.draining:
+            reasons.append("the switch is shutting down")
+        if self._lines and not any(line.is_open for line in self._lines.values()):
+            reasons.append("no line is open")
+        return reasons
+
+    def _gauges(self) -> None:
+        gauge = self.metrics.gauge
+        gauge("msc_sessions", "Operators signed on and stations connected", "kind", lambda: {
+            "operators": float(self.point.sessions),
+            "stations": float(len(self.listener.connections)),
+        })  # fmt: skip
+        gauge("msc_queue_depth", "Messages waiting", "queue", lambda: {
+            **self.deliveries.depths(),
+            "journal_rows": float(self.writer.waiting),
+            "awaiting_answers": float(self.pending.waiting),
+        })  # fmt: skip
+        gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.switch.line_depths)
+        gauge("msc_line_open", "Whether a line is open", "line", lambda: {
+            name: float(line.is_open) for name, line in self._lines.items()
+        })  # fmt: skip
+        gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
+            name: float(free) for name, free in self.point.pools_free().items()
+        })  # fmt: skip
+        gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
+            "journal": float(self.writer.available),
+        })  # fmt: skip
+
+    def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """A task that ends by itself while we run is our fault: stop, so that a supervisor restarts us."""
+        if not task.cancelled() and task.exception() is not None:
+            log.error("daemon.task_failed", task=task.get_name(), exc_info=task.exception())
+            self._stopping.set()
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.switch.tick(clock.monotonic())
+
+    # --- stop -------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Begin to drain; called by SIGTERM and SIGINT."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, drain, and stop.
+
+        Raises:
+            MSCError: It could not start.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_handle_loop_exception)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.request_stop)
+        await self.start()
+        await self._stopping.wait()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Drain for at most `drain_s`, then stop everything."""
+        log.info("switch.draining")
+        self.switch.draining = True
+        self.listener.stop_accepting()
+        deadline = clock.monotonic() + self.settings.switch.drain_s
+        while self.switch.busy and clock.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        await self.listener.close("the switch is shutting down")
+        for task in self._line_tasks:
+            task.cancel()
+        await asyncio.gather(*self._line_tasks, return_exceptions=True)
+        self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
+        self.point.close()
+        self._monitor.stop()
+        self.writer.close()
+        await self._writer_task
+        await self._journal_store.close()
+        await self._directory_store.close()
+        self._sweeper.stop()
+        for task in self._tasks:
+            if task.get_name() == "clock":
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._site_lock is not None:
+            self._site_lock.close()
+        log.info("switch.stopped")
+
+
+def _handle_loop_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the event loop has to say goes to the log. A failed handshake is the peer's fault, no traceback."""
+    exception = context.get("exception")
+    if isinstance(exception, (OSError, asyncio.TimeoutError)):
+        log.warning("connection.failed", error=type(exception).__name__, detail=str(exception)[:200])
+    else:
+        log.error("loop.exception", message=context.get("message"), exc_info=exception)

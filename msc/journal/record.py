@@ -1,0 +1,126 @@
+"""What the journal holds: one record a message, one an event of its life, one an access-control event.
+
+The records are tuples in the order of their table's columns (`msc.journal.schema` is built from them), so
+that writing one costs no translation.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Direction(StrEnum):
+    """Which way a message goes, seen from the county."""
+
+    OUTBOUND = "outbound"
+    """From a station of ours towards a line."""
+    INBOUND = "inbound"
+    """From a line towards a station of ours."""
+    LOCAL = "local"
+    """Between our own stations, or from the switch to one of them."""
+
+
+class Life(StrEnum):
+    """Events of a message's life. `received` is not stored: the message's own `received` says it."""
+
+    RECEIVED = "received"
+    REFUSED = "refused"
+    ROUTED = "routed"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED_BY_PEER = "refused_by_peer"
+    ANSWERED = "answered"
+    NOT_SENT = "not_sent"
+    EXPIRED = "expired"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    RETURNED = "returned"
+    """The destination was lost before it acknowledged; it will be sent again."""
+    OPERATOR_QUEUE = "operator_queue"
+
+
+class MessageRecord(NamedTuple):
+    """A message, whole, as it was received.
+
+    Attributes:
+        msn: Message sequence number: one per message, rising, unique.
+        received: Wall time of receipt, microseconds since 1970 UTC.
+        direction: A `Direction`.
+        kind: The catalog function (`inquiry`, `entry` …) of what a station sent, `unknown` if it could not
+            be told; `response`, `unsolicited` from a line; `status` from the switch itself.
+        device: Station it came from, or is for.
+        line: Line it came from; what it goes to stands in its events.
+        user, agency, ori, mnemonic: Who sent it, or whom it answers.
+        header: The supplemental header as it stands on the line.
+        own_header: A host's own header, where it sent one.
+        oif, taf: As put on the line.
+        key: The message key, without its system: `QW`.
+        system: The system before the key: `IW`.
+        database: What the key asks.
+        text: The text as received; characters that are no UTF-8 are written as backslash escapes.
+        transaction: MSN of the inquiry it belongs to; its own if it began one.
+        ref, requester, secondary, priority, reason: From the envelope.
+        code: The wire code, if it was refused or reports one.
+        sequence: Its data frame's number on its connection.
+        session: The operator's session.
+    """
+
+    msn: int
+    received: int
+    direction: str
+    kind: str
+    device: str | None = None
+    line: str | None = None
+    user: str | None = None
+    agency: str | None = None
+    ori: str | None = None
+    mnemonic: str | None = None
+    header: str | None = None
+    own_header: str | None = None
+    oif: str | None = None
+    taf: str | None = None
+    key: str | None = None
+    system: str | None = None
+    database: str | None = None
+    text: str = ""
+    transaction: int | None = None
+    ref: str | None = None
+    requester: str | None = None
+    secondary: str | None = None
+    priority: str | None = None
+    reason: str | None = None
+    code: str | None = None
+    sequence: int | None = None
+    session: str | None = None
+
+
+class EventRecord(NamedTuple):
+    """One event of a message's life.
+
+    Attributes:
+        msn: The message.
+        at: Wall time, microseconds.
+        event: A `Life`.
+        destination: An address (`device:NAME`, `user:ID`, `line:NAME`), or None.
+        detail: More, for people; never message text.
+    """
+
+    msn: int
+    at: int
+    event: str
+    destination: str | None = None
+    detail: str | None = None
+
+
+class AuditRecord(NamedTuple):
+    """One access-control event; see `msc.acp.control_point.AuditEvent`."""
+
+    at: int
+    event: str
+    device: str | None = None
+    user: str | None = None
+    mnemonic: str | None = None
+    source: str | None = None
+    session: str | None = None
+    code: str | None = None
+    detail: str | None = None

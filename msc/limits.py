@@ -1,0 +1,105 @@
+"""Every bound of MSC, with its reason. A full queue has a defined answer; nothing grows without end.
+
+Numbers that a county may want to change stand in `msc.toml` and only take their defaults from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- frames -------------------------------------------------------------------------------------
+FRAME_OVERHEAD_BYTES: Final = 5
+"""Kind and sequence: what `length` counts besides the payload."""
+
+FRAME_BYTES_MAX: Final = 65_536
+"""Default bound of `length`. The longest legal message (an administrative text of 14 400 characters)
+fits four times over."""
+
+FRAME_BYTES_MIN_ALLOWED: Final = 16_384
+"""A switch told to accept less than this could not carry a full administrative message."""
+
+FRAME_BYTES_MAX_ALLOWED: Final = 1_048_576
+"""Above a mebibyte a frame is a file transfer; one slow peer would hold too much of our memory."""
+
+TEXT_CHARS_MAX: Final = 14_600
+"""Message text: 14 400 characters of administrative free text and its key, ORI and destinations."""
+
+# --- windows ------------------------------------------------------------------------------------
+STATION_WINDOW: Final = 32
+"""Unanswered `D` frames a terminal or host may have: an operator has a few, a busy CAD a few dozen."""
+
+WINDOW_MAX: Final = 4_096
+"""No peer is believed when it offers a larger window than this."""
+
+# --- time ---------------------------------------------------------------------------------------
+HEARTBEAT_S: Final = 30.0
+PINGS_UNANSWERED_MAX: Final = 2
+FRAME_COMPLETE_S: Final = 10.0
+"""A frame begun must be whole within this; a peer that trickles bytes is cut off."""
+HANDSHAKE_S: Final = 10.0
+TLS_SHUTDOWN_S: Final = 2.0
+"""uvloop lingers 30 s on a TLS close unless told otherwise."""
+SLOW_READER_S: Final = 30.0
+"""A peer that has not read what waits for it for this long is disconnected; its messages stay queued."""
+IDLE_LOCK_S: Final = 1_800
+"""CJIS AC-11: session lock after 30 idle minutes."""
+IDLE_END_S: Final = 3_600
+"""CJIS SC-10: the session ends after an idle hour."""
+DRAIN_S: Final = 10.0
+SWEEP_S: Final = 0.25
+"""How often clocks are looked at: heartbeats, time-outs and idle locks are this exact, no more."""
+
+# --- connections --------------------------------------------------------------------------------
+CONNECTIONS_MAX: Final = 2_000
+CONNECTIONS_PER_DEVICE: Final = 1
+"""A device is one thing in one place; a newer connection of it takes the older one's place."""
+HOST_USERS_MAX: Final = 500
+"""Users signed on through one CAD connection."""
+WRITE_BUFFER_HIGH_BYTES: Final = 262_144
+WRITE_BUFFER_LOW_BYTES: Final = 65_536
+
+# --- queues -------------------------------------------------------------------------------------
+OUTBOX_MESSAGES_MAX: Final = 2_000
+"""Undelivered messages for one station. Beyond it messages go to the operator's queue, journaled."""
+OPERATOR_QUEUE_MAX: Final = 10_000
+"""Messages nobody could take. The journal holds all; this many are also kept at hand."""
+DELIVERY_ATTEMPTS_MAX: Final = 3
+"""A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+
+# --- pending inquiries --------------------------------------------------------------------------
+PENDING_WINDOW_S: Final = 3_600.0
+"""How long answers to one inquiry are accepted: several sources answer, some late (Oregon: one hour)."""
+PENDING_MAX: Final = 100_000
+"""Inquiries remembered at once. Beyond it the oldest fully answered one is forgotten; if every one
+still waits, a new inquiry is refused with E502."""
+ANSWER_TIMEOUT_S: Final = 30.0
+"""Until E403, where the catalog names no time of its own."""
+
+# --- journal ------------------------------------------------------------------------------------
+JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
+"""Rows waiting for the next commits; past it new messages are refused with E502."""
+JOURNAL_BATCH_ROWS_MAX: Final = 4_000
+"""Rows in one commit: large enough to share the fsync, small enough to bound its latency."""
+JOURNAL_RETRY_S: Final = 1.0
+"""How often a journal that failed is tried again."""
+RECOVERY_WINDOW_S: Final = 3_600.0
+"""How far back a starting switch looks for messages that had not ended."""
+
+# --- access control -----------------------------------------------------------------------------
+FAILED_SIGN_ONS_MAX: Final = 5
+FAILED_SIGN_ON_WINDOW_S: Final = 900.0
+"""CJIS AC-7: five failures in fifteen minutes lock the account."""
+FAILURE_RECORDS_MAX: Final = 20_000
+"""User ids whose failures are remembered, so that inventing names cannot fill our memory."""
+HASHING_QUEUE_MAX: Final = 256
+"""Sign-ons waiting for the password hasher; beyond it E502."""
+PASSWORD_CHARS_MIN: Final = 8
+PASSWORD_CHARS_MAX: Final = 128
+
+# --- what a peer may write in an envelope -------------------------------------------------------
+REF_CHARS_MAX: Final = 32
+REASON_CHARS_MAX: Final = 80
+PERSON_CHARS_MAX: Final = 64
+"""`requester` and `secondary`: a name or badge and an agency."""
+ADDRESSEES_MAX: Final = 20
+"""Destinations of one administrative message, where the catalog names no smaller number."""

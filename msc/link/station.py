@@ -1,0 +1,187 @@
+"""Where stations connect: the listener and its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from msc import clock
+from msc.acp.directory import Device
+from msc.errors import Refusal
+from msc.limits import HANDSHAKE_S, TLS_SHUTDOWN_S
+from msc.link.connection import Connection, Sweeper
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.protocol.control import Control, Hello
+from msc.protocol.session import (
+    ControlReceived,
+    Event,
+    MessageAcknowledged,
+    MessageOutOfPlace,
+    MessageReceived,
+    MessageRefused,
+)
+from msc.protocol.station import StationSession
+from msc.settings import ListenerSettings
+
+log = get_logger("link")
+
+
+class StationEvents(Protocol):
+    """Who is told what stations do. The daemon puts the switch here."""
+
+    def admit(self, names: list[str], ip: str | None) -> Device:
+        """Find the device a certificate names; a `Refusal` disconnects."""
+
+    def station_connected(self, station: StationConnection) -> None:
+        """A device has connected."""
+
+    def message_received(self, station: StationConnection, sequence: int, payload: bytes) -> None:
+        """A data frame came; answer it."""
+
+    def message_out_of_place(
+        self, station: StationConnection, sequence: int, payload: bytes, refusal: Refusal
+    ) -> None:
+        """A data frame came that the session's state refuses; answer it so."""
+
+    def message_answered(self, station: StationConnection, sequence: int, refused: str | None) -> None:
+        """A data frame of ours was acknowledged, or refused with a code."""
+
+    def control_received(self, station: StationConnection, message: Control) -> None:
+        """A control message came that fits the session's state."""
+
+    def station_writable(self, station: StationConnection) -> None:
+        """The station reads again."""
+
+    def station_ticked(self, station: StationConnection, now: float) -> None:
+        """A moment has passed."""
+
+    def station_lost(self, station: StationConnection, reason: str) -> None:
+        """The connection has ended."""
+
+
+class StationConnection(Connection[StationSession]):
+    """The connection of a terminal, printer or host."""
+
+    _identities = itertools.count(1)
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener.sweeper)
+        self.identity = next(self._identities)
+        self.device: Device
+        self.session: StationSession
+        self._listener = listener
+        self._events = listener.events
+
+    def open_session(self, now: float) -> StationSession | None:
+        """Admit the device, or disconnect it."""
+        listener = self._listener
+        if len(listener.connections) >= listener.settings.connections_max:
+            listener.metrics.connections_refused["connections_max"] += 1
+            log.warning("connection.refused", reason="connections_max", ip=self.ip)
+            return None
+        try:
+            self.device = self._events.admit(self.names, self.ip)
+        except Refusal as refusal:
+            listener.metrics.connections_refused[refusal.code] += 1
+            log.warning("connection.refused", reason=refusal.reason, names=self.names, ip=self.ip)
+            return None
+        self.session = StationSession(now, self.device.kind, listener.hello())
+        listener.connections.add(self)
+        log.info("station.connected", device=self.device.device, ip=self.ip)
+        self._events.station_connected(self)
+        return self.session
+
+    def handle(self, event: Event) -> None:
+        """Tell the switch."""
+        if isinstance(event, MessageReceived):
+            self._events.message_received(self, event.sequence, event.payload)
+        elif isinstance(event, MessageAcknowledged):
+            self._events.message_answered(self, event.sequence, None)
+        elif isinstance(event, MessageRefused):
+            self._events.message_answered(self, event.sequence, f"{event.code} {event.reason}")
+        elif isinstance(event, ControlReceived):
+            self._events.control_received(self, event.message)
+        elif isinstance(event, MessageOutOfPlace):
+            self._events.message_out_of_place(self, event.sequence, event.payload, event.refusal)
+
+    def writable(self) -> None:
+        """The station reads again."""
+        self._events.station_writable(self)
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: the protocol's, then the operator's session."""
+        super().tick(now)
+        if not self.closed:
+            self._events.station_ticked(self, now)
+
+    def lost(self, reason: str) -> None:
+        """The connection has ended."""
+        self._listener.connections.discard(self)
+        log.info("station.lost", device=self.device.device, reason=reason)
+        self._events.station_lost(self, reason)
+
+
+class Listener:
+    """Accepts stations."""
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        context: ssl.SSLContext,
+        hello: Callable[[], Hello],
+        events: StationEvents,
+        sweeper: Sweeper,
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        self.hello = hello
+        self.events = events
+        self.sweeper = sweeper
+        self.metrics = metrics
+        self.connections: set[StationConnection] = set()
+        self._context = context
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: StationConnection(self),
+            self.settings.host,
+            self.settings.port,
+            ssl=self._context,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_S,
+            backlog=1024,
+        )
+        log.info("listener.opened", host=self.settings.host, port=self.port)
+
+    def stop_accepting(self) -> None:
+        """Accept no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self, reason: str) -> None:
+        """End every connection."""
+        self.stop_accepting()
+        for connection in list(self.connections):
+            connection.close(reason)
+        # Let the transports write their goodbyes; a peer that does not read them is cut off.
+        deadline = clock.monotonic() + TLS_SHUTDOWN_S
+        while len(self.sweeper) and clock.monotonic() < deadline:
+            await asyncio.sleep(0.01)

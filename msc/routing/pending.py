@@ -1,0 +1,143 @@
+"""Inquiries that wait for answers, found by the header the switch put on.
+
+One inquiry draws several answers, some of them late, so an entry stays for a window after its last
+destination has answered or timed out. Time is an argument (monotonic seconds).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msc.errors import Overloaded
+from msc.limits import PENDING_MAX, PENDING_WINDOW_S
+
+
+@dataclass(slots=True)
+class Pending:
+    """One transaction that answers may come for.
+
+    Attributes:
+        msn: The inquiry's MSN, the transaction's number.
+        header: The supplemental header on the line, by which answers find it.
+        own_header: The originator's own header (differs for hosts).
+        host: Whether it came from a host, whose answers carry its header in the text.
+        address: Where answers are delivered; see `Outbox`.
+        station: Identity of the connection it came on, so that `reply_to` is only given there.
+        sequence: The data frame it came in.
+        ref: The sender's own id.
+        device, user, agency, ori, mnemonic: Who asked, for the journal.
+        priority: `urgent` or `routine`.
+        update: Whether it changes a record: a time-out means E404, not E403.
+        timeout_s: Until each destination is given up.
+        received_us: Wall time of receipt.
+        awaited: Lines that have not answered yet.
+    """
+
+    msn: int
+    header: str
+    own_header: str
+    host: bool
+    address: str
+    station: int
+    sequence: int
+    ref: str | None
+    device: str
+    user: str
+    agency: str
+    ori: str
+    mnemonic: str
+    priority: str
+    update: bool
+    timeout_s: float
+    received_us: int
+    awaited: set[str] = field(default_factory=set)
+    closes_at: float = 0.0
+
+
+class PendingTable:
+    """All transactions that answers may come for.
+
+    Args:
+        window_s: How long an entry stays.
+        entries_max: How many are remembered; see `limits.PENDING_MAX`.
+    """
+
+    def __init__(self, window_s: float = PENDING_WINDOW_S, entries_max: int = PENDING_MAX) -> None:
+        self._window_s = window_s
+        self._entries_max = entries_max
+        self._waiting: dict[str, Pending] = {}
+        # Answered by all, kept for late and further answers: oldest first.
+        self._settled: OrderedDict[str, Pending] = OrderedDict()
+        self._deadlines: list[tuple[float, int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._settled)
+
+    @property
+    def waiting(self) -> int:
+        """How many still wait for at least one destination."""
+        return len(self._waiting)
+
+    def check_room(self) -> None:
+        """Refuse a new inquiry where every entry still waits.
+
+        Raises:
+            Overloaded: There is no room.
+        """
+        if len(self._waiting) >= self._entries_max:
+            raise Overloaded("too many inquiries wait for answers")
+
+    def add(self, entry: Pending, now: float) -> None:
+        """Remember a transaction from now on; its time-out begins."""
+        entry.closes_at = now + self._window_s
+        while self._settled and len(self) >= self._entries_max:
+            self._settled.popitem(last=False)
+        if entry.awaited:
+            self._waiting[entry.header] = entry
+            heapq.heappush(self._deadlines, (now + entry.timeout_s, entry.msn, entry.header))
+        else:
+            self._settled[entry.header] = entry
+
+    def find(self, header: str) -> Pending | None:
+        """Find the transaction an answer belongs to."""
+        return self._waiting.get(header) or self._settled.get(header)
+
+    def settle(self, entry: Pending, line: str) -> None:
+        """Note that a destination has answered, or is given up."""
+        entry.awaited.discard(line)
+        if not entry.awaited and self._waiting.pop(entry.header, None) is not None:
+            self._settled[entry.header] = entry
+
+    def postpone(self, entry: Pending, until: float) -> None:
+        """Look at a transaction again at a later time."""
+        heapq.heappush(self._deadlines, (until, entry.msn, entry.header))
+
+    def expire(self, now: float) -> list[Pending]:
+        """Take the transactions whose time-out has come, and forget those whose window has closed.
+
+        Returns:
+            Entries with the lines still awaited; the caller settles them.
+        """
+        expired: list[Pending] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, msn, header = heapq.heappop(self._deadlines)
+            entry = self._waiting.get(header)
+            if entry is not None and entry.msn == msn:
+                expired.append(entry)
+        while self._settled:
+            entry = next(iter(self._settled.values()))
+            if entry.closes_at > now:
+                break
+            self._settled.popitem(last=False)
+        return expired
+
+    def awaiting(self, line: str) -> Iterable[Pending]:
+        """Return the transactions that wait for a line."""
+        return [entry for entry in self._waiting.values() if line in entry.awaited]
+
+    def oldest(self) -> Pending | None:
+        """Return the transaction that has waited longest, if any waits."""
+        return next(iter(self._waiting.values()), None)

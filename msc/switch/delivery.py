@@ -1,0 +1,176 @@
+"""Delivery to stations: one outbox an address, emptied while somebody is there to receive.
+
+A message leaves its outbox when the station has acknowledged it. What is not acknowledged when a session
+or connection ends waits for the next one and is marked as a possible duplicate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msc import clock
+from msc.errors import FrameTooLong
+from msc.journal.record import EventRecord, Life
+from msc.journal.writer import JournalWriter
+from msc.limits import DELIVERY_ATTEMPTS_MAX, OPERATOR_QUEUE_MAX
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.protocol.envelope import encode_payload
+from msc.routing.outbox import Outbox, Outgoing
+from msc.switch.port import StationPort
+
+log = get_logger("switch")
+
+
+def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
+    """Write the envelope of a message for a station's connection."""
+    members: dict[str, Any] = {
+        "msn": message.msn,
+        "kind": message.kind,
+        "source": message.source,
+        "received": clock.rfc3339(message.received_us),
+        "header": message.header,
+        "priority": message.priority,
+    }
+    if message.ref is not None:
+        members["ref"] = message.ref
+    if message.reply_to is not None and message.station == station:
+        members["reply_to"] = message.reply_to
+    if message.transaction is not None:
+        members["transaction"] = message.transaction
+    if message.awaiting is not None:
+        members["awaiting"] = message.awaiting
+    if message.possible_duplicate:
+        members["possible_duplicate"] = True
+    return members
+
+
+class Deliveries:
+    """All outboxes of stations, and which connection empties which."""
+
+    def __init__(self, writer: JournalWriter, metrics: Metrics) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._outboxes: dict[str, Outbox] = {}
+        self._stations: dict[str, StationPort] = {}
+        self._addresses: dict[int, str] = {}
+        self.operator_queue = 0
+
+    # --- who receives ---------------------------------------------------------------------------
+
+    def attach(self, address: str, station: StationPort) -> int:
+        """A station receives for an address from now on.
+
+        Returns:
+            How many messages wait for it; `pump` sends them.
+        """
+        self._stations[address] = station
+        self._addresses[station.identity] = address
+        return self.undelivered(address)
+
+    def detach(self, station: StationPort) -> None:
+        """A station receives no more; what it had not acknowledged waits for the next one."""
+        address = self._addresses.pop(station.identity, None)
+        if address is None or self._stations.get(address) is not station:
+            return
+        del self._stations[address]
+        outbox = self._outboxes.get(address)
+        if outbox is None:
+            return
+        at = clock.wall_us()
+        for message in outbox.lose():
+            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address))
+        self._forget_empty(address)
+
+    def undelivered(self, address: str) -> int:
+        """How many messages wait for an address."""
+        outbox = self._outboxes.get(address)
+        return len(outbox) if outbox else 0
+
+    def depths(self) -> dict[str, float]:
+        """How many messages wait altogether: delivered but not acknowledged ones, too."""
+        return {
+            "stations": float(sum(map(len, self._outboxes.values()))),
+            "operator": float(self.operator_queue),
+        }
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages wait for stations that are there to take them."""
+        return sum(len(self._outboxes[a]) for a in self._stations if a in self._outboxes)
+
+    # --- messages -------------------------------------------------------------------------------
+
+    def push(self, address: str, message: Outgoing) -> None:
+        """Deliver a message that is in the journal, now or when somebody is there."""
+        outbox = self._outboxes.get(address)
+        if outbox is None:
+            outbox = self._outboxes[address] = Outbox(address)
+        if outbox.full:
+            self.to_operator(address, message, "too many messages wait")
+            return
+        outbox.push(message)
+        self.pump(address)
+
+    def pump(self, address: str) -> None:
+        """Send what waits, as far as the station takes it."""
+        station = self._stations.get(address)
+        outbox = self._outboxes.get(address)
+        if station is None or outbox is None:
+            return
+        session = station.session
+        while session.receptive and not station.write_paused and session.room > 0:
+            message = outbox.take()
+            if message is None:
+                break
+            payload = encode_payload(envelope_of(message, station.identity), message.text)
+            try:
+                sequence = session.send_message(payload)
+            except FrameTooLong:
+                self.to_operator(address, message, "too long for the station's frame")
+                continue
+            message.sent_at = clock.monotonic()
+            outbox.sent(sequence, message)
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.SENT, address))
+        station.flush()
+
+    def pump_station(self, station: StationPort) -> None:
+        """Send what waits for a station that takes messages again."""
+        address = self._addresses.get(station.identity)
+        if address is not None:
+            self.pump(address)
+
+    def answered(self, station: StationPort, sequence: int, refused: str | None) -> None:
+        """A station has acknowledged a message, or refused it."""
+        address = self._addresses.get(station.identity)
+        outbox = self._outboxes.get(address) if address is not None else None
+        message = outbox.answered(sequence) if outbox is not None else None
+        if message is None:
+            return  # an answer to what has been given back since
+        assert address is not None and outbox is not None
+        at = clock.wall_us()
+        if refused is None:
+            detail = f"device:{station.device.device}" if address.startswith("user:") else None
+            self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, address, detail))
+            self._metrics.messages[message.kind, "delivered"] += 1
+            self._metrics.stages["delivered"].add(clock.monotonic() - message.sent_at)
+        else:
+            self._writer.note(EventRecord(message.msn, at, Life.REFUSED_BY_PEER, address, refused))
+            message.attempts += 1
+            if message.attempts >= DELIVERY_ATTEMPTS_MAX:
+                self.to_operator(address, message, f"refused {message.attempts} times")
+            else:
+                outbox.push(message)
+        if len(outbox):
+            self.pump(address)
+
+    def to_operator(self, address: str, message: Outgoing, why: str) -> None:
+        """Hand a message nobody can take to the operator's queue: it stays in the journal under that event."""
+        self.operator_queue = min(self.operator_queue + 1, OPERATOR_QUEUE_MAX)
+        self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.OPERATOR_QUEUE, address, why))
+        log.warning("message.to_operator", msn=message.msn, destination=address, why=why)
+
+    def _forget_empty(self, address: str) -> None:
+        outbox = self._outboxes.get(address)
+        if outbox is not None and not len(outbox):
+            del self._outboxes[address]

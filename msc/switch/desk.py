@@ -1,0 +1,296 @@
+"""The desk where stations report: devices are admitted, operators sign on and off, messages are handed on.
+
+One `Visit` a connection. Password checks run as tasks beside the loop; whoever leaves while one runs
+gives back what it would have been given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from msc import clock
+from msc.acp.control_point import AccessControlPoint, AuditEvent, OperatorSession
+from msc.acp.directory import Device, User
+from msc.acp.host import HostSessions
+from msc.acp.store import DirectoryUnavailable
+from msc.errors import ControlOutOfPlace, InternalFault, MnemonicInUse, NotSignedOn, Refusal, ShuttingDown
+from msc.log import get_logger
+from msc.protocol.control import (
+    ChangePassword,
+    Control,
+    Lock,
+    Open,
+    PasswordChanged,
+    SignedOn,
+    SignOff,
+    SignOn,
+    Status,
+    StatusReport,
+    Unlock,
+)
+from msc.protocol.session import MessageOutOfPlace
+from msc.protocol.station import StationKind
+from msc.settings import ListenerSettings
+from msc.switch.delivery import Deliveries
+from msc.switch.port import StationPort
+from msc.switch.switch import Switch
+
+log = get_logger("switch")
+
+
+@dataclass(slots=True)
+class Visit:
+    """What the desk knows of one connection."""
+
+    operator: OperatorSession | None = None
+    users: HostSessions | None = None
+
+
+class Desk:
+    """Takes what stations do, and answers it."""
+
+    def __init__(
+        self,
+        *,
+        point: AccessControlPoint,
+        switch: Switch,
+        deliveries: Deliveries,
+        settings: ListenerSettings,
+        line_states: Callable[[], dict[str, str]],
+    ) -> None:
+        self._point = point
+        self._switch = switch
+        self._deliveries = deliveries
+        self._settings = settings
+        self._line_states = line_states
+        self._visits: dict[int, Visit] = {}
+        self._open_devices: dict[str, StationPort] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- connections ------------------------------------------------------------------------------
+
+    def admit(self, names: list[str], ip: str | None) -> Device:
+        """Find the device a certificate names; see `AccessControlPoint.admit`."""
+        try:
+            return self._point.admit(names)
+        except Refusal as refusal:
+            at = clock.wall_us()
+            detail = ", ".join(names)[:200] or "no name"
+            self._point.audit(AuditEvent(at, "connection.refused", source=ip, code=refusal.code, detail=detail))
+            raise
+
+    def station_connected(self, station: StationPort) -> None:
+        """A device has connected."""
+        users = None
+        if station.device.kind is StationKind.HOST:
+            users = HostSessions(self._point.directory, station.device)
+        self._visits[station.identity] = Visit(users=users)
+        self._audit(station, "connection.opened")
+
+    def station_lost(self, station: StationPort, reason: str) -> None:
+        """A connection has ended, and with it what was signed on through it."""
+        visit = self._visits.pop(station.identity)
+        self._deliveries.detach(station)
+        if self._open_devices.get(station.device.device) is station:
+            del self._open_devices[station.device.device]
+        sessions = visit.users.clear() if visit.users else []
+        if visit.operator is not None:
+            sessions.append(visit.operator)
+        for session in sessions:
+            self._point.sign_off(session, reason, station.ip)
+        self._audit(station, "connection.ended", detail=reason)
+
+    def station_ticked(self, station: StationPort, now: float) -> None:
+        """Lock or end a terminal's session that has been idle (AC-11, SC-10)."""
+        operator = self._visits[station.identity].operator
+        if operator is None or station.device.kind is not StationKind.TERMINAL:
+            return
+        idle_s = now - station.session.active_at
+        if idle_s >= self._settings.idle_end_s:
+            self._sign_off(station, operator, "idle", tell="idle")
+        elif idle_s >= self._settings.idle_lock_s and not operator.locked:
+            self._point.lock(operator, "idle")
+            station.session.lock(reason="idle")
+            station.flush()
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def message_received(self, station: StationPort, sequence: int, payload: bytes) -> None:
+        """A data frame came."""
+        visit = self._visits[station.identity]
+        self._switch.take(station, sequence, payload, visit.operator, visit.users)
+
+    def message_out_of_place(self, station: StationPort, sequence: int, payload: bytes, refusal: Refusal) -> None:
+        """A data frame came that the session's state refuses."""
+        operator = self._visits[station.identity].operator
+        self._switch.take_out_of_place(station, MessageOutOfPlace(sequence, payload, refusal), operator)
+
+    def message_answered(self, station: StationPort, sequence: int, refused: str | None) -> None:
+        """A station has answered a message of ours."""
+        self._deliveries.answered(station, sequence, refused)
+
+    def station_writable(self, station: StationPort) -> None:
+        """The station reads again."""
+        self._deliveries.pump_station(station)
+
+    # --- control ----------------------------------------------------------------------------------
+
+    def control_received(self, station: StationPort, message: Control) -> None:
+        """A control message came that fits the session's state."""
+        if isinstance(message, SignOn):
+            self._start(station, message, self._sign_on(station, message))
+        elif isinstance(message, Unlock):
+            self._start(station, message, self._unlock(station, message))
+        elif isinstance(message, ChangePassword):
+            self._start(station, message, self._change_password(station, message))
+        else:
+            try:
+                if isinstance(message, Open):
+                    self._open(station)
+                elif isinstance(message, SignOff):
+                    operator = self._operator(station, message.user)
+                    self._sign_off(station, operator, "signed off")
+                elif isinstance(message, Lock):
+                    self._lock(station, self._operator(station, message.user))
+                elif isinstance(message, Status):
+                    station.session.send_control(self._status(station))
+            except Refusal as refusal:
+                station.session.deny(message, refusal)
+            station.flush()
+
+    def _operator(self, station: StationPort, user: str | None) -> OperatorSession:
+        """Find the session a control message speaks of; a host must name the user."""
+        visit = self._visits[station.identity]
+        session = visit.operator if visit.users is None else visit.users.get(user)
+        if session is None:
+            raise NotSignedOn
+        return session
+
+    def _start(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(station, message, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
+        """Run what takes time; whatever comes of it, the station gets an answer."""
+        try:
+            await work
+        except Refusal as refusal:
+            station.session.deny(message, refusal)
+        except DirectoryUnavailable as exc:
+            log.error("directory.unavailable", error=str(exc))
+            station.session.deny(message, InternalFault())
+        except Exception:
+            log.exception("desk.fault", control=message.type)
+            station.session.deny(message, InternalFault())
+        station.flush()
+
+    async def _sign_on(self, station: StationPort, message: SignOn) -> None:
+        if self._switch.draining:
+            raise ShuttingDown
+        users = self._visits[station.identity].users
+        if users is not None:
+            users.check_room(message.user)
+        session, before = await self._point.sign_on(station.device, message, station.ip)
+        visit = self._visits.get(station.identity)
+        if visit is None:
+            self._point.sign_off(session, "the connection ended during sign-on", station.ip)
+            return
+        if visit.users is not None:
+            try:
+                visit.users.check_room(session.user)  # it may have signed on twice at once
+            except Refusal:
+                self._point.sign_off(session, "signed on twice", station.ip)
+                raise
+            visit.users.add(session)
+        else:
+            visit.operator = session
+        undelivered = 0
+        if station.device.kind is StationKind.TERMINAL:
+            undelivered = self._deliveries.attach(session.address, station)
+        station.session.grant(self._signed_on(session, before, undelivered), clock.monotonic())
+        self._deliveries.pump_station(station)
+
+    def _signed_on(self, session: OperatorSession, before: User, undelivered: int) -> SignedOn:
+        previous, expires = before.previous_sign_on, before.password_expires
+        return SignedOn(
+            session=session.session,
+            user=session.user,
+            agency=session.agency,
+            ori=session.ori,
+            mnemonic=session.mnemonic,
+            pooled=session.pooled,
+            taf=session.taf or "",
+            previous_sign_on=clock.rfc3339(previous) if previous is not None else None,
+            failed_since=before.failed_since,
+            password_expires=expires.isoformat() if expires else None,
+            idle_lock_s=self._settings.idle_lock_s,
+            undelivered=undelivered,
+        )
+
+    def _open(self, station: StationPort) -> None:
+        name = station.device.device
+        if self._switch.draining:
+            raise ShuttingDown
+        if name in self._open_devices:
+            raise MnemonicInUse("the device is open on another connection")
+        self._open_devices[name] = station
+        station.session.opened(self._deliveries.attach(station.device.address, station))
+        self._audit(station, "station.opened")
+        self._deliveries.pump_station(station)
+
+    def _sign_off(
+        self, station: StationPort, operator: OperatorSession, reason: str, tell: str | None = None
+    ) -> None:
+        visit = self._visits[station.identity]
+        host = visit.users is not None
+        if visit.users is not None:
+            visit.users.remove(operator.user)
+        else:
+            visit.operator = None
+            self._deliveries.detach(station)
+        self._point.sign_off(operator, reason, station.ip)
+        station.session.sign_off(operator.user if host else None, tell)
+        station.flush()
+
+    def _lock(self, station: StationPort, operator: OperatorSession) -> None:
+        host = self._visits[station.identity].users is not None
+        if operator.locked:
+            raise ControlOutOfPlace("the session is locked already")
+        self._point.lock(operator, "asked")
+        station.session.lock(operator.user if host else None)
+
+    async def _unlock(self, station: StationPort, message: Unlock) -> None:
+        operator = self._operator(station, message.user)
+        await self._point.unlock(operator, message)
+        visit = self._visits.get(station.identity)
+        if visit is None:
+            return
+        host = visit.users is not None
+        station.session.unlock(clock.monotonic(), operator.user if host else None)
+        self._deliveries.pump_station(station)
+
+    async def _change_password(self, station: StationPort, message: ChangePassword) -> None:
+        operator = self._operator(station, message.user)
+        await self._point.change_password(operator, message)
+        station.session.send_control(PasswordChanged(user=message.user))
+
+    def _status(self, station: StationPort) -> StatusReport:
+        operator = self._visits[station.identity].operator
+        address = operator.address if operator else station.device.address
+        return StatusReport(
+            state=station.session.state.name.lower(),
+            time=clock.rfc3339(clock.wall_us()),
+            user=operator.user if operator else None,
+            mnemonic=operator.mnemonic if operator else station.device.mnemonic,
+            undelivered=self._deliveries.undelivered(address),
+            lines=self._line_states(),
+        )
+
+    def _audit(self, station: StationPort, event: str, detail: str | None = None) -> None:
+        self._point.audit(
+            AuditEvent(clock.wall_us(), event, device=station.device.device, source=station.ip, detail=detail)
+        )

@@ -1,0 +1,129 @@
+"""Check and authorise: what a station sent, until it is known to be in order and where it goes.
+
+The checks stand in the order of their codes, so the first that fails is the lowest that applies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msc.acp import policy
+from msc.acp.control_point import AccessControlPoint, OperatorSession
+from msc.acp.directory import Device
+from msc.acp.host import HostSessions
+from msc.errors import BadJson, BadLength, NotSignedOn, UnknownDestination
+from msc.limits import TEXT_CHARS_MAX
+from msc.protocol.catalog import Catalog, MessageKey
+from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_payload
+from msc.protocol.header import MessageHead, parse_head
+from msc.protocol.station import StationKind
+from msc.protocol.text import check_characters
+from msc.routing.table import Deliver, Route, RouteTable
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A station's message, as far as it has been understood; what a refusal leaves is journaled too."""
+
+    received_us: int
+    device: Device
+    sequence: int
+    envelope: Envelope = NO_ENVELOPE
+    text: str = ""
+    head: MessageHead | None = None
+    """A host's own header, OIF and TAF."""
+    message: str = ""
+    """The text without a host's head."""
+    operator: OperatorSession | None = None
+    key: MessageKey | None = None
+    route: Route | None = None
+    addressees: tuple[Device, ...] = ()
+
+
+def as_text(data: bytes) -> str:
+    """Decode a message; bytes that are no UTF-8 stay visible as backslash escapes."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+class Intake:
+    """Reads, checks and authorises messages of stations. Pure: answers from tables in memory."""
+
+    def __init__(self, catalog: Catalog, routes: RouteTable, point: AccessControlPoint) -> None:
+        self._catalog = catalog
+        self._routes = routes
+        self._point = point
+
+    def read(self, incoming: Incoming, payload: bytes) -> None:
+        """Split a payload into envelope and text.
+
+        Raises:
+            BadJson: The envelope cannot be read; the text then is the whole payload.
+        """
+        try:
+            members, text = split_payload(payload)
+            incoming.text = as_text(text)
+            incoming.envelope = parse_envelope(members)
+        except BadJson:
+            incoming.text = incoming.text or as_text(payload)
+            raise
+
+    def examine(
+        self,
+        incoming: Incoming,
+        payload: bytes,
+        operator: OperatorSession | None,
+        users: HostSessions | None,
+    ) -> None:
+        """Check and authorise a message, and find where it goes.
+
+        Args:
+            incoming: Filled step by step, so that a refusal leaves what was understood.
+            payload: Of the data frame.
+            operator: Who is signed on at a terminal.
+            users: Who is signed on through a host.
+
+        Raises:
+            Refusal: With the lowest code that applies.
+        """
+        host = incoming.device.kind is StationKind.HOST
+        incoming.operator = operator
+        if not host and operator is None:
+            self.read(incoming, payload)
+            raise NotSignedOn
+        self.read(incoming, payload)
+        text = incoming.text
+        if not text.strip() or len(text) > TEXT_CHARS_MAX:
+            raise BadLength(f"the text has {len(text)} characters; 1 to {TEXT_CHARS_MAX} are allowed")
+        if host:
+            assert users is not None
+            incoming.head, text = parse_head(text)
+            operator = users.speaks_for(incoming.head, incoming.envelope.mnemonic)
+            incoming.operator = operator
+        assert operator is not None
+        incoming.message = text
+        incoming.key, rest = self._catalog.find(text)
+        body = incoming.key.parse(rest)
+        policy.check_ori(operator.ori, body)
+        check_characters(text)
+        directory = self._point.directory
+        policy.authorise(
+            incoming.key,
+            body,
+            incoming.envelope,
+            operator.operator_class,
+            directory.mnemonics[operator.mnemonic],
+        )
+        incoming.route = self._routes.decide(incoming.key)
+        if incoming.route.deliver is Deliver.ADDRESSEES:
+            incoming.addressees = self._addressees(body.destinations)
+        policy.check_agency(directory.agencies[operator.agency])
+        incoming.key.check_destinations(body)
+
+    def _addressees(self, destinations: tuple[str, ...]) -> tuple[Device, ...]:
+        found: dict[str, Device] = {}
+        for destination in destinations:
+            devices = self._point.directory.addressees(destination)
+            if not devices:
+                raise UnknownDestination(f"destination {destination} is not known here")
+            found.update((device.device, device) for device in devices)
+        return tuple(found.values())

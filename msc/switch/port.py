@@ -1,0 +1,61 @@
+"""What the switch needs of a station's connection and of a line. The rooms with sockets fulfil it; the
+daemon brings the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msc.acp.directory import Device
+from msc.errors import Refusal
+from msc.protocol.station import StationSession
+
+
+class StationPort(Protocol):
+    """A station's connection."""
+
+    identity: int
+    """Unique to the connection."""
+    device: Device
+    ip: str | None
+    session: StationSession
+    write_paused: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+
+    def flush(self) -> None:
+        """Send what the session has to send."""
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+
+
+class LinePort(Protocol):
+    """A line to a state host."""
+
+    name: str
+    state: str
+
+    @property
+    def address(self) -> str:
+        """`line:NAME`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes messages."""
+
+    @property
+    def room(self) -> int:
+        """How many more messages it takes now."""
+
+    @property
+    def connection(self) -> object:
+        """The identity of the present connection."""
+
+    def send(self, payload: bytes) -> int:
+        """Send a message; returns the sequence its answer will bear."""
+
+    def answer(self, connection: object, sequence: int, refusal: Refusal | None) -> None:
+        """Acknowledge (None) or refuse a message of the host."""
