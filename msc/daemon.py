@@ -121,6 +121,8 @@ class Daemon:
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
         gc.freeze()
+        # Messages make and drop many small objects, hardly any of them in cycles.
+        gc.set_threshold(20_000, 20, 50)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
 

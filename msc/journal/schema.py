@@ -18,29 +18,26 @@ _WHOLE = frozenset({"msn", "received", "transaction", "sequence", "at"})
 _REQUIRED = frozenset({"msn", "received", "direction", "kind", "text", "at", "event"})
 
 
-def _columns(record: type, *, keyed: str | None = None) -> list[Column[object]]:
+def _columns(record: type, *, keyed: str | None = None, indexed: str | None = None) -> list[Column[object]]:
     return [
         Column(
             name,
             _Key if name == keyed else BigInteger if name in _WHOLE else Text,
             primary_key=name == keyed,
             nullable=name not in _REQUIRED,
-            index=name == "transaction",
+            index=name == indexed,
         )
         for name in record._fields  # type: ignore[attr-defined]
     ]
 
 
-message_table = Table("message", metadata, *_columns(MessageRecord, keyed="msn"))
+message_table = Table("message", metadata, *_columns(MessageRecord, keyed="msn", indexed="transaction"))
 
-# Clustered by message: an event's row lies beside its message's other events, and needs no second index.
 event_table = Table(
     "event",
     metadata,
-    Column("msn", BigInteger, primary_key=True),
-    Column("number", BigInteger, primary_key=True),
-    *_columns(EventRecord)[1:],
-    sqlite_with_rowid=False,
+    Column("number", _Key, primary_key=True),
+    *_columns(EventRecord, indexed="msn"),
 )
 
 audit_table = Table("audit", metadata, Column("number", _Key, primary_key=True), *_columns(AuditRecord))

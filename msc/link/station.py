@@ -95,6 +95,16 @@ class StationConnection(Connection[StationSession]):
         self._events.station_connected(self)
         return self.session
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the TLS handshake is done."""
+        self._listener.transports += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._listener.transports -= 1
+        super().connection_lost(exc)
+
     def handle(self, event: Event) -> None:
         """Tell the switch."""
         if isinstance(event, MessageReceived):
@@ -143,6 +153,7 @@ class Listener:
         self.sweeper = sweeper
         self.metrics = metrics
         self.connections: set[StationConnection] = set()
+        self.transports = 0
         self._context = context
         self._server: asyncio.Server | None = None
 
@@ -183,5 +194,5 @@ class Listener:
             connection.close(reason)
         # Let the transports write their goodbyes; a peer that does not read them is cut off.
         deadline = clock.monotonic() + TLS_SHUTDOWN_S
-        while len(self.sweeper) and clock.monotonic() < deadline:
+        while self.transports and clock.monotonic() < deadline:
             await asyncio.sleep(0.01)

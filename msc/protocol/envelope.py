@@ -14,6 +14,9 @@ from msc.limits import PERSON_CHARS_MAX, REASON_CHARS_MAX, REF_CHARS_MAX
 URGENT: Final = "urgent"
 ROUTINE: Final = "routine"
 
+_encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+"""Made once: `json.dumps` with options makes an encoder at every call."""
+
 _BOUNDS: Final = {
     "ref": REF_CHARS_MAX,
     "requester": PERSON_CHARS_MAX,
@@ -105,4 +108,4 @@ def encode_payload(members: dict[str, Any] | None, text: str) -> bytes:
         if not text.startswith("{"):
             return text.encode()
         members = {}
-    return f"{json.dumps(members, separators=(',', ':'))}\n{text}".encode()
+    return f"{_encode(members)}\n{text}".encode()

@@ -50,7 +50,8 @@ class FrameDecoder:
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self.frame_bytes_max = frame_bytes_max
-        self._buffer = bytearray()
+        # What came in one piece is read where it is; only what comes in several is put together.
+        self._buffer: bytes | bytearray = b""
         self._at = 0
 
     def __len__(self) -> int:
@@ -59,10 +60,14 @@ class FrameDecoder:
 
     def receive_data(self, data: bytes) -> None:
         """Add bytes as they came."""
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
-        self._buffer += data
+        if self._at == len(self._buffer):
+            self._buffer = data
+        elif self._at or isinstance(self._buffer, bytes):
+            self._buffer = bytearray(self._buffer[self._at :]) + data
+        else:
+            self._buffer += data
+            return
+        self._at = 0
 
     def _peek(self, at: int) -> tuple[int, int, int] | None:
         """Read the prefix at an offset once it is there: where the frame ends, its kind, its sequence.

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msc.errors import ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
 from msc.limits import FRAME_COMPLETE_S, FRAME_OVERHEAD_BYTES, HEARTBEAT_S, PINGS_UNANSWERED_MAX
@@ -33,16 +32,14 @@ from msc.protocol.frame import ACK, CONTROL, DATA, NAK, PING, PONG, Frame, Frame
 # --- events -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(NamedTuple):
     """A data frame came; it must be answered once with `acknowledge` or `refuse`."""
 
     sequence: int
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MessageOutOfPlace:
+class MessageOutOfPlace(NamedTuple):
     """A data frame came that this end's state refuses; it must be answered with that refusal all the same."""
 
     sequence: int
@@ -50,16 +47,14 @@ class MessageOutOfPlace:
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAcknowledged:
+class MessageAcknowledged(NamedTuple):
     """The peer has taken over the data frame we sent with this sequence."""
 
     sequence: int
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRefused:
+class MessageRefused(NamedTuple):
     """The peer has refused the data frame we sent with this sequence."""
 
     sequence: int
@@ -67,23 +62,20 @@ class MessageRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ControlReceived:
+class ControlReceived(NamedTuple):
     """A control message that this end has to act on."""
 
     message: Control
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolFailed:
+class ProtocolFailed(NamedTuple):
     """The peer broke the protocol. What is to be sent first is in `data_to_send`; then close."""
 
     code: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLost:
+class PeerLost(NamedTuple):
     """The peer has closed, or has been silent for too long."""
 
     reason: str

@@ -68,7 +68,7 @@ class Outbox:
 
     def __len__(self) -> int:
         """Return how many have not been acknowledged."""
-        return sum(map(len, self._queues)) + len(self._sent)
+        return len(self._queues[0]) + len(self._queues[1]) + len(self._sent)
 
     @property
     def full(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from msc.errors import Overloaded
 from msc.limits import PENDING_MAX, PENDING_WINDOW_S
+from msc.protocol.catalog import MessageKey
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Pending:
         ref: The sender's own id.
         device, user, agency, ori, mnemonic: Who asked, for the journal.
         priority: `urgent` or `routine`.
-        update: Whether it changes a record: a time-out means E404, not E403.
+        key: Its catalog entry; None if the catalog has lost it since (after a restart).
         timeout_s: Until each destination is given up.
         received_us: Wall time of receipt.
         awaited: Lines that have not answered yet.
@@ -50,11 +51,16 @@ class Pending:
     ori: str
     mnemonic: str
     priority: str
-    update: bool
+    key: MessageKey | None
     timeout_s: float
     received_us: int
     awaited: set[str] = field(default_factory=set)
     closes_at: float = 0.0
+
+    @property
+    def update(self) -> bool:
+        """Whether it changes a record: a time-out means E404, not E403. What is not known counts as one."""
+        return self.key is None or self.key.is_update
 
 
 class PendingTable:

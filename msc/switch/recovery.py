@@ -82,8 +82,7 @@ def pending_of(record: MessageRecord, catalog: Catalog, directory: Directory) ->
         ori=record.ori or "",
         mnemonic=record.mnemonic or "",
         priority=record.priority or "routine",
-        # A key that left the catalog is treated as an update: the careful choice.
-        update=key is None or key.is_update,
+        key=key,
         timeout_s=key.timeout_s if key else ANSWER_TIMEOUT_S,
         received_us=record.received,
     )

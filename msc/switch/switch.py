@@ -67,6 +67,8 @@ class Switch:
         self._pending = pending
         self._deliveries = deliveries
         self._metrics = metrics
+        # Bound once: these are asked for every message, and mostly say nothing.
+        self._log = log.bind()
         self._lines: Mapping[str, LinePort] = {}
         self._line_outboxes: dict[str, Outbox] = {}
 
@@ -212,7 +214,7 @@ class Switch:
         station.flush()
         self._metrics.messages[kind, "accepted"] += 1
         self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
-        log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
+        self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
         if incoming.addressees:
@@ -240,7 +242,7 @@ class Switch:
             ori=operator.ori,
             mnemonic=operator.mnemonic,
             priority=priority,
-            update=key.is_update,
+            key=key,
             timeout_s=key.timeout_s,
             received_us=incoming.received_us,
             awaited=set(route.lines),
@@ -372,6 +374,9 @@ class Switch:
                 mnemonic=entry.mnemonic,
                 header=entry.header,
                 own_header=entry.own_header if entry.host else None,
+                key=entry.key.key if entry.key else None,
+                system=entry.key.system if entry.key else None,
+                database=entry.key.database if entry.key else None,
                 text=text,
                 transaction=entry.msn,
                 ref=entry.ref,
@@ -402,7 +407,7 @@ class Switch:
         self._pending.settle(entry, line.name)
         self._metrics.messages["response", "accepted"] += 1
         self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
-        log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
+        self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
         self._deliveries.push(entry.address, self._reply(entry, msn, "response", rest, line.name, received_us))
 
     @staticmethod

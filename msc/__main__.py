@@ -1,0 +1,5 @@
+"""`python -m msc`."""
+
+from msc.cli.main import main
+
+main()

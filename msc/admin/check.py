@@ -1,0 +1,100 @@
+"""`msc check`: every fault of a site's configuration at once, without starting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msc import tls
+from msc.acp.store import DirectoryStore, DirectoryUnavailable
+from msc.errors import Fault, FaultyInput
+from msc.protocol.catalog import Catalog, load_catalog
+from msc.routing.table import Deliver, RouteTable, load_routes
+from msc.settings import Settings, load_settings
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        faults: What keeps the switch from starting, or breaks a rule.
+        remarks: What an administrator should know.
+        counts: What was read: keys, routes, users …
+    """
+
+    faults: list[Fault] = field(default_factory=list)
+    remarks: list[Fault] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def collect(self, load: Callable[..., Loaded], *args: Any) -> Loaded | None:
+        """Call something that loads; its faults are noted, and None returned."""
+        try:
+            return load(*args)
+        except FaultyInput as exc:
+            self.faults += exc.faults
+            return None
+
+
+async def check_site(file: Path) -> Report:
+    """Check a site from its `msc.toml` on."""
+    report = Report()
+    settings = report.collect(load_settings, file)
+    if settings is None:
+        return report
+    catalog = report.collect(load_catalog, settings.path(settings.catalog.folder))
+    if catalog is not None:
+        report.counts["message keys"] = len(catalog)
+        _check_routes(report, settings, catalog)
+    ca = settings.path(settings.tls.ca)
+    report.collect(tls.server_context, ca, settings.path(settings.tls.certificate), settings.path(settings.tls.key))
+    for simulator in settings.simulator:
+        report.collect(tls.server_context, ca, settings.path(simulator.certificate), settings.path(simulator.key))
+    report.counts["lines"] = len(settings.line)
+    if not settings.line:
+        report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
+    journal = settings.database(settings.journal)
+    if not journal.parent.is_dir():
+        report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
+    await _check_directory(report, settings)
+    return report
+
+
+def _check_routes(report: Report, settings: Settings, catalog: Catalog) -> None:
+    file = settings.path(settings.routes.file)
+    routes: RouteTable | None = report.collect(load_routes, file, catalog, [line.name for line in settings.line])
+    if routes is None:
+        return
+    report.counts["routes"] = len(routes.routes)
+    for code in routes.unrouted():
+        report.remarks.append(Fault(file, "route", f"no route takes {code}: it will be refused with E305"))
+    used = {name for route in routes.routes if route.deliver is Deliver.LINES for name in route.lines}
+    for line in settings.line:
+        if line.name not in used:
+            report.remarks.append(Fault(file, "route", f"no route uses line {line.name}"))
+
+
+async def _check_directory(report: Report, settings: Settings) -> None:
+    file = settings.database(settings.directory)
+    if not file.is_file():
+        report.faults.append(Fault(settings.file, "directory.url", f"there is no database {file}"))
+        return
+    store = DirectoryStore(settings.database_url(settings.directory))
+    try:
+        directory = await store.load()
+    except DirectoryUnavailable as exc:
+        report.faults.append(Fault(file, "", str(exc)))
+        return
+    finally:
+        await store.close()
+    report.faults += [Fault(file, where, problem) for where, problem in directory.faults()]
+    report.counts |= {
+        "agencies": len(directory.agencies),
+        "users": len(directory.users),
+        "devices": len(directory.devices),
+        "mnemonics": len(directory.mnemonics),
+    }

@@ -1,0 +1,108 @@
+"""The demo county: two agencies, six users, five terminals, a printer and two hosts. Nobody in it exists.
+
+ORIs begin CA099: California has no county of that number.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from msc.acp.credential import hash_password, new_otp_secret
+from msc.acp.directory import (
+    EVERYTHING,
+    Agency,
+    Device,
+    Directory,
+    Mnemonic,
+    OperatorClass,
+    Pool,
+    User,
+)
+from msc.protocol.station import StationKind
+
+SHERIFF = Agency("EXSO", "Example County Sheriff", "CA0990000")
+POLICE = Agency("EXPD", "Exampleton Police", "CA0990100")
+
+# A car's mnemonic is not authorised for criminal history: E302 shows on it.
+_MOBILE_DATABASES = frozenset({"WPS", "MUPS", "CARPOS", "SRF", "DMV", "SVS", "AFS", "APS", "NCIC", "NLETS", "ADMIN"})
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUser:
+    """A user of the demo, with the secrets that only a demo writes down."""
+
+    user: str
+    name: str
+    agency: str
+    operator_class: OperatorClass
+    password: str
+    otp_secret: str | None
+
+
+def demo_users() -> list[DemoUser]:
+    """Return the six users, each with a new password."""
+
+    def user(
+        user: str,
+        name: str,
+        agency: Agency,
+        operator_class: OperatorClass = OperatorClass.FULL_ACCESS,
+        *,
+        otp: bool = False,
+    ) -> DemoUser:
+        secret = new_otp_secret() if otp else None
+        return DemoUser(user, name, agency.agency, operator_class, secrets.token_urlsafe(12), secret)
+
+    return [
+        user("J40217", "Deputy Example One", SHERIFF),
+        user("D10002", "Dispatcher Example Two", SHERIFF),
+        user("K20331", "Clerk Example Three", SHERIFF, OperatorClass.LESS_THAN_FULL_ACCESS),
+        user("P50110", "Officer Example Four", POLICE),
+        user("R60045", "Records Example Five", POLICE, otp=True),
+        user("A00001", "Administrator Example Six", SHERIFF, OperatorClass.ADMINISTRATOR, otp=True),
+    ]
+
+
+def demo_directory(users: list[DemoUser]) -> Directory:
+    """Make the demo's directory. Hashing six passwords takes a moment."""
+    today = datetime.now(UTC).date()
+    cleared, certified = today - timedelta(days=400), today - timedelta(days=90)
+    return Directory(
+        agencies=[SHERIFF, POLICE],
+        users=[
+            User(
+                user=row.user,
+                name=row.name,
+                agency=row.agency,
+                operator_class=row.operator_class,
+                password_hash=hash_password(row.password),
+                otp_secret=row.otp_secret,
+                cleared=cleared,
+                certified=certified,
+                statement=certified,
+            )
+            for row in users
+        ],
+        devices=[
+            Device("DISPATCH1", StationKind.TERMINAL, "EXSO", "EXA1", staffed=True, location="Dispatch, desk 1"),
+            Device("RECORDS1", StationKind.TERMINAL, "EXPD", "EXA2", location="Records, desk 1"),
+            Device("MOBILE1", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 1"),
+            Device("MOBILE2", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 2"),
+            Device("MOBILE3", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 3"),
+            Device("PRINTER1", StationKind.PRINTER, "EXSO", "EXPR", staffed=True, location="Dispatch, printer"),
+            Device("CAD1", StationKind.HOST, "EXSO", "EXCD", location="County data centre"),
+            Device("CAD2", StationKind.HOST, "EXSO", "EXCE", delegated=True, location="County data centre"),
+        ],
+        pools=[Pool("PATROL", "EXSO", "DEMO-APPROVAL-0001", unsolicited_to="PRINTER1")],
+        mnemonics=[
+            Mnemonic("EXA1", "EXSO"),
+            Mnemonic("EXA2", "EXPD"),
+            Mnemonic("EXPR", "EXSO", functions=frozenset()),
+            Mnemonic("EXCD", "EXSO"),
+            Mnemonic("EXCE", "EXSO"),
+            Mnemonic("EXM1", "EXSO", "PATROL", _MOBILE_DATABASES, frozenset({EVERYTHING})),
+            Mnemonic("EXM2", "EXSO", "PATROL", _MOBILE_DATABASES, frozenset({EVERYTHING})),
+        ],
+    )

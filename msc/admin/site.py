@@ -1,0 +1,235 @@
+"""Making a site: one folder with settings, catalog, routes, certificates, directory and data.
+
+A site is made beside its place and then moved there, so that a failure leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from msc.acp.authority import Authority, load_profile
+from msc.acp.credential import hash_password
+from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.acp.store import DirectoryStore
+from msc.admin.demo_examples import EXAMPLES
+from msc.admin.demo_site import DemoUser, demo_directory, demo_users
+from msc.admin.shipped import shipped_config, shipped_profile
+from msc.errors import Fault, SiteError
+from msc.journal.store import JournalStore
+from msc.protocol.station import StationKind
+from msc.settings import load_settings
+
+LINES = ("clets-a", "ncic-a")
+"""The lines of a new site, in the order of their ports."""
+
+_LOCAL = ("localhost", "127.0.0.1")
+_SETTINGS = Template((Path(__file__).parent / "msc.toml.template").read_text("utf-8"))
+_FIXED_PORTS = (9440, 9441, 9442, 9443)
+# Below the range from which the kernel takes ports for outgoing connections: what is free now stays free.
+_FREE_PORTS = range(20_000, 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSite:
+    """A site that was just made.
+
+    Attributes:
+        folder: Where.
+        user, password: Who can sign on in a site that is no demo; told once.
+    """
+
+    folder: Path
+    user: str | None = None
+    password: str | None = None
+
+
+async def make_site(folder: Path, *, demo: bool) -> MadeSite:
+    """Make a site.
+
+    Raises:
+        SiteError: The folder is not empty, or cannot be made.
+    """
+    folder = folder.absolute()
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SiteError([Fault(folder, "", "is there already and not empty")])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as exc:
+        raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
+    try:
+        made = await _fill(building, folder, demo=demo)
+        if folder.exists():
+            folder.rmdir()
+        building.rename(folder)
+    except OSError as exc:
+        raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return made
+
+
+async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
+    building.chmod(0o750)
+    shutil.copytree(shipped_config() / "catalog", building / "catalog")
+    shutil.copy(shipped_config() / "routes.toml", building / "routes.toml")
+    (building / "certs").mkdir()
+    profile = Path(shutil.copy(shipped_profile(), building / "certs" / "profile.toml"))
+    (building / "data").mkdir(mode=0o700)
+
+    made, users = MadeSite(folder), []
+    if demo:
+        ports = free_ports(4)
+        users = demo_users()
+        directory = demo_directory(users)
+    else:
+        ports = _FIXED_PORTS
+        made, directory = _starter(folder)
+    switch = "demo-switch" if demo else "county-switch"
+    (building / "msc.toml").write_text(
+        _SETTINGS.substitute(
+            switch=switch,
+            listener_port=ports[0],
+            monitor_port=ports[1],
+            state_port=ports[2],
+            ncic_port=ports[3],
+        ),
+        "utf-8",
+    )
+    _make_certificates(building / "certs", Authority(load_profile(profile)), switch, directory)
+    settings = load_settings(building / "msc.toml")
+    directory_store = DirectoryStore(settings.database_url(settings.directory))
+    await directory_store.save(directory)
+    await directory_store.close()
+    journal_store = JournalStore(settings.database_url(settings.journal))
+    await journal_store.open()
+    await journal_store.close()
+    for file in (building / "data").iterdir():
+        file.chmod(0o600)
+    if demo:
+        contract = describe_demo(directory, users, ports)
+        file = building / "demo.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(contract, indent=2) + "\n", "utf-8")
+    return made
+
+
+def _starter(folder: Path) -> tuple[MadeSite, Directory]:
+    """A first agency, terminal and administrator, for a county to begin with."""
+    password = secrets.token_urlsafe(12)
+    today = datetime.now(UTC).date()
+    user = User(
+        "ADMIN1", "First administrator", "AGENCY1", OperatorClass.ADMINISTRATOR, hash_password(password),
+        cleared=today, certified=today, statement=today,
+    )  # fmt: skip
+    directory = Directory(
+        agencies=[Agency("AGENCY1", "First agency", "CA0990000")],
+        users=[user],
+        devices=[Device("TERMINAL1", StationKind.TERMINAL, "AGENCY1", "EXA1", staffed=True)],
+        mnemonics=[Mnemonic("EXA1", "AGENCY1")],
+    )
+    return MadeSite(folder, user.user, password), directory
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Find free TCP ports on the loopback address."""
+    found: list[int] = []
+    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return tuple(found)
+    raise SiteError([Fault(Path(), "", "no free ports on 127.0.0.1")])
+
+
+def device_files(device: Device) -> tuple[str, str]:
+    """Where a device's certificate and key stand in a site."""
+    return f"certs/devices/{device.device}.pem", f"certs/devices/{device.device}.key"
+
+
+def line_files(line: str) -> tuple[str, str]:
+    """Where the certificate and key of the host at the end of a line stand in a site."""
+    return f"certs/lines/{line}.pem", f"certs/lines/{line}.key"
+
+
+def _make_certificates(folder: Path, authority: Authority, switch: str, directory: Directory) -> None:
+    authority.issued.save(folder / "ca")
+    authority.issue(f"msc://switch/{switch}", hosts=_LOCAL).save(folder / "switch")
+    for device in directory.devices.values():
+        kind = "host" if device.kind is StationKind.HOST else "device"
+        authority.issue(f"msc://{kind}/{device.device}").save(folder / "devices" / device.device)
+    for line in LINES:
+        authority.issue(f"msc://host/{line}", hosts=_LOCAL).save(folder / "lines" / line)
+
+
+def describe_demo(directory: Directory, users: Iterable[DemoUser], ports: tuple[int, ...]) -> dict[str, Any]:
+    """Write `demo.json`: all that a program needs to act as the demo's stations and state hosts.
+
+    Paths are relative to the site's folder.
+    """
+    devices = []
+    for device in directory.devices.values():
+        certificate, key = device_files(device)
+        devices.append(
+            {
+                "name": device.device,
+                "kind": device.kind.value,
+                "certificate": certificate,
+                "key": key,
+                "mnemonic": device.mnemonic,
+                "pool": device.pool,
+                "agency": device.agency,
+                "ori": directory.agencies[device.agency].ori,
+                "delegated": device.delegated,
+            }
+        )
+    lines = []
+    for line, port in zip(LINES, ports[2:], strict=True):
+        certificate, key = line_files(line)
+        lines.append({"name": line, "host": "127.0.0.1", "port": port, "certificate": certificate, "key": key})
+    return {
+        "switch": {"host": "127.0.0.1", "port": ports[0]},
+        "monitor": {"host": "127.0.0.1", "port": ports[1]},
+        "ca": "certs/ca.pem",
+        "devices": devices,
+        "users": [
+            {
+                "user": user.user,
+                "password": user.password,
+                "otp_secret": user.otp_secret,
+                "agency": user.agency,
+                "ori": directory.agencies[user.agency].ori,
+                "class": user.operator_class.value,
+            }
+            for user in users
+        ],
+        "lines": lines,
+        "mnemonics": [
+            {
+                "mnemonic": row.mnemonic,
+                "agency": row.agency,
+                "pool": row.pool,
+                "device": directory.static_devices[row.mnemonic].device if row.pool is None else None,
+                "databases": sorted(row.databases),
+                "functions": sorted(row.functions),
+            }
+            for row in directory.mnemonics.values()
+        ],
+        "examples": [dict(example) for example in EXAMPLES],
+    }

@@ -1,0 +1,1 @@
+"""The command line: thin faces of what the other rooms do."""

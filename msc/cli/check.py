@@ -1,0 +1,31 @@
+"""`msc check`."""
+
+from __future__ import annotations
+
+import typer
+
+from msc.admin.check import check_site
+from msc.cli.common import Exit, Json, Site, err, out, run
+
+
+def check(site: Site, json: Json = False) -> None:
+    """Find every fault of a site's configuration at once."""
+    report = run(check_site(site))
+    if json:
+        out.print_json(
+            data={
+                "faults": [{"file": str(f.file), "where": f.where, "problem": f.problem} for f in report.faults],
+                "remarks": [{"file": str(f.file), "where": f.where, "problem": f.problem} for f in report.remarks],
+                "counts": report.counts,
+            }
+        )
+    else:
+        for fault in report.faults:
+            err.print(f"fault   {fault}", markup=False, style="red")
+        for remark in report.remarks:
+            err.print(f"remark  {remark}", markup=False, style="yellow")
+        counts = ", ".join(f"{count} {what}" for what, count in report.counts.items())
+        verdict = f"{len(report.faults)} faults" if report.faults else "no faults"
+        out.print(f"{site}: {verdict}; {counts}" if counts else f"{site}: {verdict}", markup=False)
+    if report.faults:
+        raise typer.Exit(Exit.REFUSED)

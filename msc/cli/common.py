@@ -1,0 +1,62 @@
+"""What the commands share: the site argument, output, exit codes, running coroutines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+
+Result = TypeVar("Result")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Exit(IntEnum):
+    """What the commands' exit codes mean."""
+
+    OK = 0
+    REFUSED = 1
+    """The switch said no, or a check found faults."""
+    USAGE = 2
+    """Wrong arguments, or a configuration that cannot be used."""
+    UNREACHABLE = 3
+    """The switch cannot be reached, or went away."""
+    NO_ANSWER = 4
+    """The message was accepted, but not every destination answered."""
+    INTERNAL = 70
+    """A fault of MSC itself."""
+
+
+Site = Annotated[
+    Path,
+    typer.Argument(envvar="MSC_CONFIG", metavar="SITE", help="The site's msc.toml.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def fail(message: str, code: Exit) -> NoReturn:
+    """Say what is wrong, and exit."""
+    err.print(f"msc: {message}", markup=False, style="red")
+    raise typer.Exit(code)
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on uvloop."""
+    return uvloop.run(work)
+
+
+def site_and(arguments: list[str], wanted: str) -> tuple[Path, str]:
+    """Take apart `[SITE] THING`: where the site is left out, it comes from MSC_CONFIG."""
+    if len(arguments) == 2:
+        return Path(arguments[0]), arguments[1]
+    site = os.environ.get("MSC_CONFIG")
+    if len(arguments) == 1 and site:
+        return Path(site), arguments[0]
+    fail(f"give the site's msc.toml and {wanted}, or set MSC_CONFIG and give {wanted}", Exit.USAGE)

@@ -1,0 +1,31 @@
+"""`msc init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msc.admin.site import make_site
+from msc.cli.common import out, run
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; it must be new or empty.")],
+    demo: Annotated[
+        bool, typer.Option("--demo", help="A whole fictitious county, on free ports, described in demo.json.")
+    ] = False,
+) -> None:
+    """Make a ready site: msc.toml, catalog, routes, directory, certificates, data folder."""
+    made = run(make_site(folder, demo=demo))
+    file = folder / "msc.toml"
+    out.print(f"made {'demo ' if demo else ''}site {folder}", markup=False)
+    if made.user:
+        out.print(f"  first user {made.user}, password {made.password} (shown this once)", markup=False)
+    out.print(f"  check it        msc check {file}", markup=False)
+    out.print(f"  start it        msc serve {file}", markup=False)
+    out.print(f"  its state       msc simulate {file}", markup=False)
+    if demo:
+        text = "IW.QW.CA0990000.NAM/SPECIMEN,WANTED"
+        out.print(f"  ask something   msc send {file} --device DISPATCH1 --user J40217 '{text}'", markup=False)

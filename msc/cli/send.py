@@ -1,0 +1,151 @@
+"""`msc send`: one message from a terminal, as an operator would send it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json as jsonlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from msc import clock, tls
+from msc.acp.credential import present_otp
+from msc.cli.common import Exit, Json, err, fail, out, run, site_and
+from msc.errors import Refusal
+from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer
+from msc.protocol.catalog import Catalog, Function, load_catalog
+from msc.settings import Settings, load_settings
+
+
+def send(
+    arguments: Annotated[list[str], typer.Argument(metavar="[SITE] TEXT", help="The site's msc.toml, the message.")],
+    device: Annotated[str, typer.Option(help="The terminal to send from; its certificate is the site's.")],
+    user: Annotated[str, typer.Option(help="The user to sign on.")],
+    password: Annotated[
+        str | None,
+        typer.Option(envvar="MSC_PASSWORD", help="Their password; a demo site knows it, else it is asked for."),
+    ] = None,
+    otp: Annotated[str | None, typer.Option(help="Their one-time code, where they need one.")] = None,
+    requester: Annotated[str | None, typer.Option(help="Who asks (criminal history).")] = None,
+    secondary: Annotated[str | None, typer.Option(help="Who else receives the answer.")] = None,
+    urgent: Annotated[bool, typer.Option("--urgent", help="Send with priority.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for answers.", min=0)] = 35.0,
+    json: Json = False,
+) -> None:
+    """Sign on, send a message, print its acknowledgement and its answers.
+
+    Exit codes: 0 answered, 1 refused, 2 wrong usage, 3 no switch, 4 accepted but not answered by all.
+    """
+    site, text = site_and(arguments, "the message")
+    settings = load_settings(site)
+    known = _demo_user(settings.folder, user)
+    password = password or known.get("password") or _ask_password(user)
+    if otp is None and known.get("otp_secret"):
+        otp = present_otp(known["otp_secret"], clock.wall_us())
+    envelope: dict[str, Any] = {"requester": requester, "secondary": secondary}
+    if urgent:
+        envelope["priority"] = "urgent"
+    envelope = {name: value for name, value in envelope.items() if value is not None}
+    request = Request(settings, device, user, password, otp, text, envelope or None, wait, json)
+    try:
+        raise typer.Exit(run(request.run()))
+    except RefusedByPeer as exc:
+        if json:
+            out.print_json(data={"refused": exc.code, "reason": exc.reason}, indent=None)
+            raise typer.Exit(Exit.REFUSED) from None
+        fail(f"refused: {exc}", Exit.REFUSED)
+    except Disconnected as exc:
+        fail(str(exc), Exit.UNREACHABLE)
+
+
+def _demo_user(folder: Path, user: str) -> dict[str, Any]:
+    """Find a user's secrets where a demo site wrote them down."""
+    try:
+        demo = jsonlib.loads((folder / "demo.json").read_text("utf-8"))
+        return next((row for row in demo["users"] if row["user"] == user), {})
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _ask_password(user: str) -> str:
+    if not sys.stdin.isatty():
+        fail(f"no password for {user}: give --password or set MSC_PASSWORD", Exit.USAGE)
+    return getpass.getpass(f"Password of {user}: ")
+
+
+@dataclass
+class Request:
+    """One `msc send`."""
+
+    settings: Settings
+    device: str
+    user: str
+    password: str
+    otp: str | None
+    text: str
+    envelope: dict[str, Any] | None
+    wait_s: float
+    json: bool
+
+    async def run(self) -> Exit:
+        """Do it; returns the exit code."""
+        settings, certs = self.settings, self.settings.folder / "certs" / "devices"
+        context = tls.client_context(
+            settings.path(settings.tls.ca), certs / f"{self.device}.pem", certs / f"{self.device}.key"
+        )
+        client = await Client.connect(settings.listener.host, settings.listener.port, context)
+        try:
+            signed_on = await client.sign_on(self.user, self.password, otp=self.otp)
+            if not self.json:
+                text = f"signed on as {signed_on.user} ({signed_on.ori}) with mnemonic {signed_on.mnemonic}"
+                err.print(text, markup=False, style="dim")
+            msn = await client.send(self.text, self.envelope)
+            self._print({"acknowledged": msn}, f"acknowledged, MSN {msn}")
+            code = await self._answers(client, msn)
+            await client.sign_off()
+            return code
+        finally:
+            client.close("done")
+            await asyncio.sleep(0)
+
+    async def _answers(self, client: Client, msn: int) -> Exit:
+        """Print what comes until every destination has answered or been given up, or time is up."""
+        if not self._expects_answers(load_catalog(self.settings.path(self.settings.catalog.folder))):
+            return Exit.OK
+        code = Exit.OK
+        try:
+            async with asyncio.timeout(self.wait_s):
+                while True:
+                    message = await client.inbox.get()
+                    self._show(message)
+                    if message.envelope.get("transaction") != msn:
+                        continue
+                    if message.kind == "status":
+                        code = Exit.NO_ANSWER
+                    if not message.envelope.get("awaiting"):
+                        return code
+        except TimeoutError:
+            err.print(f"msc: no further answer within {self.wait_s:g} s", style="yellow")
+            return Exit.NO_ANSWER
+
+    def _expects_answers(self, catalog: Catalog) -> bool:
+        try:
+            key, _ = catalog.find(self.text)
+        except Refusal:
+            return True
+        return key.function is not Function.ADMINISTRATIVE
+
+    def _show(self, message: Delivered) -> None:
+        envelope = message.envelope
+        head = f"{envelope.get('kind')} from {envelope.get('source')}, MSN {envelope.get('msn')}"
+        self._print({**envelope, "text": message.text}, f"--- {head}\n{message.text}")
+
+    def _print(self, members: dict[str, Any], text: str) -> None:
+        if self.json:
+            out.print(jsonlib.dumps(members), markup=False)
+        else:
+            out.print(text, markup=False)
