@@ -1,0 +1,168 @@
+"""One connection of a switch to a stand-in: acknowledges, asks for the answers, keeps to the window.
+
+It never answers before it has acknowledged, so that a switch sees no answer to what it does not know taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from msc.errors import FrameTooLong, Overloaded, Refusal, UnknownDestination
+from msc.limits import HANDSHAKE_S
+from msc.link.connection import Connection
+from msc.log import get_logger
+from msc.protocol.control import OpenLine
+from msc.protocol.header import parse_head
+from msc.protocol.line import LineHostSession
+from msc.protocol.session import ControlReceived, Event, MessageAcknowledged, MessageReceived, MessageRefused
+
+if TYPE_CHECKING:
+    from msc.simulators.host import StateHost
+
+log = get_logger("simulators")
+
+PEER: Final = "msc://switch/"
+"""How the name of a switch's certificate begins; nobody else may open a line."""
+
+ANSWERS_MAX: Final = 50_000
+"""Answers of a line that the switch has not acknowledged. Past it messages are refused with E502; at ten
+thousand a second that is five seconds of delay, and some 20 MB."""
+
+CONNECTIONS_MAX: Final = 16
+"""A line is one connection; while a switch comes back, the one before may not be gone yet."""
+
+TRY_AGAIN: Final = frozenset(("E501", "E502", "E503"))
+"""The switch cannot take an answer now: it is kept, and sent again at the next look at the clock."""
+
+
+class LineEnd(Connection[LineHostSession]):
+    """One connection of a switch."""
+
+    session: LineHostSession
+
+    def __init__(self, host: StateHost) -> None:
+        super().__init__(host.sweeper)
+        self.is_open = False
+        self._host = host
+        self._made_at = 0.0
+        self._waiting: deque[bytes] = deque()
+        self._sent: dict[int, bytes] = {}
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many answers the switch does not have for sure."""
+        return len(self._waiting) + len(self._sent)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the TLS handshake is done."""
+        self._host.made(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        super().connection_lost(exc)
+        self._host.gone(self)
+
+    def open_session(self, now: float) -> LineHostSession | None:
+        """Greet a switch; nobody else."""
+        host = self._host
+        self._made_at = now
+        reason = ""
+        if not any(name.startswith(PEER) for name in self.names):
+            reason = "the certificate is no switch's"
+        elif len(host.connections) > CONNECTIONS_MAX:
+            reason = "too many connections"
+        if reason:
+            log.warning("simulator.refused", simulator=host.name, reason=reason, names=self.names, ip=self.ip)
+            return None
+        self.session = LineHostSession(now, host.hello())
+        return self.session
+
+    def handle(self, event: Event) -> None:
+        """Take a message, or the answer to one of ours."""
+        if isinstance(event, MessageReceived):
+            self._take(event.sequence, event.payload)
+        elif isinstance(event, MessageAcknowledged):
+            del self._sent[event.sequence]
+            if self._waiting:
+                self._pump()
+        elif isinstance(event, MessageRefused):
+            payload = self._sent.pop(event.sequence)
+            if event.code in TRY_AGAIN:
+                self._host.keep([payload])
+            else:
+                log.warning("simulator.answer_refused", simulator=self._host.name, code=event.code)
+            self._pump()
+        elif isinstance(event, ControlReceived) and isinstance(event.message, OpenLine):
+            self._open_line(event.message)
+
+    def _take(self, sequence: int, payload: bytes) -> None:
+        host = self._host
+        try:
+            if self.unacknowledged + host.kept >= ANSWERS_MAX:
+                raise Overloaded
+            head, text = parse_head(payload.decode("utf-8", "replace"))
+        except Refusal as refusal:
+            self.session.refuse(sequence, refusal)
+            return
+        self.session.acknowledge(sequence)
+        # C-HDR: the answer begins with the inquiry's own header, which is all the switch finds it by.
+        answers = [f"{head.header}.{body}".encode() for body in host.responder.answer(text)]
+        if host.delay_s:
+            host.delay(self, answers)
+        else:
+            self._waiting.extend(answers)
+            self._pump()
+
+    def _open_line(self, opening: OpenLine) -> None:
+        line = self._host.line
+        if (opening.line, opening.mode) != (line.name, line.mode):
+            # C-TEST: a switch's test line never ends at a production host, nor the other way round.
+            log.warning("simulator.line_declined", simulator=self._host.name, line=opening.line, mode=opening.mode)
+            self.session.decline(UnknownDestination(f"this is the host of {line.name} ({line.mode})"))
+            return
+        self.session.accept()
+        self.is_open = True
+        log.info("simulator.line_opened", simulator=self._host.name, line=opening.line, switch=opening.switch)
+        self._host.hand_over(self)
+
+    def deliver(self, answers: Iterable[bytes]) -> None:
+        """Send answers, now or when the window has room."""
+        self._waiting.extend(answers)
+        self._pump()
+        self.flush()
+
+    def _pump(self) -> None:
+        session, waiting = self.session, self._waiting
+        while waiting and session.room > 0 and not self.write_paused:
+            payload = waiting.popleft()
+            try:
+                self._sent[session.send_message(payload)] = payload
+            except FrameTooLong:
+                log.error("simulator.answer_too_long", simulator=self._host.name, length=len(payload))
+
+    def writable(self) -> None:
+        """The switch reads again."""
+        self._pump()
+        self.flush()
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: the protocol's, then what was kept for later."""
+        super().tick(now)
+        if self.closed:
+            return
+        if self.is_open:
+            self._host.hand_over(self)
+        elif now - self._made_at >= HANDSHAKE_S:
+            self.abort(f"the switch did not open the line within {HANDSHAKE_S:.0f} s")
+
+    def lost(self, reason: str) -> None:
+        """The connection has ended; what the switch did not acknowledge is kept for the next."""
+        self.is_open = False
+        log.info("simulator.line_lost", simulator=self._host.name, reason=reason)
+        self._host.keep([*self._sent.values(), *self._waiting])
+        self._sent.clear()
+        self._waiting.clear()
