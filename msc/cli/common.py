@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Coroutine
 from enum import IntEnum
 from pathlib import Path
@@ -14,7 +15,10 @@ from rich.console import Console
 
 Result = TypeVar("Result")
 
-out = Console(highlight=False, soft_wrap=True)
+_PIPE_WIDTH = 160
+"""Columns where nobody has a terminal to measure: wide enough for a line of the journal."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

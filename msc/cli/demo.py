@@ -1,7 +1,221 @@
-"""`msc demo`."""
+"""`msc demo`: a county in a minute, shown as it happens."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
 
-def demo() -> None:
-    """A county in a minute."""
+import typer
+from rich.markup import escape
+from rich.rule import Rule
+from rich.table import Table
+
+from msc import clock
+from msc.admin.demo_county import Arrived, County, DemoFailed, Played
+from msc.admin.demo_script import FIRST, LINE_LOST, LINE_RESTORED, Step
+from msc.admin.site import make_site
+from msc.cli.common import Exit, fail, out, run
+from msc.journal.record import has_ended
+from msc.journal.search import Criteria, Entry, JournalReader
+from msc.link.client import RefusedByPeer
+from msc.settings import load_settings
+
+_STATIONS = (
+    ("DISPATCH1", "D10002", "terminal, static mnemonic"),
+    ("RECORDS1", "P50110", "terminal of another agency, static mnemonic"),
+    ("MOBILE1", "J40217", "car, mnemonic from the pool"),
+    ("CAD1", "K20331", "CAD host, a clerk signed on through it"),
+    ("PRINTER1", None, "printer, receives only"),
+)
+
+
+def demo(
+    keep: Annotated[Path | None, typer.Option(help="Make the site here and keep it.", show_default=False)] = None,
+) -> None:
+    """Make a demo county, start switch, state and NCIC, and play some fifteen transactions.
+
+    Exits with 0 only if every one ended as it should.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="msc-demo-")) if keep is None else keep
+    good = False
+    try:
+        good = run(_Demo(folder / "site" if keep is None else folder).run())
+    except DemoFailed as exc:
+        fail(str(exc), Exit.INTERNAL)
+    finally:
+        if keep is None and good:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not good:
+        out.print(f"the site is left for you to look at: {folder}", markup=False)
+        raise typer.Exit(Exit.REFUSED)
+
+
+class _Demo:
+    """One run of the demo."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._played: list[Played] = []
+        self._others: list[tuple[str, bool]] = []
+        self._county: County
+
+    async def run(self) -> bool:
+        """Play everything; returns whether all ended as it should."""
+        began = time.monotonic()
+        out.print(Rule("A demo county: one switch, two state systems, five stations", style="cyan"))
+        out.print("Everybody and everything in it is fictitious. The state's protocol is an open stand-in.\n")
+        await make_site(self._folder, demo=True)
+        self._county = county = County(self._folder, self._seen)
+        code = -1
+        try:
+            await self._start(county)
+            for step in FIRST:
+                await self._play(step)
+            await self._refuse_stranger(county)
+            await county.kill("ncic")
+            await county.wait_for_line("ncic-a", "down")
+            self._say("The NCIC host is killed with -9.")
+            await self._play(LINE_LOST)
+            await county.start_simulator("ncic")
+            seconds = await county.wait_for_line("ncic-a", "open")
+            self._say(f"The NCIC host runs again; the switch has its line back after {seconds:.1f} s.")
+            await self._play(LINE_RESTORED)
+        finally:
+            code = await county.stop()
+        self._others.append(("The switch drains and stops at SIGTERM", code == 0))
+        entries = await self._journal()
+        self._show_lives(entries)
+        return self._summary(entries, time.monotonic() - began)
+
+    # --- acts -------------------------------------------------------------------------------------
+
+    async def _start(self, county: County) -> None:
+        await county.start_simulator("state")
+        await county.start_simulator("ncic")
+        await county.start_switch()
+        for device, user, what in _STATIONS:
+            client = await county.connect(device)
+            if device in ("CAD1", "PRINTER1"):
+                await client.open()
+            if user is None:
+                self._say(f"[bold]{device:10}[/] open                       {what}")
+                continue
+            session = await county.sign_on(device, user)
+            pooled = " (pooled)" if session.pooled else ""
+            self._say(f"[bold]{device:10}[/] {user} signed on as {session.mnemonic}{pooled:10} {what}")
+        for line in ("clets-a", "ncic-a"):
+            await county.wait_for_line(line, "open")
+            self._say(f"[bold]{line:10}[/] open                       line to the state, mutual TLS")
+
+    async def _play(self, step: Step) -> None:
+        number = len(self._played) + 1
+        out.print()
+        out.print(f"[bold cyan]{number:2}[/] [bold]{escape(step.title)}[/]")
+        out.print(f"   {step.station:10}[green]>[/] {step.text}", highlight=False, markup=True)
+        played = await self._county.play(step, self._acknowledged)
+        if played.refused is not None:
+            out.print(f"   {'switch':10}[red]x refused[/] {escape(str(played.refused))}")
+        for missing in played.missing:
+            out.print(f"   [red]missing at {missing.station} from {missing.source}: {escape(missing.holds)}[/]")
+        if not played.as_it_should:
+            out.print("   [bold red]this is not how it should end[/]")
+        self._played.append(played)
+
+    async def _refuse_stranger(self, county: County) -> None:
+        """Somebody with a stolen car's computer, and no password."""
+        await county.connect("MOBILE2")
+        out.print()
+        out.print("[bold cyan] *[/] [bold]Somebody at another car's computer guesses a password[/]")
+        code = ""
+        try:
+            await county.sign_on("MOBILE2", "J40217", "letmein-please")
+        except RefusedByPeer as exc:
+            code = exc.code
+            out.print(f"   {'switch':10}[red]x refused[/] {escape(str(exc))}")
+        self._others.append(("A wrong password signs nobody on", code == "E101"))
+
+    def _acknowledged(self, msn: int, ms: float) -> None:
+        out.print(f"   {'switch':10}[green]=[/] in the journal as MSN {msn}, acknowledged after {ms:.1f} ms")
+
+    def _seen(self, arrived: Arrived) -> None:
+        message = arrived.message
+        source, ms = str(message.envelope.get("source")), f"{arrived.ms:.1f} ms"
+        colour = "yellow" if message.kind == "status" else "green"
+        lines = [line for line in message.text.splitlines() if line.strip()]
+        told = next((line for line in lines if line.startswith(("MKE/", "NO RECORD"))), lines[0] if lines else "")
+        # A host's own header stays before the answer; show both.
+        told = told if told == lines[0] or arrived.station != "CAD1" else f"{lines[0].split('.')[0]}. {told}"
+        shown = told if len(told) <= 70 else f"{told[:69]}…"
+        out.print(f"   {source:10}[{colour}]<[/] to {arrived.station:9} {escape(shown)}  [dim]{ms}[/]")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        out.print(f"   {text}")
+
+    # --- afterwards -------------------------------------------------------------------------------
+
+    async def _journal(self) -> list[Entry]:
+        settings = load_settings(self._folder / "msc.toml")
+        reader = JournalReader(settings.database(settings.journal))
+        try:
+            return [entry async for entry in reader.search(Criteria())][::-1]
+        finally:
+            await reader.close()
+
+    def _show_lives(self, entries: list[Entry]) -> None:
+        """Show each transaction's life, as the journal holds it."""
+        out.print()
+        out.print(Rule("What the journal holds of it", style="cyan"))
+        table = Table("MSN", "received", "what", "who", "from", "life", box=None, pad_edge=False)
+        for entry in entries:
+            message = entry.message
+            steps = []
+            for event in entry.events[1:]:
+                place = (event.destination or "").partition(":")[2]
+                after = (event.at - message.received) / 1000
+                steps.append(f"{event.event}{' ' + place if place else ''} [dim]+{after:.0f} ms[/]")
+            answer = message.transaction != message.msn
+            what = " ".join(filter(None, (message.kind, message.key, message.code)))
+            table.add_row(
+                str(message.msn),
+                clock.rfc3339(message.received)[11:23],
+                f"  {what}" if answer else f"[bold]{what}[/]",
+                message.user or "",
+                message.line if answer or message.direction == "inbound" else message.device,
+                ", ".join(steps),
+            )
+        out.print(table)
+
+    def _summary(self, entries: list[Entry], seconds: float) -> bool:
+        open_ends = [entry for entry in entries if not _ended(entry)]
+        checks = [(f"{n:2}  {p.step.title}", p.as_it_should) for n, p in enumerate(self._played, 1)]
+        checks += [(f" *  {title}", good) for title, good in self._others]
+        checks.append((" *  Every message in the journal has ended", not open_ends))
+        out.print()
+        out.print(Rule("Summary", style="cyan"))
+        for title, good in checks:
+            mark = "[green]as it should[/]" if good else "[bold red]NOT as it should[/]"
+            out.print(f"   {mark}  {escape(title)}")
+        good = all(ended for _, ended in checks)
+        acknowledged = sorted(played.ms for played in self._played if played.msn is not None)
+        out.print()
+        out.print(
+            f"   {len(self._played)} transactions, {len(entries)} messages in the journal, "
+            f"{len(open_ends)} without an end; acknowledged after {acknowledged[len(acknowledged) // 2]:.1f} ms "
+            f"(median); {seconds:.0f} s in all"
+        )
+        out.print(
+            "   [bold green]Everything ended as it should.[/]" if good else "   [bold red]Something went wrong.[/]"
+        )
+        return good
+
+
+def _ended(entry: Entry) -> bool:
+    """Whether a message has ended for every destination it was routed to."""
+    lives: dict[str, set[str]] = {}
+    for event in entry.events:
+        lives.setdefault(event.destination or "", set()).add(event.event)
+    return all(has_ended(destination, events) for destination, events in lives.items())

@@ -95,7 +95,8 @@ def search(
 
 async def _search(reader: JournalReader, criteria: Criteria, limit: int | None, json: bool) -> int:
     found = 0
-    table = Table("MSN", "received (UTC)", "kind", "key", "user", "from", "outcome", "text", box=None)
+    table = Table("MSN", "received (UTC)", "kind", "key", "user", "from", "outcome", box=None, pad_edge=False)
+    table.add_column("text", no_wrap=True, overflow="ellipsis")
     try:
         async for entry in reader.search(criteria, limit=limit):
             found += 1

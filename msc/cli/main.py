@@ -44,8 +44,18 @@ def version(json: bool = typer.Option(False, "--json", help="Print JSON.")) -> N
         out.print(f"msc {__version__}")
 
 
+def _open_standard_streams() -> None:
+    """Put /dev/null where standard input, output or error is closed: the event loop would get their numbers."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+
+
 def main() -> None:
     """Run the command line. What goes wrong is told in a line, never as a traceback (set MSC_DEBUG for one)."""
+    _open_standard_streams()
     try:
         app()
     except FaultyInput as exc:

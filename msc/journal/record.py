@@ -6,8 +6,9 @@ that writing one costs no translation.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Direction(StrEnum):
@@ -37,6 +38,29 @@ class Life(StrEnum):
     RETURNED = "returned"
     """The destination was lost before it acknowledged; it will be sent again."""
     OPERATOR_QUEUE = "operator_queue"
+
+
+_ENDS_ON_LINE: Final = frozenset(
+    {
+        Life.ANSWERED,
+        Life.NOT_SENT,
+        Life.EXPIRED,
+        Life.OUTCOME_UNKNOWN,
+        Life.REFUSED_BY_PEER,
+        Life.OPERATOR_QUEUE,
+    }
+)
+_ENDS_AT_STATION: Final = frozenset({Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE})
+
+
+def has_ended(destination: str, lives: Set[str]) -> bool:
+    """Tell from a message's events at one destination whether it has ended there.
+
+    For a station it has when it was acknowledged or handed to the operator's queue. On a line it must have been
+    answered or given up, because being taken over by the state is no answer.
+    """
+    ends = _ENDS_ON_LINE if destination.startswith("line:") else _ENDS_AT_STATION
+    return Life.ROUTED not in lives or bool(lives & ends)
 
 
 class MessageRecord(NamedTuple):

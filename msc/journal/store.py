@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from msc.errors import JournalError
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord, has_ended
 from msc.journal.schema import audit_table, event_table, message_table, metadata
 
 Result = TypeVar("Result")
@@ -196,7 +196,7 @@ class JournalStore:
         return [
             Unfinished(message, destination, Life.SENT in lives)
             for (_, destination), (message, lives) in legs.items()
-            if Life.ROUTED in lives and not lives & _ends(destination)
+            if not has_ended(destination, lives)
         ]
 
     def _rows(self, query: Any) -> Sequence[Any]:
@@ -204,20 +204,3 @@ class JournalStore:
         rows = self._connection.execute(query).all()
         self._connection.rollback()
         return rows
-
-
-_ENDS_ON_LINE: Final = frozenset(
-    {
-        Life.ANSWERED,
-        Life.NOT_SENT,
-        Life.EXPIRED,
-        Life.OUTCOME_UNKNOWN,
-        Life.REFUSED_BY_PEER,
-        Life.OPERATOR_QUEUE,
-    }
-)
-_ENDS_AT_STATION: Final = frozenset({Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE})
-
-
-def _ends(destination: str) -> frozenset[Life]:
-    return _ENDS_ON_LINE if destination.startswith("line:") else _ENDS_AT_STATION

@@ -53,6 +53,8 @@ class LineSession(Session):
     """
 
     vocabulary = vocabulary(FROM_LINE_HOST)
+    # The state is not told our window; it is slowed down, never cut off, when it answers in bursts.
+    window_is_strict = False
 
     def __init__(self, now: float, opening: OpenLine, *, window: int, heartbeat_s: float) -> None:
         super().__init__(now, frame_bytes_max=FRAME_BYTES_MAX, window=window, heartbeat_s=heartbeat_s)
