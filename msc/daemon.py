@@ -37,6 +37,7 @@ from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.switch import Switch
+from msc.switch.traffic import LineTraffic
 
 log = get_logger("daemon")
 
@@ -83,19 +84,26 @@ class Daemon:
         self.point = AccessControlPoint(directory, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics)
-        self.switch = Switch(
-            intake=Intake(catalog, routes, self.point),
-            point=self.point,
+        self.traffic = LineTraffic(
+            directory=directory,
             writer=self.writer,
             pending=self.pending,
             deliveries=self.deliveries,
             metrics=self.metrics,
         )
+        self.switch = Switch(
+            intake=Intake(catalog, routes, self.point),
+            point=self.point,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            metrics=self.metrics,
+        )
         self._lines = {
-            line.name: UpstreamLine(line, client_context, settings.switch.name, self.switch, self._sweeper)
+            line.name: UpstreamLine(line, client_context, settings.switch.name, self.traffic, self._sweeper)
             for line in settings.line
         }
-        self.switch.connect_lines(self._lines)
+        self.traffic.connect(self._lines)
         self.switch.recover(recent, unfinished, catalog)
         desk = Desk(
             point=self.point,
@@ -178,7 +186,7 @@ class Daemon:
             "journal_rows": float(self.writer.waiting),
             "awaiting_answers": float(self.pending.waiting),
         })  # fmt: skip
-        gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.switch.line_depths)
+        gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.traffic.depths)
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()
         })  # fmt: skip
@@ -204,7 +212,7 @@ class Daemon:
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.switch.tick(clock.monotonic())
+            self.traffic.tick(clock.monotonic())
 
     # --- stop -------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from msc import clock
 from msc.limits import SLOW_READER_S, SWEEP_S, WRITE_BUFFER_HIGH_BYTES, WRITE_BUFFER_LOW_BYTES
@@ -52,7 +52,12 @@ class Sweeper:
         self.start()
 
 
-class Connection(asyncio.Protocol, Generic[AnySession]):
+_READ_BUFFER: Final = memoryview(bytearray(65_536))
+"""What one read brings, for all connections in turn: the loop runs one at a time, and each takes its bytes out
+before the next reads. Reading into it spares a large allocation per read (a third of a bare echo's time)."""
+
+
+class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
     """Glue between a transport and a session. Ends exactly once, with `lost`."""
 
     def __init__(self, sweeper: Sweeper) -> None:
@@ -101,11 +106,15 @@ class Connection(asyncio.Protocol, Generic[AnySession]):
         self._sweeper.add(self)
         self.flush()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to put the bytes that come."""
+        return _READ_BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
         session = self._session
         if session is not None:
-            session.receive_data(data, clock.monotonic())
+            session.receive_data(_READ_BUFFER[:nbytes].tobytes(), clock.monotonic())
             self._dispatch(session)
 
     def eof_received(self) -> None:

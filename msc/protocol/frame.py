@@ -27,6 +27,7 @@ KINDS: Final = frozenset((CONTROL, DATA, ACK, NAK, PING, PONG))
 
 _PREFIX: Final = struct.Struct(">IBI")
 _LENGTH_BYTES: Final = 4
+_PREFIX_BYTES: Final = _PREFIX.size
 
 
 class Frame(NamedTuple):
@@ -113,13 +114,15 @@ class FrameDecoder:
         Raises:
             FrameTooLong, UnknownFrameKind: What waits is not a frame; nothing more can be read.
         """
-        prefix = self._peek(self._at)
-        if prefix is None or prefix[0] > len(self._buffer):
+        at, buffer = self._at, self._buffer
+        prefix = self._peek(at)
+        if prefix is None:
             return None
         end, kind, sequence = prefix
-        payload = bytes(self._buffer[self._at + _LENGTH_BYTES + FRAME_OVERHEAD_BYTES : end])
+        if end > len(buffer):
+            return None
         self._at = end
-        return Frame(kind, sequence, payload)
+        return Frame(kind, sequence, bytes(buffer[at + _PREFIX_BYTES : end]))
 
     def count(self, kind: int, at_most: int) -> int:
         """Count the whole frames of a kind that wait, up to a bound."""

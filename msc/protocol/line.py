@@ -71,6 +71,8 @@ class LineSession(Session):
             self.closed = True
             self._events.append(PeerLost(f"the host says {message.code} {message.reason}"[:200]))
             return
+        if isinstance(message, Refused) and message.to != "open_line":
+            return  # of something we never asked for
         state = TRANSITIONS[self.state].get(type(message))
         if state is None:
             raise out_of_place(message, self.state.name.lower())

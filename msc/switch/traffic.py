@@ -1,0 +1,351 @@
+"""Traffic with the lines: what goes out on them, what comes in, and what is given up.
+
+Answers find their inquiries by the supplemental header. Every destination of an inquiry ends: it answers, or
+the originator is told by a status message (E401, E403, E404, E405), which is journaled like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from msc import clock
+from msc.acp.directory import Directory
+from msc.errors import (
+    FrameTooLong,
+    JournalUnavailable,
+    LineOutOfService,
+    NoAnswerInTime,
+    OutcomeUnknown,
+    Refusal,
+    RefusedByState,
+)
+from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.journal.writer import JournalWriter
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.protocol.header import MNEMONIC_CHARS, parse_header
+from msc.routing.outbox import Outbox, Outgoing
+from msc.routing.pending import Pending, PendingTable
+from msc.switch.delivery import Deliveries
+from msc.switch.intake import as_text
+from msc.switch.port import LinePort
+
+log = get_logger("switch")
+
+POSTPONE_S = 1.0
+"""When the journal cannot take a status message, its inquiry is looked at again after this."""
+
+
+class LineTraffic:
+    """Sends to the lines, takes what they send, and keeps the clocks of what they owe."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        writer: JournalWriter,
+        pending: PendingTable,
+        deliveries: Deliveries,
+        metrics: Metrics,
+    ) -> None:
+        self.pending = pending
+        self._directory = directory
+        self._writer = writer
+        self._deliveries = deliveries
+        self._metrics = metrics
+        # Bound once: it is asked for every message, and mostly says nothing.
+        self._log = log.bind()
+        self._lines: Mapping[str, LinePort] = {}
+        self._outboxes: dict[str, Outbox] = {}
+
+    def connect(self, lines: Mapping[str, LinePort]) -> None:
+        """Learn the lines there are; once, before traffic."""
+        self._lines = lines
+        self._outboxes = {name: Outbox(line.address) for name, line in lines.items()}
+
+    def has_line(self, name: str) -> bool:
+        """Tell whether there is a line of a name."""
+        return name in self._lines
+
+    def depths(self) -> dict[str, float]:
+        """How many messages each line has not acknowledged."""
+        return {name: float(len(outbox)) for name, outbox in self._outboxes.items()}
+
+    # --- to the lines -------------------------------------------------------------------------------
+
+    def send(self, entry: Pending, name: str, text: str) -> None:
+        """Send a message that is in the journal, or tell its originator that it was not sent."""
+        line, outbox = self._lines[name], self._outboxes[name]
+        if not line.is_open:
+            self.give_up(entry, name, LineOutOfService(f"{name} is out of service; not sent"))
+        elif outbox.full:
+            self.give_up(entry, name, LineOutOfService(f"{name} has too many messages waiting; not sent"))
+        else:
+            outbox.push(self._to_line(entry, text))
+            self._pump_line(name)
+
+    def send_again(self, entry: Pending, name: str, text: str) -> None:
+        """Queue an inquiry that a stop of the switch left unanswered, for when the line is open."""
+        self._outboxes[name].push(self._to_line(entry, text, possible_duplicate=True))
+
+    @staticmethod
+    def _to_line(entry: Pending, text: str, *, possible_duplicate: bool = False) -> Outgoing:
+        return Outgoing(
+            entry.msn,
+            "",
+            text,
+            entry.device,
+            entry.received_us,
+            header=entry.header,
+            priority=entry.priority,
+            update=entry.update,
+            possible_duplicate=possible_duplicate,
+        )
+
+    def _pump_line(self, name: str) -> None:
+        line, outbox = self._lines[name], self._outboxes[name]
+        while line.room > 0:
+            message = outbox.take()
+            if message is None:
+                break
+            try:
+                sequence = line.send(message.text.encode())
+            except FrameTooLong:
+                self._give_up_sent(name, message, LineOutOfService(f"too long for {name}; not sent"))
+                continue
+            outbox.sent(sequence, message)
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.SENT, line.address))
+
+    # --- what lines do ------------------------------------------------------------------------------
+
+    def line_opened(self, line: LinePort) -> None:
+        """A line takes messages: send what waits for it."""
+        self._pump_line(line.name)
+
+    def line_writable(self, line: LinePort) -> None:
+        """The host reads again."""
+        self._pump_line(line.name)
+
+    def line_lost(self, line: LinePort, reason: str) -> None:
+        """A line is lost. What it had not acknowledged: inquiries wait for it to come back, updates are
+        reported and never sent again blindly (E404).
+        """
+        outbox, at = self._outboxes[line.name], clock.wall_us()
+        for message in outbox.lose():
+            if message.update:
+                outbox.drop(message)
+                refusal = OutcomeUnknown(f"{line.name} was lost; check before sending again")
+                self._give_up_sent(line.name, message, refusal)
+            else:
+                self._writer.note(EventRecord(message.msn, at, Life.RETURNED, line.address, reason))
+
+    def line_answered(self, line: LinePort, sequence: int, refused: str | None) -> None:
+        """A line has taken a message over, or refused it."""
+        message = self._outboxes[line.name].answered(sequence)
+        if message is None:
+            return
+        if refused is None:
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.ACKNOWLEDGED, line.address))
+        else:
+            self._give_up_sent(line.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
+        self._pump_line(line.name)
+
+    def line_message(self, line: LinePort, sequence: int, payload: bytes) -> None:
+        """A line's message: an answer to an inquiry, or unsolicited. It is acknowledged or refused."""
+        received_us, connection = clock.wall_us(), line.connection
+        text = as_text(payload)
+        try:
+            self._writer.check_room()
+            try:
+                header, rest = parse_header(text)
+            except Refusal as refusal:
+                self._refuse_line(line, sequence, received_us, text, refusal)
+                return
+            entry = self.pending.find(header)
+            if entry is not None:
+                self._take_answer(line, sequence, received_us, text, rest, entry)
+            else:
+                self._take_unsolicited(line, sequence, received_us, text, header, rest)
+        except Refusal as refusal:
+            self._metrics.messages["response", refusal.code] += 1
+            line.answer(connection, sequence, refusal)
+
+    def _refuse_line(self, line: LinePort, sequence: int, received_us: int, text: str, refusal: Refusal) -> None:
+        connection, msn = line.connection, self._writer.allot()
+        self._metrics.messages["unknown", refusal.code] += 1
+        self._writer.append(
+            MessageRecord(
+                msn, received_us, Direction.INBOUND, "unknown", line=line.name, text=text, transaction=msn,
+                code=refusal.code, sequence=sequence,
+            ),
+            [EventRecord(msn, received_us, Life.REFUSED, None, str(refusal))],
+            lambda failure: line.answer(connection, sequence, failure or refusal),
+        )  # fmt: skip
+
+    def _take_answer(
+        self, line: LinePort, sequence: int, received_us: int, text: str, rest: str, entry: Pending
+    ) -> None:
+        msn = self._writer.allot()
+        self._writer.append(
+            MessageRecord(
+                msn=msn,
+                received=received_us,
+                direction=Direction.INBOUND,
+                kind="response",
+                device=entry.device,
+                line=line.name,
+                user=entry.user,
+                agency=entry.agency,
+                ori=entry.ori,
+                mnemonic=entry.mnemonic,
+                header=entry.header,
+                own_header=entry.own_header if entry.host else None,
+                key=entry.key.key if entry.key else None,
+                system=entry.key.system if entry.key else None,
+                database=entry.key.database if entry.key else None,
+                text=text,
+                transaction=entry.msn,
+                ref=entry.ref,
+                priority=entry.priority,
+                sequence=sequence,
+            ),
+            (
+                EventRecord(msn, received_us, Life.ROUTED, entry.address),
+                EventRecord(entry.msn, received_us, Life.ANSWERED, line.address, f"msn {msn}"),
+            ),
+            partial(self._answer_durable, line, line.connection, sequence, received_us, rest, entry, msn),
+        )
+
+    def _answer_durable(
+        self,
+        line: LinePort,
+        connection: object,
+        sequence: int,
+        received_us: int,
+        rest: str,
+        entry: Pending,
+        msn: int,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        line.answer(connection, sequence, failure)
+        if failure is not None:
+            return
+        self.pending.settle(entry, line.name)
+        self._metrics.messages["response", "accepted"] += 1
+        self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
+        self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
+        self._deliveries.push(entry.address, self._reply(entry, msn, "response", rest, line.name, received_us))
+
+    @staticmethod
+    def _reply(entry: Pending, msn: int, kind: str, text: str, source: str, received_us: int) -> Outgoing:
+        return Outgoing(
+            msn,
+            kind,
+            # C-HDR: a host gets its own header back, as every text of its own carries one.
+            f"{entry.own_header}.{text}" if entry.host else text,
+            source,
+            received_us,
+            header=entry.own_header,
+            priority=entry.priority,
+            ref=entry.ref,
+            reply_to=entry.sequence,
+            station=entry.station,
+            transaction=entry.msn,
+            awaiting=len(entry.awaited),
+        )
+
+    def _take_unsolicited(
+        self, line: LinePort, sequence: int, received_us: int, text: str, header: str, rest: str
+    ) -> None:
+        mnemonic = header[:MNEMONIC_CHARS]
+        device = self._directory.unsolicited_device(mnemonic)
+        connection, msn = line.connection, self._writer.allot()
+        address = device.address if device else None
+        event = EventRecord(msn, received_us, Life.ROUTED, address)
+        if address is None:
+            event = EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, f"no destination for {mnemonic}")
+
+        def durable(failure: JournalUnavailable | None) -> None:
+            line.answer(connection, sequence, failure)
+            if failure is not None:
+                return
+            self._metrics.messages["unsolicited", "accepted"] += 1
+            if address is None:
+                self._deliveries.operator_queue += 1
+                log.warning("message.to_operator", msn=msn, line=line.name, mnemonic=mnemonic)
+                return
+            self._deliveries.push(address, Outgoing(msn, "unsolicited", rest, line.name, received_us, header=header))
+
+        self._writer.append(
+            MessageRecord(
+                msn, received_us, Direction.INBOUND, "unsolicited",
+                device=device.device if device else None, line=line.name,
+                agency=device.agency if device else None, mnemonic=mnemonic, header=header, text=text,
+                transaction=msn, sequence=sequence,
+            ),
+            (event,),
+            durable,
+        )  # fmt: skip
+
+    # --- giving up ----------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Give up destinations whose time has come, and tell the originator."""
+        for entry in self.pending.expire(now):
+            for name in sorted(entry.awaited):
+                self.give_up(entry, name, self._overdue(entry, name))
+
+    def _overdue(self, entry: Pending, name: str) -> Refusal:
+        outbox = self._outboxes.get(name)
+        unsent = outbox.remove(entry.msn) if outbox else None
+        if unsent is not None and not unsent.possible_duplicate:
+            return LineOutOfService(f"{name} is out of service; not sent")
+        if entry.update:
+            return OutcomeUnknown(f"{name} gave no answer; check before sending again")
+        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_s:.0f} s")
+
+    def _give_up_sent(self, name: str, message: Outgoing, refusal: Refusal) -> None:
+        entry = self.pending.find(message.header or "")
+        if entry is not None:
+            self.give_up(entry, name, refusal)
+
+    def give_up(self, entry: Pending, name: str, refusal: Refusal) -> None:
+        """Tell an originator, by a journaled status message, that a destination will not answer."""
+        at, line = clock.wall_us(), f"line:{name}"
+        text = f"{refusal.code} {refusal.reason}"
+
+        def durable(failure: JournalUnavailable | None) -> None:
+            if failure is not None:
+                self.pending.postpone(entry, clock.monotonic() + POSTPONE_S)
+                return
+            self.pending.settle(entry, name)
+            self._metrics.messages["status", refusal.code] += 1
+            log.info("message.given_up", transaction=entry.msn, line=name, code=refusal.code)
+            self._deliveries.push(entry.address, self._reply(entry, msn, "status", text, name, at))
+
+        try:
+            msn = self._writer.allot()
+            self._writer.append(
+                MessageRecord(
+                    msn, at, Direction.LOCAL, "status", device=entry.device, line=name, user=entry.user,
+                    agency=entry.agency, ori=entry.ori, mnemonic=entry.mnemonic, header=entry.header,
+                    text=text, transaction=entry.msn, ref=entry.ref, priority=entry.priority,
+                    code=refusal.code,
+                ),
+                (
+                    EventRecord(msn, at, Life.ROUTED, entry.address),
+                    EventRecord(entry.msn, at, _LIFE[type(refusal)], line, text),
+                ),
+                durable,
+            )  # fmt: skip
+        except JournalUnavailable as failure:
+            durable(failure)
+
+
+_LIFE: dict[type[Refusal], Life] = {
+    LineOutOfService: Life.NOT_SENT,
+    NoAnswerInTime: Life.EXPIRED,
+    OutcomeUnknown: Life.OUTCOME_UNKNOWN,
+    RefusedByState: Life.REFUSED_BY_PEER,
+}
