@@ -138,12 +138,15 @@ class Daemon:
         """Make sure no other switch writes this site's journal: two would give out the same MSNs."""
         file = self.settings.database(self.settings.journal).with_suffix(".lock")
         try:
-            self._site_lock = file.open("w")
-            fcntl.flock(self._site_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise SiteError([Fault(file, "", "another switch is running on this site")]) from exc
+            lock = file.open("w")
         except OSError as exc:
             raise SiteError([Fault(file, "", f"cannot be opened: {exc.strerror}")]) from exc
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            lock.close()
+            raise SiteError([Fault(file, "", "another switch is running on this site")]) from exc
+        self._site_lock = lock
 
     def _hello(self) -> Hello:
         settings = self.settings

@@ -51,8 +51,9 @@ SWEEP_S: Final = 0.25
 
 # --- connections --------------------------------------------------------------------------------
 CONNECTIONS_MAX: Final = 2_000
-CONNECTIONS_PER_DEVICE: Final = 1
-"""A device is one thing in one place; a newer connection of it takes the older one's place."""
+CONNECTIONS_PER_DEVICE: Final = 4
+"""A device is one thing in one place, but it may come back before its old connection is known to be dead. More
+than this is no device but somebody with its key, filling our connections."""
 HOST_USERS_MAX: Final = 500
 """Users signed on through one CAD connection."""
 WRITE_BUFFER_HIGH_BYTES: Final = 262_144

@@ -26,15 +26,15 @@ from msc.journal.schema import audit_table, event_table, message_table, metadata
 
 Result = TypeVar("Result")
 
-_CHUNKS: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-"""Rows of one INSERT: few sizes, so that each stays a prepared statement. 256 rows of the widest table need
-fewer than half of the parameters SQLite takes in one statement (32 766)."""
+_ROWS_AT_ONCE: Final = 128
+"""Rows of one INSERT at most; each number of rows has a prepared statement of its own. 128 rows of the widest
+table need a tenth of the parameters SQLite takes in one statement (32 766)."""
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     # WAL lets searches read while the writer commits; FULL makes each commit survive a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "busy_timeout=2000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -47,16 +47,13 @@ class _Insert:
         names = ", ".join(f'"{name}"' for name in columns)
         head = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608  names of our own tables
         row = f"({', '.join('?' * len(columns))})"
-        self._statements = [(size, head + ", ".join([row] * size)) for size in _CHUNKS]
+        self._statements = [head + ", ".join([row] * rows) for rows in range(_ROWS_AT_ONCE + 1)]
 
     def run(self, driver: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, straight through the driver: this is the journal's hot path."""
-        at, left = 0, len(rows)
-        for size, statement in self._statements:
-            while left >= size:
-                driver.execute(statement, tuple(chain.from_iterable(rows[at : at + size])))
-                at += size
-                left -= size
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[at : at + _ROWS_AT_ONCE]
+            driver.execute(self._statements[len(part)], tuple(chain.from_iterable(part)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class JournalStore:
         self._engine = create_engine(
             make_url(url).set(drivername="sqlite"),
             poolclass=NullPool,
-            connect_args={"check_same_thread": False},
+            connect_args={"check_same_thread": False, "cached_statements": 4 * _ROWS_AT_ONCE},
         )
         event.listen(self._engine, "connect", _prepare_sqlite)
         self._messages = _Insert(message_table, MessageRecord)

@@ -148,6 +148,8 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
                 self.close(reason)
                 return
             self.handle(event)
+            if self._ended:
+                return
         self.flush()
 
     def flush(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 from msc import clock
 from msc.acp.directory import Device
 from msc.errors import Refusal
-from msc.limits import HANDSHAKE_S, TLS_SHUTDOWN_S
+from msc.limits import CONNECTIONS_PER_DEVICE, HANDSHAKE_S, TLS_SHUTDOWN_S
 from msc.link.connection import Connection, Sweeper
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -89,8 +90,14 @@ class StationConnection(Connection[StationSession]):
             listener.metrics.connections_refused[refusal.code] += 1
             log.warning("connection.refused", reason=refusal.reason, names=self.names, ip=self.ip)
             return None
+        name = self.device.device
+        if listener.by_device[name] >= CONNECTIONS_PER_DEVICE:
+            listener.metrics.connections_refused["connections_per_device"] += 1
+            log.warning("connection.refused", reason="connections_per_device", device=name, ip=self.ip)
+            return None
         self.session = StationSession(now, self.device.kind, listener.hello())
         listener.connections.add(self)
+        listener.by_device[name] += 1
         log.info("station.connected", device=self.device.device, ip=self.ip)
         self._events.station_connected(self)
         return self.session
@@ -130,7 +137,11 @@ class StationConnection(Connection[StationSession]):
 
     def lost(self, reason: str) -> None:
         """The connection has ended."""
-        self._listener.connections.discard(self)
+        listener, name = self._listener, self.device.device
+        listener.connections.discard(self)
+        listener.by_device[name] -= 1
+        if not listener.by_device[name]:
+            del listener.by_device[name]
         log.info("station.lost", device=self.device.device, reason=reason)
         self._events.station_lost(self, reason)
 
@@ -153,6 +164,7 @@ class Listener:
         self.sweeper = sweeper
         self.metrics = metrics
         self.connections: set[StationConnection] = set()
+        self.by_device: Counter[str] = Counter()
         self.transports = 0
         self._context = context
         self._server: asyncio.Server | None = None

@@ -267,8 +267,8 @@ class Desk:
         operator = self._operator(station, message.user)
         await self._point.unlock(operator, message)
         visit = self._visits.get(station.identity)
-        if visit is None:
-            return
+        if visit is None or self._operator(station, message.user) is not operator:
+            return  # it ended while its password was checked
         host = visit.users is not None
         station.session.unlock(clock.monotonic(), operator.user if host else None)
         self._deliveries.pump_station(station)

@@ -1,0 +1,146 @@
+"""The daemon as a whole, in this process, with the simulated state: what the parts cannot show alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msc import tls
+from msc.admin.site import make_site
+from msc.daemon import Daemon
+from msc.errors import SiteError
+from msc.journal.search import Criteria, Entry, JournalReader
+from msc.link.client import Client, Disconnected, RefusedByPeer
+from msc.protocol.control import Status, StatusReport
+from msc.settings import Settings, load_settings
+from msc.simulators.run import make_hosts
+
+PATIENCE_S = 20
+REGISTRATION = "IV.4.CA0990000.LIC/ZZ0002X"
+
+
+@dataclass
+class Running:
+    """A switch and its simulated state."""
+
+    settings: Settings
+    facts: dict[str, Any]
+    daemon: Daemon
+
+    async def client(self, device: str) -> Client:
+        """Connect a station."""
+        row = next(row for row in self.facts["devices"] if row["name"] == device)
+        folder = self.settings.folder
+        context = tls.client_context(folder / self.facts["ca"], folder / row["certificate"], folder / row["key"])
+        return await Client.connect("127.0.0.1", self.settings.listener.port, context)
+
+    async def terminal(self, device: str = "DISPATCH1", user: str = "D10002") -> Client:
+        """Connect a terminal and sign a user on."""
+        client = await self.client(device)
+        row = next(row for row in self.facts["users"] if row["user"] == user)
+        await client.sign_on(user, row["password"])
+        return client
+
+    async def journal(self) -> list[Entry]:
+        """Read the whole journal, newest first."""
+        reader = JournalReader(self.settings.database(self.settings.journal))
+        try:
+            return [entry async for entry in reader.search(Criteria())]
+        finally:
+            await reader.close()
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    await make_site(tmp_path / "site", demo=True)
+    settings = load_settings(tmp_path / "site" / "msc.toml")
+    hosts = make_hosts(settings)
+    for host in hosts:
+        await host.open()
+    daemon = Daemon(settings)
+    await daemon.start()
+    facts = json.loads((settings.folder / "demo.json").read_text())
+    async with asyncio.timeout(60):
+        yield Running(settings, facts, daemon)
+        await daemon.stop()
+        for host in hosts:
+            await host.close()
+
+
+async def lines_open(client: Client) -> None:
+    """Wait until both lines are open, as a terminal sees it."""
+    while set((await client.ask(Status(), StatusReport)).lines.values()) != {"open"}:
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.requirement("F-AUFAIL")
+async def test_traffic_stops_with_e501_while_the_journal_cannot_be_written_and_goes_on_by_itself(
+    running: Running,
+) -> None:
+    client = await running.terminal()
+    await lines_open(client)
+    before = await client.send(REGISTRATION)
+    blocker = sqlite3.connect(running.settings.database(running.settings.journal), isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RefusedByPeer, match="E501"):
+        await client.send(REGISTRATION)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    after = None
+    while after is None:
+        try:
+            after = await client.send(REGISTRATION)
+        except RefusedByPeer as exc:
+            assert exc.code == "E501"
+            await asyncio.sleep(0.05)
+    msns = [entry.message.msn for entry in await running.journal()]
+    assert before in msns
+    assert after in msns
+    assert len(msns) == len(set(msns))
+    client.close("done")
+
+
+async def test_a_second_switch_on_the_same_site_is_refused(running: Running) -> None:
+    with pytest.raises(SiteError, match="another switch is running"):
+        await Daemon(running.settings).start()
+
+
+@pytest.mark.requirement("C-UNSOL", "C-POOL")
+async def test_an_answer_follows_the_person_when_a_pooled_mnemonic_changes_hands(running: Running) -> None:
+    first = await running.terminal("MOBILE1", "J40217")
+    await lines_open(first)
+    # Nobody reads the answer: the first operator is gone before it can be delivered.
+    await first.send("IA.QV.CA0990000.LIC/ZZ0001X")
+    first.abort("cable cut")
+    second = await running.terminal("MOBILE1", "K20331")
+    third = await running.terminal("MOBILE2", "J40217")
+    async with asyncio.timeout(PATIENCE_S):
+        texts = [(await third.inbox.get()).text for _ in range(3)]
+    assert any("MKE/STOLEN VEHICLE" in text for text in texts)
+    assert second.inbox.empty()
+    second.close("done")
+    third.close("done")
+
+
+async def test_pooled_mnemonics_are_given_back_when_connections_are_lost(running: Running) -> None:
+    for _ in range(4):  # twice as often as the pool has mnemonics
+        client = await running.terminal("MOBILE1", "J40217")
+        client.abort("cable cut")
+        while running.daemon.point.pools_free()["PATROL"] < 2:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_device_cannot_fill_the_switch_with_connections(running: Running) -> None:
+    clients = [await running.client("RECORDS1") for _ in range(4)]
+    with pytest.raises(Disconnected):
+        await running.client("RECORDS1")
+    other = await running.client("DISPATCH1")
+    for client in (*clients, other):
+        client.close("done")
