@@ -77,9 +77,9 @@ class Daemon:
         self._journal_store = JournalStore(settings.database_url(settings.journal))
         self.writer = JournalWriter(self._journal_store, self.metrics)
         await self.writer.open()
-        since_us = clock.wall_us() - int(RECOVERY_WINDOW_S * 1e6)
-        recent = await self._journal_store.recent_transactions(since_us)
-        unfinished = await self._journal_store.unfinished(since_us)
+        now_us = clock.wall_us()
+        recent = await self._journal_store.recent_transactions(now_us - int(PENDING_WINDOW_S * 1e6))
+        unfinished = await self._journal_store.unfinished(now_us - int(RECOVERY_WINDOW_S * 1e6))
 
         self.point = AccessControlPoint(directory, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)

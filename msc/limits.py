@@ -83,8 +83,8 @@ JOURNAL_BATCH_ROWS_MAX: Final = 4_000
 """Rows in one commit: large enough to share the fsync, small enough to bound its latency."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
-RECOVERY_WINDOW_S: Final = 3_600.0
-"""How far back a starting switch looks for messages that had not ended."""
+RECOVERY_WINDOW_S: Final = 7 * 86_400.0
+"""How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 
 # --- access control -----------------------------------------------------------------------------
 FAILED_SIGN_ONS_MAX: Final = 5

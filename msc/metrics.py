@@ -56,6 +56,8 @@ class Metrics(Collector):
         self._commit_seconds = Spread(_SECONDS)
         self.connections_refused: defaultdict[str, int] = defaultdict(int)
         self.audit_events: defaultdict[str, int] = defaultdict(int)
+        self.journal_rows_dropped = 0
+        """Events and audit records that an outage of the journal lasted too long for."""
         self._gauges: list[tuple[str, str, str, Callable[[], dict[str, float]]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -111,6 +113,11 @@ class Metrics(Collector):
         for event, count in list(self.audit_events.items()):
             audit.add_metric([event], count)
         yield audit
+        yield CounterMetricFamily(
+            "msc_journal_rows_dropped",
+            "Events and audit records lost because an outage of the journal lasted too long",
+            value=self.journal_rows_dropped,
+        )
         for name, help, label, read in self._gauges:
             gauge = GaugeMetricFamily(name, help, labels=[label])
             for value, number in read().items():

@@ -334,6 +334,10 @@ class AccessControlPoint:
             await self._failed(user.user, self.directory.devices[session.device])
             self._note(event, session, code=UnknownUserOrPassword.code)
             raise UnknownUserOrPassword
+        # Read again: a burst of guesses may have locked the account while this one was being checked.
+        if self.directory.users[session.user].locked_at is not None:
+            self._note(event, session, code=AccountLocked.code)
+            raise AccountLocked
         self._failures.succeeded(user.user)
 
     def _note(

@@ -10,7 +10,20 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Date, Integer, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -46,14 +59,14 @@ user_table = Table(
     Column("operator_class", String, nullable=False),
     Column("password_hash", String, nullable=False),
     Column("otp_secret", String),
-    Column("otp_step", Integer, nullable=False),
+    Column("otp_step", BigInteger, nullable=False),
     Column("status", String, nullable=False),
-    Column("locked_at", Integer),
+    Column("locked_at", BigInteger),
     Column("cleared", Date),
     Column("certified", Date),
     Column("statement", Date),
     Column("password_expires", Date),
-    Column("previous_sign_on", Integer),
+    Column("previous_sign_on", BigInteger),
     Column("failed_since", Integer, nullable=False),
 )
 device_table = Table(

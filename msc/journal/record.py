@@ -40,7 +40,7 @@ class Life(StrEnum):
     OPERATOR_QUEUE = "operator_queue"
 
 
-_ENDS_ON_LINE: Final = frozenset(
+ENDS_ON_LINE: Final = frozenset(
     {
         Life.ANSWERED,
         Life.NOT_SENT,
@@ -50,7 +50,7 @@ _ENDS_ON_LINE: Final = frozenset(
         Life.OPERATOR_QUEUE,
     }
 )
-_ENDS_AT_STATION: Final = frozenset({Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE})
+ENDS_AT_STATION: Final = frozenset({Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE})
 
 
 def has_ended(destination: str, lives: Set[str]) -> bool:
@@ -59,7 +59,7 @@ def has_ended(destination: str, lives: Set[str]) -> bool:
     For a station it has when it was acknowledged or handed to the operator's queue. On a line it must have been
     answered or given up, because being taken over by the state is no answer.
     """
-    ends = _ENDS_ON_LINE if destination.startswith("line:") else _ENDS_AT_STATION
+    ends = ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION
     return Life.ROUTED not in lives or bool(lives & ends)
 
 

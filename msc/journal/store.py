@@ -16,13 +16,21 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import Connection, Table, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Table, and_, create_engine, event, func, make_url, not_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from msc.errors import JournalError
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord, has_ended
+from msc.journal.record import (
+    ENDS_AT_STATION,
+    ENDS_ON_LINE,
+    AuditRecord,
+    EventRecord,
+    Life,
+    MessageRecord,
+)
 from msc.journal.schema import audit_table, event_table, message_table, metadata
+from msc.limits import PENDING_MAX
 
 Result = TypeVar("Result")
 
@@ -39,6 +47,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+_Rows = Sequence[tuple[Any, ...]]
+
+
 class _Insert:
     """INSERT statements for a record's table, in their order of columns, one for each number of rows."""
 
@@ -49,11 +60,19 @@ class _Insert:
         row = f"({', '.join('?' * len(columns))})"
         self._statements = [head + ", ".join([row] * rows) for rows in range(_ROWS_AT_ONCE + 1)]
 
-    def run(self, driver: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def run(self, driver: sqlite3.Connection, rows: _Rows) -> None:
         """Insert rows, straight through the driver: this is the journal's hot path."""
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[at : at + _ROWS_AT_ONCE]
             driver.execute(self._statements[len(part)], tuple(chain.from_iterable(part)))
+
+
+def _writable(rows: _Rows) -> _Rows:
+    """Write what UTF-8 cannot hold as backslash escapes."""
+    return [
+        tuple(v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in row)
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,52 +168,82 @@ class JournalStore:
         driver = self._driver
         if driver is None:
             raise JournalError("the journal is not open")
+        try:
+            self._insert(driver, messages, events, audit)
+        except UnicodeEncodeError:
+            # Half a surrogate pair that slipped through somewhere must not stop everybody's journal.
+            driver.rollback()
+            self._insert(driver, _writable(messages), _writable(events), _writable(audit))
+        driver.commit()
+
+    def _insert(self, driver: sqlite3.Connection, messages: _Rows, events: _Rows, audit: _Rows) -> None:
         self._messages.run(driver, messages)
         self._events.run(driver, events)
         self._audit.run(driver, audit)
-        driver.commit()
 
     # --- what a starting switch asks ------------------------------------------------------------
 
-    async def recent_transactions(self, since_us: int) -> list[MessageRecord]:
-        """Return the messages from a time on that went to a line, oldest first: answers may still come.
+    async def recent_transactions(self, since_us: int, at_most: int = PENDING_MAX) -> list[MessageRecord]:
+        """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
 
         Raises:
             JournalError: The journal cannot be read.
         """
+        first = await self._in_thread("read", self._first_since, since_us)
         m, e = message_table.c, event_table.c
-        went_out = select(e.msn).where(e.event == Life.ROUTED.value, e.destination.startswith("line:"))
+        went_out = select(e.msn).where(
+            e.msn == m.msn, e.event == Life.ROUTED.value, e.destination.startswith("line:")
+        )
         query = (
             select(message_table)
-            .where(m.received >= since_us, m.transaction == m.msn, m.msn.in_(went_out))
-            .order_by(m.msn)
+            .where(m.msn >= first, m.transaction == m.msn, went_out.exists())
+            .order_by(m.msn.desc())
+            .limit(at_most)
         )
-        return [MessageRecord(*row) for row in await self._in_thread("read", self._rows, query)]
+        return [MessageRecord(*row) for row in await self._in_thread("read", self._rows, query)][::-1]
 
     async def unfinished(self, since_us: int) -> list[Unfinished]:
-        """Return what had not ended, of the messages from a time on, oldest first.
-
-        A message has ended for a station when it was delivered or given up there. On a line it must have been
-        answered or given up, because being taken over by the state is no answer.
+        """Return what had not ended for a destination, of the messages from a time on, oldest first.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        query = (
-            select(message_table, event_table.c.event, event_table.c.destination)
-            .join(event_table, event_table.c.msn == message_table.c.msn)
-            .where(message_table.c.received >= since_us, event_table.c.destination.is_not(None))
-            .order_by(message_table.c.msn, event_table.c.number)
+        first = await self._in_thread("read", self._first_since, since_us)
+        routed, other = event_table.alias("routed"), event_table.alias("other")
+        same = select(other.c.msn).where(other.c.msn == routed.c.msn, other.c.destination == routed.c.destination)
+        on_line = routed.c.destination.startswith("line:")
+        ended = or_(
+            and_(on_line, other.c.event.in_([life.value for life in ENDS_ON_LINE])),
+            and_(not_(on_line), other.c.event.in_([life.value for life in ENDS_AT_STATION])),
         )
-        legs: dict[tuple[int, str], tuple[MessageRecord, set[str]]] = {}
-        for row in await self._in_thread("read", self._rows, query):
-            message, (life, destination) = MessageRecord(*row[:-2]), row[-2:]
-            legs.setdefault((message.msn, destination), (message, set()))[1].add(life)
+        query = (
+            select(message_table, routed.c.destination, same.where(other.c.event == Life.SENT.value).exists())
+            .join(message_table, message_table.c.msn == routed.c.msn)
+            .where(
+                routed.c.msn >= first,
+                routed.c.event == Life.ROUTED.value,
+                routed.c.destination.is_not(None),
+                not_(same.where(ended).exists()),
+            )
+            .order_by(routed.c.msn, routed.c.number)
+        )
         return [
-            Unfinished(message, destination, Life.SENT in lives)
-            for (_, destination), (message, lives) in legs.items()
-            if not has_ended(destination, lives)
+            Unfinished(MessageRecord(*row[:-2]), row[-2], bool(row[-1]))
+            for row in await self._in_thread("read", self._rows, query)
         ]
+
+    def _first_since(self, since_us: int) -> int:
+        """Find the lowest MSN received from a time on. Rows come in MSN order, so halving needs no index."""
+        m = message_table.c
+        low, high = 0, (self._rows(select(func.max(m.msn)))[0][0] or 0) + 1
+        while low < high:
+            middle = (low + high) // 2
+            rows = self._rows(select(m.msn, m.received).where(m.msn >= middle).order_by(m.msn).limit(1))
+            if not rows or rows[0][1] >= since_us:
+                high = middle
+            else:
+                low = rows[0][0] + 1
+        return low
 
     def _rows(self, query: Any) -> Sequence[Any]:
         assert self._connection is not None

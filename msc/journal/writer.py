@@ -108,11 +108,15 @@ class JournalWriter:
     def note(self, event: EventRecord) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
         self._notes.append(event)
+        if not self.available:
+            self._trim()
         self._wake.set()
 
     def note_audit(self, record: AuditRecord) -> None:
         """Store an access-control event."""
         self._audit.append(record)
+        if not self.available:
+            self._trim()
         self._wake.set()
 
     # --- committing -----------------------------------------------------------------------------
@@ -158,12 +162,21 @@ class JournalWriter:
         thens += self._thens
         self._messages, self._thens, self._events = [], [], []
         self._next_msn = self._durable_msn + 1
-        self._notes = (notes + self._notes)[-JOURNAL_QUEUE_ROWS_MAX:]
-        self._audit = (audit + self._audit)[-JOURNAL_QUEUE_ROWS_MAX:]
+        self._notes = notes + self._notes
+        self._audit = audit + self._audit
+        self._trim()
         self._wake.set()
         refusal = JournalUnavailable()
         for then in thens:
             then(refusal)
+
+    def _trim(self) -> None:
+        """Keep what waits for the journal's return within its bound: the oldest goes, and is counted."""
+        for rows in (self._notes, self._audit):
+            over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
+            if over > 0:
+                del rows[:over]
+                self._metrics.journal_rows_dropped += over
 
     async def _reopen(self) -> bool:
         try:

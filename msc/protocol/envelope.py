@@ -56,7 +56,12 @@ def parse_json(data: bytes) -> dict[str, Any]:
         BadJson: It is not UTF-8, not JSON, or no object.
     """
     try:
-        value = json.loads(data)
+        # Decoded here: `json.loads` would guess at other encodings, and let halves of surrogate pairs through.
+        text = data.decode()
+        value = json.loads(text)
+        if "\\u" in text:
+            # An escape can still write half a pair, which neither UTF-8 nor the journal can hold.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise BadJson("not a JSON object in UTF-8") from exc
     if not isinstance(value, dict):

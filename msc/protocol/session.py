@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from msc.errors import ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
+from msc.errors import BadJson, ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
 from msc.limits import FRAME_COMPLETE_S, FRAME_OVERHEAD_BYTES, HEARTBEAT_S, PINGS_UNANSWERED_MAX
 from msc.protocol.control import (
     BadMember,
@@ -27,6 +27,7 @@ from msc.protocol.control import (
     parse_control,
     refusal_of,
 )
+from msc.protocol.envelope import parse_json
 from msc.protocol.frame import ACK, CONTROL, DATA, NAK, PING, PONG, Frame, FrameDecoder, encode_frame
 
 # --- events -------------------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class Session(ABC):
                 frame = decoder.take()
                 if frame is None:
                     break
+                self._partial_since = None
                 self._receive_frame(frame)
         except Refusal as refusal:
             self.fail(refusal)
@@ -317,8 +319,8 @@ def out_of_place(message: Control, state: str) -> ControlOutOfPlace:
 def _parse_nak(payload: bytes) -> tuple[str, str]:
     """Read a nak's payload leniently: whatever it says, the message was refused."""
     try:
-        members: Any = json.loads(payload)
+        members = parse_json(payload)
         code, reason = members["code"], members["reason"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (BadJson, KeyError):
         return "", "no reason given"
     return str(code)[:8], str(reason)[:200]

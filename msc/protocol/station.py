@@ -157,7 +157,7 @@ class StationSession(Session):
 
     def deny(self, message: Control, refusal: Refusal) -> None:
         """Tell a station that a control message was refused."""
-        if self.state is State.VERIFYING:
+        if self.state is State.VERIFYING or isinstance(message, Open):
             self.state = State.GREETED
         elif self.state is State.VERIFYING_UNLOCK:
             self.state = State.LOCKED

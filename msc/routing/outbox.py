@@ -64,7 +64,7 @@ class Outbox:
         self.address = address
         self._messages_max = messages_max
         self._queues: tuple[deque[Outgoing], ...] = tuple(deque() for _ in range(_URGENT_FIRST))
-        self._sent: dict[int, Outgoing] = {}
+        self._sent: dict[tuple[int, int], Outgoing] = {}
 
     def __len__(self) -> int:
         """Return how many have not been acknowledged."""
@@ -89,22 +89,26 @@ class Outbox:
                 return queue.popleft()
         return None
 
-    def sent(self, sequence: int, message: Outgoing) -> None:
-        """Note that a message taken went out in a data frame."""
-        self._sent[sequence] = message
+    def give_back(self, message: Outgoing) -> None:
+        """Put a message that was taken, and cannot be sent now, back to the front of its priority."""
+        self._queue(message).appendleft(message)
 
-    def answered(self, sequence: int) -> Outgoing | None:
+    def sent(self, sequence: int, message: Outgoing, connection: int = 0) -> None:
+        """Note that a message taken went out in a data frame of a connection."""
+        self._sent[connection, sequence] = message
+
+    def answered(self, sequence: int, connection: int = 0) -> Outgoing | None:
         """Take the message a data frame carried, now that it was acknowledged or refused."""
-        return self._sent.pop(sequence, None)
+        return self._sent.pop((connection, sequence), None)
 
-    def lose(self) -> list[Outgoing]:
-        """The destination is lost: what it had not acknowledged is to be sent again, in its old order.
+    def lose(self, connection: int = 0) -> list[Outgoing]:
+        """A connection is lost: what it had not acknowledged is to be sent again, in its old order.
 
         Returns:
             The messages put back, marked as possible duplicates.
         """
-        again = list(self._sent.values())
-        self._sent.clear()
+        lost = [key for key in self._sent if key[0] == connection]
+        again = [self._sent.pop(key) for key in lost]
         for message in reversed(again):
             message.possible_duplicate = True
             self._queue(message).appendleft(message)

@@ -35,6 +35,7 @@ class Pending:
         timeout_s: Until each destination is given up.
         received_us: Wall time of receipt.
         awaited: Lines that have not answered yet.
+        given_up: Of those, the ones whose status message is on its way into the journal.
     """
 
     msn: int
@@ -55,6 +56,7 @@ class Pending:
     timeout_s: float
     received_us: int
     awaited: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
     closes_at: float = 0.0
 
     @property

@@ -52,7 +52,7 @@ class Deliveries:
         self._writer = writer
         self._metrics = metrics
         self._outboxes: dict[str, Outbox] = {}
-        self._stations: dict[str, StationPort] = {}
+        self._stations: dict[str, list[StationPort]] = {}
         self._addresses: dict[int, str] = {}
         self.operator_queue = 0
 
@@ -61,26 +61,35 @@ class Deliveries:
     def attach(self, address: str, station: StationPort) -> int:
         """A station receives for an address from now on.
 
+        A person may be signed on at two pooled terminals: answers go to the one that asked, everything else to the
+        one signed on last.
+
         Returns:
             How many messages wait for it; `pump` sends them.
         """
-        self._stations[address] = station
+        self._stations.setdefault(address, []).append(station)
         self._addresses[station.identity] = address
         return self.undelivered(address)
 
     def detach(self, station: StationPort) -> None:
         """A station receives no more; what it had not acknowledged waits for the next one."""
         address = self._addresses.pop(station.identity, None)
-        if address is None or self._stations.get(address) is not station:
+        if address is None:
             return
-        del self._stations[address]
+        stations = self._stations[address]
+        stations.remove(station)
+        if not stations:
+            del self._stations[address]
         outbox = self._outboxes.get(address)
         if outbox is None:
             return
         at = clock.wall_us()
-        for message in outbox.lose():
+        for message in outbox.lose(station.identity):
             self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address))
-        self._forget_empty(address)
+        if stations:
+            self.pump(address)
+        if not len(outbox):
+            del self._outboxes[address]
 
     def undelivered(self, address: str) -> int:
         """How many messages wait for an address."""
@@ -113,26 +122,26 @@ class Deliveries:
         self.pump(address)
 
     def pump(self, address: str) -> None:
-        """Send what waits, as far as the station takes it."""
-        station = self._stations.get(address)
+        """Send what waits, as far as stations take it."""
+        stations = self._stations.get(address)
         outbox = self._outboxes.get(address)
-        if station is None or outbox is None:
+        if stations is None or outbox is None:
             return
-        session = station.session
-        while session.receptive and not station.write_paused and session.room > 0:
-            message = outbox.take()
-            if message is None:
-                break
+        while (message := outbox.take()) is not None:
+            station = _ready(stations, message.station)
+            if station is None:
+                outbox.give_back(message)
+                return
             payload = encode_payload(envelope_of(message, station.identity), message.text)
             try:
-                sequence = session.send_message(payload)
+                sequence = station.session.send_message(payload)
             except FrameTooLong:
                 self.to_operator(address, message, "too long for the station's frame")
                 continue
             message.sent_at = clock.monotonic()
-            outbox.sent(sequence, message)
+            outbox.sent(sequence, message, station.identity)
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.SENT, address))
-        station.flush()
+            station.flush()
 
     def pump_station(self, station: StationPort) -> None:
         """Send what waits for a station that takes messages again."""
@@ -144,7 +153,7 @@ class Deliveries:
         """A station has acknowledged a message, or refused it."""
         address = self._addresses.get(station.identity)
         outbox = self._outboxes.get(address) if address is not None else None
-        message = outbox.answered(sequence) if outbox is not None else None
+        message = outbox.answered(sequence, station.identity) if outbox is not None else None
         if message is None:
             return  # an answer to what has been given back since
         assert address is not None and outbox is not None
@@ -170,7 +179,14 @@ class Deliveries:
         self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.OPERATOR_QUEUE, address, why))
         log.warning("message.to_operator", msn=message.msn, destination=address, why=why)
 
-    def _forget_empty(self, address: str) -> None:
-        outbox = self._outboxes.get(address)
-        if outbox is not None and not len(outbox):
-            del self._outboxes[address]
+
+def _ready(stations: list[StationPort], asked: int) -> StationPort | None:
+    """Choose who gets a message: the connection that asked, else the newest, of those that take one now."""
+    chosen = None
+    for station in stations:
+        session = station.session
+        if session.receptive and not station.write_paused and session.room > 0:
+            chosen = station
+            if station.identity == asked:
+                break
+    return chosen

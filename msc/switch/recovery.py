@@ -3,7 +3,8 @@
     destination   message               what happens
     station       any                   queued again for it, as a possible duplicate
     line          inquiry, recent       sent again, as answers may still be wanted; its time-out begins anew
-    line          inquiry, older        the originator is told: E403
+    line          inquiry, older, or    the originator is told: E403
+                  its line is no more
     line          update                the originator is told: E404; never sent again blindly
 
 Answers that come after the restart find their inquiries, because those of the last hour are remembered.
@@ -35,11 +36,11 @@ class Action(Enum):
     TELL_UNKNOWN = "tell_unknown"
 
 
-def decide(*, update: bool, age_s: float) -> Action:
+def decide(*, update: bool, age_s: float, has_line: bool = True) -> Action:
     """Decide by the table above."""
     if update:
         return Action.TELL_UNKNOWN
-    return Action.SEND_AGAIN if age_s <= RESEND_S else Action.TELL_NO_ANSWER
+    return Action.SEND_AGAIN if age_s <= RESEND_S and has_line else Action.TELL_NO_ANSWER
 
 
 def refusal_for(action: Action, line: str) -> Refusal:
@@ -104,7 +105,10 @@ def to_station(record: MessageRecord, was_sent: bool) -> Outgoing:
         _, text = parse_header(text)
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
-    elif kind != "status":
+    elif kind == "status":
+        if record.own_header is not None:
+            text = f"{record.own_header}.{text}"
+    else:
         kind, source = "unsolicited", record.device or "switch"
         if record.own_header is not None:
             _, text = parse_head(text)

@@ -252,10 +252,11 @@ class Switch:
                 self._deliveries.push(leg.destination, recovery.to_station(record, leg.was_sent))
                 continue
             entry = entries.get(record.msn)
-            if entry is None or not self._traffic.has_line(name):
-                continue
+            if entry is None:
+                entry = entries[record.msn] = recovery.pending_of(record, catalog, self._point.directory)
             entry.awaited.add(name)
-            action = recovery.decide(update=entry.update, age_s=(now_us - record.received) / 1e6)
+            age_s = (now_us - record.received) / 1e6
+            action = recovery.decide(update=entry.update, age_s=age_s, has_line=self._traffic.has_line(name))
             if action is recovery.Action.SEND_AGAIN:
                 resend.append((name, entry, recovery.line_text(record)))
             else:

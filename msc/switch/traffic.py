@@ -312,10 +312,14 @@ class LineTraffic:
 
     def give_up(self, entry: Pending, name: str, refusal: Refusal) -> None:
         """Tell an originator, by a journaled status message, that a destination will not answer."""
+        if name not in entry.awaited or name in entry.given_up:
+            return  # it has answered, or its originator is being told
+        entry.given_up.add(name)
         at, line = clock.wall_us(), f"line:{name}"
         text = f"{refusal.code} {refusal.reason}"
 
         def durable(failure: JournalUnavailable | None) -> None:
+            entry.given_up.discard(name)
             if failure is not None:
                 self.pending.postpone(entry, clock.monotonic() + POSTPONE_S)
                 return
@@ -330,7 +334,8 @@ class LineTraffic:
                 MessageRecord(
                     msn, at, Direction.LOCAL, "status", device=entry.device, line=name, user=entry.user,
                     agency=entry.agency, ori=entry.ori, mnemonic=entry.mnemonic, header=entry.header,
-                    text=text, transaction=entry.msn, ref=entry.ref, priority=entry.priority,
+                    own_header=entry.own_header if entry.host else None, text=text, transaction=entry.msn,
+                    ref=entry.ref, priority=entry.priority,
                     code=refusal.code,
                 ),
                 (

@@ -1,0 +1,1 @@
+"""The tests of MSC: one folder a room, one file a module."""

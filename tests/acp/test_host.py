@@ -1,0 +1,158 @@
+"""Users behind a host: for whom a message speaks, and every way it may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from msc.acp.control_point import OperatorSession
+from msc.acp.directory import Directory, OperatorClass, UserStatus
+from msc.acp.host import HostSessions
+from msc.errors import ControlOutOfPlace, Overloaded, Refusal
+from msc.limits import HOST_USERS_MAX
+from msc.protocol.header import MessageHead
+from tests.support.county import county, user
+
+
+def signed_on(name: str = "J40217", mnemonic: str = "CD01", **members: Any) -> OperatorSession:
+    session = OperatorSession(
+        session="s1", user=name, agency="LAPD", ori="CA0190000", operator_class=OperatorClass.FULL_ACCESS,
+        mnemonic=mnemonic, pooled=False, taf="02RVXUF", device="cad-1", address="device:cad-1",
+    )  # fmt: skip
+    return replace(session, **members)
+
+
+def host(device: str, directory: Directory | None = None) -> HostSessions:
+    directory = directory or county()
+    return HostSessions(directory, directory.devices[device])
+
+
+def code_of(sessions: HostSessions, head: MessageHead, mnemonic: str | None = None) -> str:
+    with pytest.raises(Refusal) as refused:
+        sessions.speaks_for(head, mnemonic)
+    return refused.value.code
+
+
+HEAD = MessageHead("CD01A00017", "J40217", "0A0000010017")
+HEAD_2 = MessageHead("CD02A00017", "J40217", "0A0000010017")
+
+
+@pytest.mark.requirement("C-OIF", "C-TAF", "C-HDR")
+@pytest.mark.parametrize("mnemonic", [None, "CD01"])
+def test_a_message_speaks_for_the_user_its_oif_names(mnemonic: str | None) -> None:
+    sessions = host("cad-1")
+    session = signed_on()
+    sessions.add(session)
+    sessions.add(signed_on("J40218"))
+    spoken = sessions.speaks_for(HEAD, mnemonic)
+    assert spoken == replace(session, taf="0A0000010017")
+    assert session.taf == "02RVXUF", "the session itself is not changed by a message"
+    assert sessions.speaks_for(HEAD._replace(taf=None), mnemonic).taf is None
+
+
+@pytest.mark.requirement("C-OIF", "C-AUTH")
+def test_a_user_not_signed_on_is_refused_with_e111() -> None:
+    sessions = host("cad-1")
+    assert code_of(sessions, HEAD) == "E111"
+    sessions.add(signed_on("J40218"))
+    assert code_of(sessions, HEAD) == "E111"
+    assert code_of(sessions, MessageHead("CD01")) == "E111"
+    sessions.remove("J40218")
+    assert code_of(sessions, HEAD._replace(oif="J40218")) == "E111"
+
+
+@pytest.mark.requirement("F-LOCK")
+def test_a_locked_user_is_refused_with_e112() -> None:
+    sessions = host("cad-1")
+    sessions.add(signed_on(locked=True))
+    assert code_of(sessions, HEAD) == "E112"
+
+
+@pytest.mark.requirement("C-HDR", "C-STATIC")
+@pytest.mark.parametrize("header", ["CD02A00017", "XD01A00017", "A123"])
+def test_a_header_with_another_mnemonic_is_refused_with_e202(header: str) -> None:
+    sessions = host("cad-1")
+    sessions.add(signed_on())
+    assert code_of(sessions, HEAD._replace(header=header)) == "E202"
+
+
+def test_an_envelope_with_another_mnemonic_is_refused_with_e202() -> None:
+    sessions = host("cad-1")
+    sessions.add(signed_on())
+    for mnemonic in ("CD02", ""):
+        assert code_of(sessions, HEAD, mnemonic) == "E202"
+
+
+@pytest.mark.requirement("C-OIF")
+def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on() -> None:
+    sessions = host("cad-2")
+    spoken = sessions.speaks_for(HEAD_2, None)
+    assert (spoken.user, spoken.agency, spoken.ori, spoken.mnemonic, spoken.taf, spoken.device, spoken.address) == (
+        "J40217", "LAPD", "CA0190000", "CD02", "0A0000010017", "cad-2", "device:cad-2",
+    )  # fmt: skip
+    assert spoken.operator_class is OperatorClass.FULL_ACCESS
+    assert len(sessions) == 0
+
+
+@pytest.mark.requirement("C-OIF", "C-TRAIN", "C-SANCTION")
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"status": UserStatus.SUSPENDED},
+        {"status": UserStatus.DISABLED},
+        {"agency": "SHERIFF"},
+        {"operator_class": OperatorClass.PRACTITIONER},
+        {"certified": None},
+        {"cleared": None},
+        {"statement": None},
+        {"password_expires": datetime.now(UTC).date()},
+    ],
+    ids=lambda m: next(iter(m)) + " " + str(next(iter(m.values()))),
+)
+def test_a_delegated_hosts_user_who_may_not_is_refused_with_e203(members: dict[str, Any]) -> None:
+    sessions = host("cad-2", county(user("J40218", **members)))
+    assert code_of(sessions, HEAD_2._replace(oif="J40218")) == "E203"
+
+
+def test_a_delegated_hosts_unknown_user_is_refused_with_e203() -> None:
+    assert code_of(host("cad-2"), HEAD_2._replace(oif="NOBODY")) == "E203"
+    assert code_of(host("cad-2"), MessageHead("CD02")) == "E203"
+
+
+def test_a_delegated_hosts_foreign_mnemonic_is_refused_with_e202() -> None:
+    assert code_of(host("cad-2"), HEAD) == "E202"
+    assert code_of(host("cad-2"), HEAD_2, "CD01") == "E202"
+
+
+def test_a_delegated_hosts_signed_on_user_is_held_to_the_session() -> None:
+    sessions = host("cad-2")
+    sessions.add(signed_on(mnemonic="CD02", locked=True))
+    assert code_of(sessions, HEAD_2) == "E112"
+
+
+def test_the_users_of_a_host_are_bounded_and_each_is_there_once() -> None:
+    sessions = host("cad-1")
+    for n in range(HOST_USERS_MAX - 1):
+        sessions.add(signed_on(f"U{n}"))
+    sessions.check_room("J40217")
+    sessions.add(signed_on())
+    with pytest.raises(Overloaded):
+        sessions.check_room("J40218")
+    sessions.remove("U0")
+    with pytest.raises(ControlOutOfPlace):
+        sessions.check_room("J40217")
+    assert len(sessions) == HOST_USERS_MAX - 1
+
+
+def test_all_users_are_taken_out_when_the_connection_ends() -> None:
+    sessions = host("cad-1")
+    sessions.add(signed_on())
+    sessions.add(signed_on("J40218"))
+    assert sessions.get("J40218") == signed_on("J40218")
+    assert sessions.get(None) is None
+    assert {session.user for session in sessions.clear()} == {"J40217", "J40218"}
+    assert len(sessions) == 0
+    assert sessions.remove("J40217") is None

@@ -1,0 +1,376 @@
+"""Group commit: durable before anybody hears of it, in MSN order, without gaps; and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from msc.errors import JournalError, JournalUnavailable, Overloaded
+from msc.journal import writer as writer_module
+from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.writer import JournalWriter
+from msc.metrics import Metrics
+from tests.journal.conftest import Query
+from tests.support.disk import FaultyDisk
+
+
+def message(msn: int, text: str = "RQ") -> MessageRecord:
+    return MessageRecord(msn, 1_000_000 + msn, Direction.OUTBOUND, "inquiry", text=text, transaction=msn)
+
+
+def note(msn: int, event: Life = Life.SENT) -> EventRecord:
+    return EventRecord(msn, 2_000_000, event, "line:clets-a")
+
+
+def audit(event: str = "sign_on.granted") -> AuditRecord:
+    return AuditRecord(3_000_000, event, user="J40217")
+
+
+def append(writer: JournalWriter, outcomes: dict[int, object], events: int = 1) -> int:
+    """Append a message and keep what its caller is told."""
+    msn = writer.allot()
+
+    def then(failure: JournalUnavailable | None) -> None:
+        assert msn not in outcomes, "told twice"
+        outcomes[msn] = failure.code if failure else "durable"
+
+    writer.append(message(msn), [EventRecord(msn, 1, Life.ROUTED, f"line:{n}") for n in range(events)], then)
+    return msn
+
+
+async def until(reached: Callable[[], object]) -> None:
+    """Give the loop turns until something holds; the writer has no timer of its own while all is well."""
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(store: FaultyDisk, metrics: Metrics | None = None) -> AsyncIterator[JournalWriter]:
+    writer = JournalWriter(store, metrics or Metrics())
+    await writer.open()
+    task = asyncio.get_running_loop().create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        store.full = store.gone = False
+        store.gate.set()
+        writer.close()
+        async with asyncio.timeout(10):
+            await task
+        await store.close()
+
+
+@pytest.fixture(autouse=True)
+def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that failed is tried again at the loop's next turn: tests do not wait for clocks."""
+    monkeypatch.setattr(writer_module, "JOURNAL_RETRY_S", 0)
+
+
+# --- durability ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-JOURNAL", "F-AUFAIL")
+async def test_a_caller_hears_only_of_what_another_connection_can_already_read(
+    store: FaultyDisk, query: Query
+) -> None:
+    seen: dict[int, tuple[object, list[object], list[object]]] = {}
+    async with running(store) as writer:
+        for _ in range(5):
+            msn = writer.allot()
+
+            def then(failure: JournalUnavailable | None, msn: int = msn) -> None:
+                rows = query("SELECT text FROM message WHERE msn = ?", msn)
+                seen[msn] = (failure, rows, query("SELECT event FROM event WHERE msn = ?", msn))
+
+            writer.append(message(msn, f"TEXT {msn}"), [note(msn, Life.ROUTED)], then)
+            assert seen == {}, "told before the commit"
+        await until(lambda: len(seen) == 5)
+    assert seen == {n: (None, [f"TEXT {n}"], ["routed"]) for n in range(1, 6)}
+
+
+@pytest.mark.requirement("C-JOURNAL")
+async def test_nothing_is_told_while_the_commit_is_under_way(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        store.gate.clear()
+        append(writer, outcomes)
+        await store.under_way.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert outcomes == {}
+        assert query("SELECT count(*) FROM message") == [0]
+        store.gate.set()
+        await until(lambda: outcomes)
+    assert outcomes == {1: "durable"}
+
+
+async def test_what_comes_while_a_commit_runs_shares_the_next_one(store: FaultyDisk) -> None:
+    outcomes: dict[int, object] = {}
+    metrics = Metrics()
+    async with running(store, metrics) as writer:
+        store.gate.clear()
+        append(writer, outcomes)
+        await store.under_way.wait()
+        for _ in range(100):
+            append(writer, outcomes, events=2)
+        writer.note(note(1))
+        writer.note_audit(audit())
+        store.gate.set()
+        await until(lambda: len(outcomes) == 101)
+    assert store.commits == [(1, 1, 0), (100, 201, 1)]
+    assert metrics.commits == (2, 2 + 302)
+
+
+async def test_callers_hear_in_msn_order(store: FaultyDisk) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        for _ in range(50):
+            append(writer, outcomes)
+        await until(lambda: len(outcomes) == 50)
+    assert list(outcomes) == list(range(1, 51))
+
+
+async def test_a_caller_may_append_from_within_its_call(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+
+        def then(_failure: JournalUnavailable | None) -> None:
+            append(writer, outcomes)
+
+        writer.append(message(writer.allot()), (), then)
+        await until(lambda: outcomes)
+    assert outcomes == {2: "durable"}
+    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2]
+
+
+async def test_a_message_nobody_waits_for_is_stored_too(store: FaultyDisk, query: Query) -> None:
+    async with running(store) as writer:
+        writer.append(message(writer.allot()))
+    assert query("SELECT msn FROM message") == [1]
+
+
+async def test_closing_stores_all_that_waits(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        store.gate.clear()
+        for _ in range(10):
+            append(writer, outcomes)
+        writer.note(note(1))
+        writer.note_audit(audit("switch.stopped"))
+    assert outcomes == dict.fromkeys(range(1, 11), "durable")
+    assert query("SELECT count(*) FROM message") == [10]
+    assert query("SELECT event FROM audit") == ["switch.stopped"]
+    assert query("SELECT event FROM event WHERE msn = 1 ORDER BY number") == ["routed", "sent"]
+
+
+# --- MSNs -----------------------------------------------------------------------------------------------------
+
+
+async def test_msns_rise_by_one_and_go_on_after_a_restart(file: Path, store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        assert writer.allot() == 1
+        assert [append(writer, outcomes) for _ in range(3)] == [1, 2, 3]
+    again = FaultyDisk(f"sqlite+aiosqlite:///{file}")
+    async with running(again) as writer:
+        assert [append(writer, outcomes) for _ in range(2)] == [4, 5]
+    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2, 3, 4, 5]
+    assert query("SELECT number FROM event ORDER BY number") == [1, 2, 3, 4, 5]
+
+
+async def test_an_msn_that_was_not_allotted_is_our_mistake(store: FaultyDisk) -> None:
+    async with running(store) as writer:
+        for wrong in (0, 2):
+            with pytest.raises(AssertionError):
+                writer.append(message(wrong))
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------
+
+
+async def test_too_many_waiting_rows_are_refused_with_e502(
+    store: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "JOURNAL_QUEUE_ROWS_MAX", 5)
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        store.gate.clear()
+        append(writer, outcomes, events=0)
+        await store.under_way.wait()
+        append(writer, outcomes, events=1)
+        writer.note(note(1))
+        writer.note_audit(audit())
+        assert writer.waiting == 4
+        writer.check_room()
+        writer.note(note(1))
+        with pytest.raises(Overloaded) as refused:
+            writer.check_room()
+        assert refused.value.code == "E502"
+
+
+# --- failure ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("F-AUFAIL")
+async def test_a_failed_commit_refuses_its_messages_and_those_behind_it(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        append(writer, outcomes)
+        await until(lambda: outcomes)
+        store.gate.clear()
+        for _ in range(2):
+            append(writer, outcomes)
+        await store.under_way.wait()
+        for _ in range(3):
+            append(writer, outcomes)
+        store.full = store.gone = True
+        store.gate.set()
+        await until(lambda: len(outcomes) == 6)
+        assert outcomes == {1: "durable", **dict.fromkeys(range(2, 7), "E501")}
+        assert not writer.available
+        with pytest.raises(JournalUnavailable):
+            writer.check_room()
+        with pytest.raises(JournalUnavailable) as refused:
+            writer.append(message(writer.allot()))
+        assert refused.value.code == "E501"
+        assert query("SELECT msn FROM message") == [1]
+
+
+@pytest.mark.requirement("F-AUFAIL", "C-TRAFFIC")
+async def test_notes_and_audit_outlast_a_failure_in_their_order(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        append(writer, outcomes)
+        await until(lambda: outcomes)
+        store.full = store.gone = True
+        writer.note(note(1, Life.SENT))
+        writer.note_audit(audit("first"))
+        await until(lambda: not writer.available)
+        writer.note(note(1, Life.ACKNOWLEDGED))
+        writer.note_audit(audit("second"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not writer.available
+        assert query("SELECT count(*) FROM audit") == [0]
+        store.full = store.gone = False
+        await until(lambda: writer.available and not writer.waiting)
+    assert query("SELECT event FROM event ORDER BY number") == ["routed", "sent", "acknowledged"]
+    assert query("SELECT event FROM audit ORDER BY number") == ["first", "second"]
+
+
+@pytest.mark.requirement("F-AUFAIL")
+async def test_events_of_a_refused_message_are_not_kept(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        store.full = store.gone = True
+        append(writer, outcomes, events=3)
+        await until(lambda: outcomes)
+        store.full = store.gone = False
+        await until(lambda: writer.available)
+        append(writer, outcomes := {}, events=1)
+        await until(lambda: outcomes)
+    assert query("SELECT msn, destination FROM event") == [(1, "line:0")]
+
+
+@pytest.mark.requirement("C-JOURNAL")
+async def test_after_a_failure_msns_go_on_behind_what_is_stored(store: FaultyDisk, query: Query) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        assert [append(writer, outcomes) for _ in range(2)] == [1, 2]
+        await until(lambda: len(outcomes) == 2)
+        store.full = store.gone = True
+        assert append(writer, outcomes) == 3
+        await until(lambda: len(outcomes) == 3)
+        store.full = store.gone = False
+        await until(lambda: writer.available)
+        del outcomes[3]
+        assert append(writer, outcomes) == 3
+        await until(lambda: len(outcomes) == 3)
+    assert outcomes == dict.fromkeys((1, 2, 3), "durable")
+    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2, 3]
+
+
+async def test_a_disk_that_opens_and_cannot_be_written_keeps_refusing(store: FaultyDisk, query: Query) -> None:
+    async with running(store) as writer:
+        store.full = True
+        refused = 0
+        for _ in range(3):
+            await until(lambda: writer.available)
+            outcomes: dict[int, object] = {}
+            append(writer, outcomes)
+            await until(lambda: outcomes)  # noqa: B023
+            refused += outcomes == {1: "E501"}
+        assert refused == 3
+        assert query("SELECT count(*) FROM message") == [0]
+
+
+async def test_kept_notes_are_bounded_and_the_newest_stay(
+    store: FaultyDisk, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "JOURNAL_QUEUE_ROWS_MAX", 3)
+    async with running(store) as writer:
+        store.full = store.gone = True
+        for n in range(10):
+            writer.note_audit(audit(f"event.{n}"))
+        await until(lambda: not writer.available)
+        assert writer.waiting == 3
+        store.full = store.gone = False
+        await until(lambda: writer.available and not writer.waiting)
+    assert query("SELECT event FROM audit ORDER BY number") == ["event.7", "event.8", "event.9"]
+
+
+async def test_what_is_kept_stays_bounded_while_the_journal_is_away(
+    store: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An outage may last a weekend: sign-ons are refused and audited all the while.
+    monkeypatch.setattr(writer_module, "JOURNAL_QUEUE_ROWS_MAX", 3)
+    async with running(store) as writer:
+        store.full = store.gone = True
+        writer.note_audit(audit())
+        await until(lambda: not writer.available)
+        for n in range(100):
+            writer.note_audit(audit(f"event.{n}"))
+            writer.note(note(1))
+        await asyncio.sleep(0)
+        assert writer.waiting <= 2 * 3
+
+
+async def test_closing_while_the_journal_is_away_ends(store: FaultyDisk) -> None:
+    writer = JournalWriter(store, Metrics())
+    await writer.open()
+    task = asyncio.get_running_loop().create_task(writer.run())
+    store.full = store.gone = True
+    writer.note(note(1))
+    await until(lambda: not writer.available)
+    writer.close()
+    async with asyncio.timeout(10):
+        await task
+
+
+async def test_a_journal_that_cannot_be_opened_is_not_available(store: FaultyDisk) -> None:
+    store.gone = True
+    writer = JournalWriter(store, Metrics())
+    with pytest.raises(JournalError):
+        await writer.open()
+    assert not writer.available
+    with pytest.raises(JournalUnavailable):
+        writer.check_room()
+
+
+async def test_a_record_no_database_can_hold_does_not_stop_the_writer(store: FaultyDisk, query: Query) -> None:
+    # A reason or a name from a peer's JSON may hold half a surrogate pair. One such note must not end the
+    # task that writes everybody's journal.
+    writer = JournalWriter(store, Metrics())
+    await writer.open()
+    task = asyncio.get_running_loop().create_task(writer.run())
+    writer.note(EventRecord(1, 1, Life.REFUSED_BY_PEER, "device:desk-1", "E203 \ud800"))
+    writer.close()
+    await asyncio.wait([task], timeout=10)
+    await store.close()
+    assert task.done()
+    assert task.exception() is None, f"the writer's task ended: {task.exception()!r}"

@@ -1,0 +1,113 @@
+"""Message texts against the golden vectors; fields that are written read back the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msc.errors import BadCharacter, BadField
+from msc.protocol.text import (
+    MessageText,
+    check_characters,
+    is_ori,
+    parse_addressed,
+    parse_direct,
+    parse_fields,
+    write_fields,
+)
+from tests.support.vectors import cases
+
+Case = dict[str, Any]
+
+CODES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=4)
+# Rich in what could be taken for structure.
+VALUES = st.text(st.sampled_from("AB./Z 19a-,\n")) | st.text()
+
+
+def parse(shape: str, text: str) -> MessageText:
+    return parse_direct(text) if shape == "direct" else parse_addressed(text, free=shape == "free")
+
+
+@pytest.mark.parametrize("case", cases("text.toml", "text"))
+def test_a_text_is_accepted_or_refused_as_in_the_vectors(case: Case) -> None:
+    if "code" in case:
+        with pytest.raises(BadField) as refused:
+            parse(case["shape"], case["text"])
+        assert refused.value.code == case["code"]
+    else:
+        assert parse(case["shape"], case["text"]) == MessageText(
+            case["ori"],
+            tuple(case.get("destinations", ())),
+            case.get("control"),
+            case.get("fields", {}),
+            case.get("free"),
+        )
+
+
+def test_fields_keep_their_order() -> None:
+    assert list(parse_fields("SEX/M.NAM/DOE,JOHN.DOB/19700101")) == ["SEX", "NAM", "DOB"]
+
+
+@pytest.mark.parametrize("text", ["CA099000A", "NVWHP0000", "AA0000000"])
+def test_an_ori_is_two_letters_and_seven_alphanumerics(text: str) -> None:
+    assert is_ori(text)
+    for wrong in (text[:-1], text + "0", text.lower(), "1" + text[1:], text[0] + "1" + text[2:], text[:-1] + "."):
+        assert not is_ori(wrong)
+
+
+@given(fields=st.dictionaries(CODES, VALUES, max_size=6))
+def test_property_fields_read_back_as_written_or_are_refused(fields: dict[str, str]) -> None:
+    try:
+        body = write_fields(fields)
+    except BadField:
+        # Only a value that holds a period and then a field's beginning cannot be written.
+        assert any(parse_fields(f"AA/{value}") != {"AA": value} for value in fields.values())
+        return
+    assert parse_fields(body) == fields
+    assert list(parse_fields(body)) == list(fields)
+
+
+@pytest.mark.parametrize("code", ["A", "ABCDE", "nam", "N1", "", "NA M", "NAM\n"])
+def test_a_code_that_would_not_read_back_is_not_written(code: str) -> None:
+    with pytest.raises(BadField):
+        write_fields({code: "X"})
+
+
+def test_a_value_that_would_read_back_as_two_fields_is_not_written() -> None:
+    with pytest.raises(BadField, match="MIS"):
+        write_fields({"MIS": "X.SEX/M"})
+
+
+def test_a_fault_names_the_field_and_never_its_value() -> None:
+    with pytest.raises(BadField) as refused:
+        parse_fields("NAM/DOE,JOHN.NAM/SECRET,MARY")
+    assert "NAM" in refused.value.reason
+    assert "SECRET" not in refused.value.reason
+    assert "DOE" not in refused.value.reason
+
+
+@given(body=st.text(st.sampled_from("ABTX./, \n19")))
+def test_property_any_text_is_read_or_refused_with_e206(body: str) -> None:
+    for shape in ("direct", "addressed", "free"):
+        for text in (body, f"CA0990000.{body}", f"CA0990000.NV.TXT{body}"):
+            try:
+                parsed = parse(shape, text)
+            except BadField:
+                continue
+            assert parsed.ori == "CA0990000"
+            assert (parsed.free is not None) == (shape == "free")
+            assert bool(parsed.destinations) == (shape != "direct")
+
+
+@pytest.mark.parametrize("case", cases("text.toml", "characters"))
+def test_characters_are_allowed_or_refused_by_name_and_position(case: Case) -> None:
+    if "refused" not in case:
+        check_characters(case["text"])
+        return
+    with pytest.raises(BadCharacter) as refused:
+        check_characters(case["text"])
+    assert refused.value.code == "E208"
+    assert case["refused"] in refused.value.reason

@@ -1,0 +1,75 @@
+"""A small county: a directory with one of everything, for tests of access control and of the switch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from argon2 import PasswordHasher
+
+from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, Pool, User
+from msc.protocol.station import StationKind
+
+PASSWORD = "correct horse"
+# The cheapest parameters: tests check what is decided, not how long an attacker needs. A hash names its own.
+PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+OTP_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+LONG_AGO = date(2020, 1, 1)
+
+
+def user(id: str, /, **members: Any) -> User:
+    """Make a user in good standing, but for the members given."""
+    row = User(
+        user=id,
+        name="DOE, JOHN",
+        agency="LAPD",
+        operator_class=OperatorClass.FULL_ACCESS,
+        password_hash=PASSWORD_HASH,
+        cleared=LONG_AGO,
+        certified=LONG_AGO,
+        statement=LONG_AGO,
+    )
+    return replace(row, **members)
+
+
+def terminal(name: str, **members: Any) -> Device:
+    """Make a terminal."""
+    return replace(Device(name, StationKind.TERMINAL, "LAPD"), **members)
+
+
+def county(*users: User, **more: list[Any]) -> Directory:
+    """Make a directory: two agencies, terminals with static mnemonics and with a pool, a printer, two hosts.
+
+    Args:
+        users: Besides J40217, who is in good standing.
+        more: Rows to add to `devices`, `pools`, `mnemonics` or `agencies`.
+    """
+    return Directory(
+        agencies=[
+            Agency("LAPD", "Police", "CA0190000"),
+            Agency("SHERIFF", "Sheriff", "CA0199900"),
+            *more.get("agencies", []),
+        ],
+        users=[user("J40217"), *users],
+        devices=[
+            terminal("desk-1", mnemonic="A123", staffed=True),
+            terminal("desk-2", mnemonic="A124"),
+            terminal("car-1", pool="cars"),
+            terminal("car-2", pool="cars"),
+            terminal("car-3", pool="cars"),
+            Device("printer-1", StationKind.PRINTER, "LAPD", mnemonic="P001", staffed=True),
+            Device("cad-1", StationKind.HOST, "LAPD", mnemonic="CD01"),
+            Device("cad-2", StationKind.HOST, "LAPD", mnemonic="CD02", delegated=True),
+            Device("s-desk", StationKind.TERMINAL, "SHERIFF", mnemonic="S001", staffed=True),
+            *more.get("devices", []),
+        ],
+        pools=[Pool("cars", "LAPD", "APB 2020-17", unsolicited_to="printer-1"), *more.get("pools", [])],
+        mnemonics=[
+            *(Mnemonic(m, "LAPD") for m in ("A123", "A124", "P001", "CD01", "CD02")),
+            Mnemonic("S001", "SHERIFF"),
+            Mnemonic("M001", "LAPD", pool="cars"),
+            Mnemonic("M002", "LAPD", pool="cars"),
+            *more.get("mnemonics", []),
+        ],
+    )

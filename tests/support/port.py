@@ -1,0 +1,66 @@
+"""Stand-ins for connections: a station and a line without sockets, around real sessions."""
+
+from __future__ import annotations
+
+import itertools
+
+from msc.acp.directory import Device
+from msc.errors import Refusal
+from msc.protocol.station import StationKind, StationSession
+from tests.support.ends import active_terminal, open_host
+
+
+class FakeStation:
+    """A station's connection whose wire is a list."""
+
+    _identities = itertools.count(1)
+
+    def __init__(self, device: Device, session: StationSession | None = None) -> None:
+        self.identity = next(self._identities)
+        self.device = device
+        self.ip: str | None = "10.0.0.23"
+        if session is None:
+            session = open_host() if device.kind is StationKind.HOST else active_terminal()
+        self.session = session
+        self.write_paused = False
+        self.reason: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self.reason is not None
+
+    def flush(self) -> None:
+        """What is to be sent stays in the session until a test looks."""
+
+    def close(self, reason: str) -> None:
+        """End."""
+        self.reason = reason
+
+
+class FakeLine:
+    """A line to a state host that takes what it is sent, or is down."""
+
+    def __init__(self, name: str, room: int = 10) -> None:
+        self.name = name
+        self.state = "open"
+        self.room = room
+        self.is_open = True
+        self.sent: list[bytes] = []
+        self.answers: list[tuple[int, Refusal | None]] = []
+        self.connection: object = object()
+
+    @property
+    def address(self) -> str:
+        """Its name in journal and queues."""
+        return f"line:{self.name}"
+
+    def send(self, payload: bytes) -> int:
+        """Take a message."""
+        self.sent.append(payload)
+        return len(self.sent)
+
+    def answer(self, connection: object, sequence: int, refusal: Refusal | None) -> None:
+        """Note an answer."""
+        assert connection is self.connection
+        self.answers.append((sequence, refusal))

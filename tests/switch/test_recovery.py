@@ -1,0 +1,352 @@
+"""What a starting switch does with what had not ended: the decision table, one test a row, and what it rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msc import clock
+from msc.acp.control_point import AccessControlPoint
+from msc.acp.store import DirectoryStore
+from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.journal.store import JournalStore, Unfinished
+from msc.journal.writer import JournalWriter
+from msc.metrics import Metrics
+from msc.protocol.catalog import Catalog, load_catalog
+from msc.routing.outbox import Outgoing
+from msc.routing.pending import PendingTable
+from msc.routing.table import load_routes
+from msc.switch import recovery
+from msc.switch.delivery import Deliveries
+from msc.switch.intake import Intake
+from msc.switch.recovery import RESEND_S, Action
+from msc.switch.switch import Switch
+from msc.switch.traffic import LineTraffic
+from tests.support.county import county
+from tests.support.port import FakeLine
+
+CONFIG = Path(__file__).parents[2] / "config"
+CATALOG = load_catalog(CONFIG / "catalog")
+
+pytestmark = pytest.mark.requirement("F-BACKUP")
+
+
+def inquiry(**members: Any) -> MessageRecord:
+    row = MessageRecord(
+        msn=17, received=1_000_000, direction=Direction.OUTBOUND, kind="inquiry", device="desk-1", user="J40217",
+        agency="LAPD", ori="CA0190000", mnemonic="A123", header="A12300000H", oif="J40217", taf="02RVXUF", key="QW",
+        system="IW", database="WPS", text="IW.QW.CA0190000.NAM/DOE,JOHN", transaction=17, ref="R-1",
+        priority="urgent", sequence=3, session="s1",
+    )  # fmt: skip
+    return row._replace(**members)
+
+
+def update(**members: Any) -> MessageRecord:
+    return inquiry(
+        kind="entry", key="EV", system="IA", text="IA.EV.CA0190000.LIC/7ABC123.OCA/26-17.DTE/20260131", **members
+    )
+
+
+FROM_HOST: dict[str, Any] = {
+    "device": "cad-1", "mnemonic": "CD01", "header": "CD0100000H", "own_header": "CD01A00017",
+    "text": "CD01A00017.*J40217.#0A0000010017.IW.QW.CA0190000.NAM/DOE,JOHN", "taf": "0A0000010017",
+}  # fmt: skip
+
+
+# --- the table, a row each ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("age_s", [0.0, 1.0, RESEND_S])
+def test_a_recent_inquiry_on_a_line_is_sent_again(age_s: float) -> None:
+    assert recovery.decide(update=False, age_s=age_s) is Action.SEND_AGAIN
+
+
+@pytest.mark.parametrize("age_s", [RESEND_S + 0.001, 3600.0])
+def test_of_an_older_inquiry_on_a_line_the_originator_is_told_e403(age_s: float) -> None:
+    action = recovery.decide(update=False, age_s=age_s)
+    assert action is Action.TELL_NO_ANSWER
+    refusal = recovery.refusal_for(action, "clets-a")
+    assert refusal.code == "E403"
+    assert "clets-a" in refusal.reason
+
+
+@pytest.mark.parametrize("age_s", [0.0, RESEND_S, 3600.0])
+def test_of_an_update_on_a_line_the_originator_is_told_e404_and_it_is_never_sent_again(age_s: float) -> None:
+    action = recovery.decide(update=True, age_s=age_s)
+    assert action is Action.TELL_UNKNOWN
+    assert recovery.refusal_for(action, "clets-a").code == "E404"
+
+
+@pytest.mark.parametrize("was_sent", [False, True])
+@pytest.mark.parametrize("record", [inquiry(), update()], ids=["inquiry", "update"])
+def test_a_message_for_a_station_is_queued_again_and_a_possible_duplicate_if_it_was_sent(
+    record: MessageRecord, was_sent: bool
+) -> None:
+    assert recovery.to_station(record, was_sent).possible_duplicate is was_sent
+
+
+# --- rebuilding the inquiry ---------------------------------------------------------------------------------------
+
+
+def test_the_pending_entry_is_rebuilt_from_the_journal() -> None:
+    entry = recovery.pending_of(inquiry(), CATALOG, county())
+    assert (entry.msn, entry.header, entry.own_header, entry.host) == (17, "A12300000H", "A12300000H", False)
+    assert (entry.address, entry.station, entry.ref, entry.priority) == ("device:desk-1", 0, "R-1", "urgent")
+    assert (entry.user, entry.agency, entry.ori, entry.mnemonic) == ("J40217", "LAPD", "CA0190000", "A123")
+    assert (entry.update, entry.timeout_s, entry.received_us) == (False, 15, 1_000_000)
+    assert entry.awaited == set()
+
+
+def test_a_host_gets_its_answers_under_its_own_header() -> None:
+    entry = recovery.pending_of(inquiry(**FROM_HOST), CATALOG, county())
+    assert (entry.host, entry.header, entry.own_header) == (True, "CD0100000H", "CD01A00017")
+    assert entry.address == "device:cad-1"
+
+
+@pytest.mark.parametrize(("record", "is_update"), [(inquiry(), False), (update(), True)], ids=["inquiry", "update"])
+def test_what_changes_a_record_is_known_by_the_catalog(record: MessageRecord, is_update: bool) -> None:
+    assert recovery.pending_of(record, CATALOG, county()).update is is_update
+
+
+def test_a_key_the_catalog_has_lost_is_treated_with_the_care_of_an_update() -> None:
+    for catalog in (Catalog([]), CATALOG):
+        record = inquiry() if catalog is not CATALOG else inquiry(key="ZZ")
+        assert recovery.pending_of(record, catalog, county()).update is True
+
+
+def test_a_key_without_a_system_is_found() -> None:
+    key = recovery.key_of(inquiry(key="RQ", system=""), CATALOG)
+    assert key is not None and key.code == "RQ"
+
+
+@pytest.mark.requirement("C-POOL")
+@pytest.mark.parametrize(
+    ("device", "address"),
+    [("desk-1", "device:desk-1"), ("car-1", "user:J40217"), ("cad-1", "device:cad-1"), ("gone", "device:gone")],
+)
+def test_answers_wait_for_the_device_or_with_a_pooled_mnemonic_for_the_person(device: str, address: str) -> None:
+    assert recovery.address_of(inquiry(device=device), county()) == address
+
+
+@pytest.mark.requirement("C-HDR", "C-OIF", "C-TAF")
+def test_the_text_goes_on_the_line_as_it_did_the_first_time() -> None:
+    assert recovery.line_text(inquiry()) == "A12300000H.*J40217.#02RVXUF.IW.QW.CA0190000.NAM/DOE,JOHN"
+    assert recovery.line_text(inquiry(taf=None)) == "A12300000H.*J40217.IW.QW.CA0190000.NAM/DOE,JOHN"
+    again = recovery.line_text(inquiry(**FROM_HOST))
+    assert again == "CD0100000H.*J40217.#0A0000010017.IW.QW.CA0190000.NAM/DOE,JOHN"
+
+
+# --- rebuilding what a station is owed ------------------------------------------------------------------------------
+
+
+def owed(record: MessageRecord) -> Outgoing:
+    return recovery.to_station(record, was_sent=True)
+
+
+def test_a_terminals_answer_comes_without_the_lines_header() -> None:
+    answer = inquiry(
+        msn=18,
+        kind="response",
+        direction=Direction.INBOUND,
+        line="clets-a",
+        text="A12300000H.NO RECORD",
+        transaction=17,
+    )
+    message = owed(answer)
+    assert (message.msn, message.kind, message.text, message.source) == (18, "response", "NO RECORD", "clets-a")
+    assert (message.header, message.ref, message.transaction) == ("A12300000H", "R-1", 17)
+    assert (message.priority, message.received_us, message.reply_to) == ("urgent", 1_000_000, None)
+
+
+@pytest.mark.requirement("C-HDR")
+def test_a_hosts_answer_comes_under_its_own_header() -> None:
+    answer = inquiry(
+        **{**FROM_HOST, "text": "CD0100000H.NO RECORD"}, msn=18, kind="response", line="clets-a", transaction=17
+    )
+    message = owed(answer)
+    assert (message.text, message.header) == ("CD01A00017.NO RECORD", "CD01A00017")
+
+
+def test_an_unsolicited_message_comes_as_one() -> None:
+    record = MessageRecord(
+        20, 5, Direction.INBOUND, "unsolicited", device="printer-1", line="clets-a", mnemonic="M001", header="M001",
+        text="M001.HIT CONFIRMATION", transaction=20,
+    )  # fmt: skip
+    message = owed(record)
+    assert (message.kind, message.text, message.source, message.header) == (
+        "unsolicited", "HIT CONFIRMATION", "clets-a", "M001",
+    )  # fmt: skip
+    assert (message.transaction, message.ref, message.priority) == (None, None, "routine")
+
+
+def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() -> None:
+    text = "AM.CA0190000.A124.TXT MEET AT THE NORTH GATE"
+    record = inquiry(kind="administrative", key="AM", system="", text=text)
+    message = owed(record)
+    assert (message.kind, message.text, message.source, message.header) == (
+        "unsolicited",
+        text,
+        "desk-1",
+        "A12300000H",
+    )
+    assert (message.ref, message.transaction) == (None, None), "the sender's own reference is not the addressee's"
+    from_host = inquiry(**{**FROM_HOST, "text": f"CD01A00017.*J40217.{text}"}, kind="administrative", key="AM")
+    message = owed(from_host)
+    assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
+
+
+def test_a_status_message_comes_as_it_was_written() -> None:
+    record = inquiry(msn=19, kind="status", line="clets-a", text="E403 clets-a gave no answer in 15 s", code="E403")
+    message = owed(record)
+    assert (message.kind, message.text, message.source) == (
+        "status",
+        "E403 clets-a gave no answer in 15 s",
+        "clets-a",
+    )
+    assert message.transaction == 17
+
+
+# --- the switch, restarted ------------------------------------------------------------------------------------------
+
+
+class Restarted:
+    """A switch over a real journal, as a restart makes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.line = FakeLine("clets-a", room=0)
+
+    async def start(self) -> None:
+        self.store = JournalStore(f"sqlite+aiosqlite:///{self.folder / 'journal.db'}")
+        metrics = Metrics()
+        self.writer = JournalWriter(self.store, metrics)
+        await self.writer.open()
+        directory = county()
+        self.directory_store = DirectoryStore(f"sqlite+aiosqlite:///{self.folder / 'directory.db'}")
+        self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
+        self.pending = PendingTable()
+        self.deliveries = Deliveries(self.writer, metrics)
+        routes = load_routes(CONFIG / "routes.toml", CATALOG, ("clets-a", "ncic-a"))
+        self.traffic = LineTraffic(
+            directory=directory, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
+        )
+        self.switch = Switch(
+            intake=Intake(CATALOG, routes, self.point),
+            point=self.point,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            metrics=metrics,
+        )
+        self.traffic.connect({"clets-a": self.line})
+
+    async def recover(self, since_us: int = 0) -> list[Unfinished]:
+        unfinished = await self.store.unfinished(since_us)
+        self.switch.recover(await self.store.recent_transactions(since_us), unfinished, CATALOG)
+        self.writer.close()
+        await self.writer.run()
+        return unfinished
+
+    async def stop(self) -> None:
+        self.point.close()
+        await self.store.close()
+        await self.directory_store.close()
+
+    def waiting(self, address: str) -> list[Outgoing]:
+        """Take what waits for an address."""
+        outbox = self.deliveries._outboxes.get(address)
+        messages = []
+        while outbox is not None and (message := outbox.take()) is not None:
+            messages.append(message)
+        return messages
+
+
+@pytest.fixture
+async def restarted(tmp_path: Path) -> AsyncIterator[Restarted]:
+    switch = Restarted(tmp_path)
+    await switch.start()
+    yield switch
+    await switch.stop()
+
+
+def routed(record: MessageRecord, *lives: Life, destination: str = "line:clets-a") -> list[EventRecord]:
+    return [EventRecord(record.msn, record.received, life, destination) for life in (Life.ROUTED, *lives)]
+
+
+async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible_duplicate(
+    restarted: Restarted,
+) -> None:
+    record = inquiry(received=clock.wall_us())
+    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await restarted.recover()
+    assert restarted.pending.waiting == 1
+    assert restarted.traffic.depths() == {"clets-a": 1.0}
+    restarted.line.room = 10
+    restarted.traffic.line_opened(restarted.line)
+    assert restarted.line.sent == [b"A12300000H.*J40217.#02RVXUF.IW.QW.CA0190000.NAM/DOE,JOHN"]
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [(update(received=clock.wall_us()), "E404"), (inquiry(), "E403")],
+    ids=["update", "old inquiry"],
+)
+async def test_after_a_restart_the_originator_is_told_of_what_is_not_sent_again(
+    restarted: Restarted, record: MessageRecord, code: str
+) -> None:
+    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await restarted.recover()
+    restarted.traffic.line_opened(restarted.line)
+    assert restarted.line.sent == []
+    [status] = restarted.waiting("device:desk-1")
+    assert (status.kind, status.text[:5], status.transaction, status.ref) == ("status", f"{code} ", 17, "R-1")
+    assert restarted.pending.waiting == 0
+    assert restarted.pending.find("A12300000H") is not None, "a late answer still finds it"
+
+
+async def test_after_a_restart_what_a_station_had_not_acknowledged_waits_for_it(restarted: Restarted) -> None:
+    answer = inquiry(msn=18, kind="response", line="clets-a", text="A12300000H.NO RECORD", header="A12300000H")
+    await restarted.store.commit([answer], routed(answer, Life.SENT, destination="user:J40217"), [])
+    await restarted.recover()
+    [message] = restarted.waiting("user:J40217")
+    assert (message.text, message.possible_duplicate) == ("NO RECORD", True)
+
+
+async def test_after_a_restart_nothing_that_had_ended_comes_again(restarted: Restarted) -> None:
+    record = inquiry(received=clock.wall_us())
+    await restarted.store.commit([record], routed(record, Life.SENT, Life.ANSWERED), [])
+    assert await restarted.recover() == []
+    assert restarted.traffic.depths() == {"clets-a": 0.0}
+    assert restarted.pending.waiting == 0
+    assert restarted.pending.find("A12300000H") is not None
+
+
+@pytest.mark.requirement("C-HDR")
+async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
+    restarted: Restarted, tmp_path: Path
+) -> None:
+    text = "CD01A00017.*J40217.#0A0000010017.IA.EV.CA0190000.LIC/7ABC123.OCA/26-17.DTE/20260131"
+    record = inquiry(**{**FROM_HOST, "kind": "entry", "key": "EV", "system": "IA", "text": text})
+    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await restarted.recover()
+    [before] = restarted.waiting("device:cad-1")
+    again = Restarted(tmp_path)
+    await again.start()
+    try:
+        await again.recover()
+        [after] = again.waiting("device:cad-1")
+    finally:
+        await again.stop()
+    assert before.text.startswith("CD01A00017.E404 ")
+    assert (after.text, after.header, after.kind) == (before.text, before.header, before.kind)
+
+
+async def test_a_message_for_a_line_that_is_no_more_is_told_to_its_originator(restarted: Restarted) -> None:
+    # Every message ends; that its line left the settings while the switch was down is no exception.
+    record = update(received=clock.wall_us())
+    await restarted.store.commit([record], routed(record, Life.SENT, destination="line:old"), [])
+    await restarted.recover()
+    assert [status.text[:5] for status in restarted.waiting("device:desk-1")] == ["E404 "]
