@@ -150,7 +150,8 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
             self.handle(event)
             if self._ended:
                 return
-        self.flush()
+        if session.has_data_to_send or session.holding:
+            self.flush()
 
     def flush(self) -> None:
         """Send what the session has to send, at the end of this turn of the loop."""

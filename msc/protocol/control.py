@@ -5,9 +5,9 @@ Members unknown to this version are passed over, so that either side may be newe
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar, Final, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from msc.errors import BadJson, ControlOutOfPlace, Refusal
@@ -285,7 +285,7 @@ def _reveal(value: Any) -> Any:
 def encode_control(message: Control) -> bytes:
     """Write a control message. Secrets are revealed: this goes to the wire alone, never to a log."""
     members = {"type": message.type, **_reveal(message.model_dump())}
-    return json.dumps(members, separators=(",", ":")).encode()
+    return orjson.dumps(members)
 
 
 def refusal_of(to: str, refusal: Refusal, user: str | None = None) -> Refused:

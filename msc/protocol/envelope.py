@@ -5,17 +5,15 @@ If the first byte is `{`, everything up to the first line feed is a JSON object;
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from msc.errors import BadJson
 from msc.limits import PERSON_CHARS_MAX, REASON_CHARS_MAX, REF_CHARS_MAX
 
 URGENT: Final = "urgent"
 ROUTINE: Final = "routine"
-
-_encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-"""Made once: `json.dumps` with options makes an encoder at every call."""
 
 _BOUNDS: Final = {
     "ref": REF_CHARS_MAX,
@@ -56,13 +54,9 @@ def parse_json(data: bytes) -> dict[str, Any]:
         BadJson: It is not UTF-8, not JSON, or no object.
     """
     try:
-        # Decoded here: `json.loads` would guess at other encodings, and let halves of surrogate pairs through.
-        text = data.decode()
-        value = json.loads(text)
-        if "\\u" in text:
-            # An escape can still write half a pair, which neither UTF-8 nor the journal can hold.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as exc:
+        # orjson takes UTF-8 alone and no half of a surrogate pair, which the journal could not hold.
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
         raise BadJson("not a JSON object in UTF-8") from exc
     if not isinstance(value, dict):
         raise BadJson("not a JSON object")
@@ -113,4 +107,4 @@ def encode_payload(members: dict[str, Any] | None, text: str) -> bytes:
         if not text.startswith("{"):
             return text.encode()
         members = {}
-    return f"{_encode(members)}\n{text}".encode()
+    return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE) + text.encode()

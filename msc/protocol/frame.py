@@ -115,14 +115,21 @@ class FrameDecoder:
             FrameTooLong, UnknownFrameKind: What waits is not a frame; nothing more can be read.
         """
         at, buffer = self._at, self._buffer
-        prefix = self._peek(at)
-        if prefix is None:
+        start = at + _PREFIX_BYTES
+        if start > len(buffer):
+            if at < len(buffer):
+                self._peek(at)  # a fault may show already
             return None
-        end, kind, sequence = prefix
+        length, kind, sequence = _PREFIX.unpack_from(buffer, at)
+        if not FRAME_OVERHEAD_BYTES <= length <= self.frame_bytes_max:
+            self._check_length(length)
+        if kind not in KINDS:
+            self._check_kind(kind)
+        end = at + _LENGTH_BYTES + length
         if end > len(buffer):
             return None
         self._at = end
-        return Frame(kind, sequence, bytes(buffer[at + _PREFIX_BYTES : end]))
+        return Frame(kind, sequence, bytes(buffer[start:end]))
 
     def count(self, kind: int, at_most: int) -> int:
         """Count the whole frames of a kind that wait, up to a bound."""

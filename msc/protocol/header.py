@@ -27,6 +27,9 @@ TAF_CHARS_MIN: Final = 6
 TAF_CHARS_MAX: Final = 18
 
 _BASE36: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PAIRS: Final = tuple(high + low for high in _BASE36 for low in _BASE36)
+"""Two base-36 digits at a time: a header is made for every message."""
+
 TOKENS: Final = 36**TOKEN_CHARS
 """How many correlation tokens there are before they come round again: 2.18e9."""
 
@@ -124,9 +127,9 @@ def base36(number: int, width: int) -> str:
     """Write a number in base 36, capitals, filled with zeros to a width."""
     digits = ""
     while number:
-        number, digit = divmod(number, 36)
-        digits = _BASE36[digit] + digits
-    return digits.rjust(width, "0")
+        number, pair = divmod(number, 1296)
+        digits = _PAIRS[pair] + digits
+    return digits.lstrip("0").rjust(width, "0")
 
 
 def make_header(mnemonic: str, msn: int) -> str:

@@ -11,9 +11,10 @@ second window is already waiting is not slow but wrong, and is cut off with E606
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from typing import NamedTuple
+
+import orjson
 
 from msc.errors import BadJson, ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
 from msc.limits import FRAME_COMPLETE_S, FRAME_OVERHEAD_BYTES, HEARTBEAT_S, PINGS_UNANSWERED_MAX
@@ -251,7 +252,7 @@ class Session(ABC):
         self._unanswered.remove(sequence)
         if not self.closed:
             answer = {"code": refusal.code, "reason": refusal.reason}
-            self._out.append(encode_frame(NAK, sequence, json.dumps(answer).encode()))
+            self._out.append(encode_frame(NAK, sequence, orjson.dumps(answer)))
 
     def resume(self, now: float) -> None:
         """Decode what was held back while the window was full; to be called after answers were given."""
@@ -296,6 +297,11 @@ class Session(ABC):
         """Take the events so far, in order."""
         events, self._events = self._events, []
         return events
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+        return bool(self._out)
 
     def data_to_send(self) -> bytes:
         """Take the bytes to send so far."""
