@@ -12,7 +12,7 @@ import functools
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, TypeVar, cast
 
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table, and_, create_engine, event, func, make
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from msc.errors import JournalError
+from msc.errors import JournalError, JournalUnavailable
 from msc.journal.record import (
     ENDS_AT_STATION,
     ENDS_ON_LINE,
@@ -73,6 +73,37 @@ def _writable(rows: _Rows) -> _Rows:
         tuple(v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in row)
         for row in rows
     ]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit stores.
+
+    Attributes:
+        messages: In MSN order.
+        thens: What to call when the message of the same place is durable, or was not stored.
+        events: Of these messages.
+        notes: Events of messages stored before.
+        audit: Access-control events.
+    """
+
+    messages: list[MessageRecord] = field(default_factory=list)
+    thens: list[Callable[[JournalUnavailable | None], None]] = field(default_factory=list)
+    events: list[EventRecord] = field(default_factory=list)
+    notes: list[EventRecord] = field(default_factory=list)
+    audit: list[AuditRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return its number of rows."""
+        return len(self.messages) + len(self.events) + len(self.notes) + len(self.audit)
+
+
+class CommitFailed(JournalError):
+    """A batch could not be stored; nothing of it was."""
+
+    def __init__(self, batch: Batch, why: str) -> None:
+        super().__init__(f"the journal cannot be written: {why}")
+        self.batch = batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,35 +177,46 @@ class JournalStore:
         self._thread.shutdown()
         self._engine.dispose()
 
-    async def commit(
-        self,
-        messages: Sequence[MessageRecord],
-        events: Sequence[EventRecord],
-        audit: Sequence[AuditRecord],
-    ) -> None:
+    async def commit(self, take: Callable[[], Batch]) -> Batch:
         """Store a batch durably, or nothing of it.
 
-        Raises:
-            JournalError: Nothing was stored; the store must be opened again.
-        """
-        await self._in_thread("written", self._commit, messages, events, audit)
+        Calls may overlap: they are carried out one after the other, back to back.
 
-    def _commit(
-        self,
-        messages: Sequence[MessageRecord],
-        events: Sequence[EventRecord],
-        audit: Sequence[AuditRecord],
-    ) -> None:
+        Args:
+            take: Called in the journal's thread when this commit's turn has come; gives what waits by then.
+
+        Returns:
+            The batch, stored.
+
+        Raises:
+            CommitFailed: Nothing of the batch was stored; no commit succeeds until the store is opened again.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, take)
+
+    def _commit(self, take: Callable[[], Batch]) -> Batch:
+        batch = take()
+        if not len(batch):
+            return batch
         driver = self._driver
         if driver is None:
-            raise JournalError("the journal is not open")
+            raise CommitFailed(batch, "it is not open")
         try:
-            self._insert(driver, messages, events, audit)
-        except UnicodeEncodeError:
-            # Half a surrogate pair that slipped through somewhere must not stop everybody's journal.
-            driver.rollback()
-            self._insert(driver, _writable(messages), _writable(events), _writable(audit))
-        driver.commit()
+            try:
+                self._insert(driver, batch.messages, batch.events + batch.notes, batch.audit)
+            except UnicodeEncodeError:
+                # Half a surrogate pair that slipped through somewhere must not stop everybody's journal.
+                driver.rollback()
+                self._insert(
+                    driver,
+                    _writable(batch.messages),
+                    _writable(batch.events + batch.notes),
+                    _writable(batch.audit),
+                )
+            driver.commit()
+        except (sqlite3.Error, OSError) as exc:
+            self._driver = None
+            raise CommitFailed(batch, type(exc).__name__) from exc
+        return batch
 
     def _insert(self, driver: sqlite3.Connection, messages: _Rows, events: _Rows, audit: _Rows) -> None:
         self._messages.run(driver, messages)

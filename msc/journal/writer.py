@@ -7,13 +7,14 @@ gives as `then`; nothing is acknowledged or forwarded before that is called.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
-from msc.journal.store import JournalStore
+from msc.journal.store import Batch, CommitFailed, JournalStore
 from msc.limits import JOURNAL_QUEUE_ROWS_MAX, JOURNAL_RETRY_S
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -37,14 +38,13 @@ class JournalWriter:
     def __init__(self, store: JournalStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._messages: list[MessageRecord] = []
-        self._thens: list[Then] = []
-        self._events: list[EventRecord] = []
-        self._notes: list[EventRecord] = []
-        self._audit: list[AuditRecord] = []
-        self._durable_msn = 0
+        # Filled by the event loop and taken by the journal's thread, so a lock guards it.
+        self._batch = Batch()
+        self._lock = threading.Lock()
+        self._under_way = 0
         self._next_msn = 1
         self._wake = asyncio.Event()
+        self._opening = asyncio.Lock()
         self._closing = False
         self.available = False
 
@@ -54,14 +54,18 @@ class JournalWriter:
         Raises:
             JournalError: It cannot be opened.
         """
-        self._durable_msn = await self._store.open()
-        self._next_msn = self._durable_msn + 1
+        self._next_msn = await self._store.open() + 1
         self.available = True
 
     @property
     def waiting(self) -> int:
         """How many rows wait for the next commit."""
-        return len(self._messages) + len(self._events) + len(self._notes) + len(self._audit)
+        return len(self._batch)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being stored."""
+        return bool(self._under_way or len(self._batch))
 
     # --- appending ------------------------------------------------------------------------------
 
@@ -100,21 +104,25 @@ class JournalWriter:
             raise JournalUnavailable
         assert message.msn == self._next_msn
         self._next_msn += 1
-        self._messages.append(message)
-        self._events.extend(events)
-        self._thens.append(then or _nothing)
+        with self._lock:
+            batch = self._batch
+            batch.messages.append(message)
+            batch.events.extend(events)
+            batch.thens.append(then or _nothing)
         self._wake.set()
 
     def note(self, event: EventRecord) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
-        self._notes.append(event)
+        with self._lock:
+            self._batch.notes.append(event)
         if not self.available:
             self._trim()
         self._wake.set()
 
     def note_audit(self, record: AuditRecord) -> None:
         """Store an access-control event."""
-        self._audit.append(record)
+        with self._lock:
+            self._batch.audit.append(record)
         if not self.available:
             self._trim()
         self._wake.set()
@@ -122,71 +130,85 @@ class JournalWriter:
     # --- committing -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Commit until `close` was called and all is stored. One task runs this for the daemon's life."""
+        """Commit until `close` was called and all is stored. One task runs this for the daemon's life.
+
+        Two commits are always asked for: while one runs, the next stands behind it in the journal's thread, and
+        takes what has come by then without waiting for the event loop to notice that the first has ended.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(self._work())
+
+    async def _work(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self.available or await self._reopen():
-                while self.waiting and self.available:
-                    await self._commit()
-            if self._closing and not (self.waiting and self.available):
-                return
             if not self.available:
-                await asyncio.sleep(JOURNAL_RETRY_S)
-                self._wake.set()
+                if self._closing:
+                    return
+                await self._reopen()
+            elif self.waiting:
+                await self._commit()
+            elif self._closing:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _take(self) -> Batch:
+        """Take what waits; called by the journal's thread."""
+        with self._lock:
+            batch, self._batch = self._batch, Batch()
+        return batch
 
     async def _commit(self) -> None:
-        messages, self._messages = self._messages, []
-        thens, self._thens = self._thens, []
-        events, self._events = self._events, []
-        notes, self._notes = self._notes, []
-        audit, self._audit = self._audit, []
         began = clock.monotonic()
+        self._under_way += 1
         try:
-            await self._store.commit(messages, events + notes if notes else events, audit)
-        except JournalError as exc:
-            self._fail(exc, thens, notes, audit)
+            batch = await self._store.commit(self._take)
+        except CommitFailed as exc:
+            self._fail(exc)
             return
-        if messages:
-            self._durable_msn = messages[-1].msn
-        self._metrics.committed(len(messages) + len(events) + len(notes) + len(audit), began, clock.monotonic())
-        for then in thens:
-            then(None)
+        finally:
+            self._under_way -= 1
+        if len(batch):
+            self._metrics.committed(len(batch), began, clock.monotonic())
+            for then in batch.thens:
+                then(None)
 
-    def _fail(
-        self, error: JournalError, thens: list[Then], notes: list[EventRecord], audit: list[AuditRecord]
-    ) -> None:
+    def _fail(self, error: CommitFailed) -> None:
         """Nothing of the batch was stored: refuse its messages and those behind it; keep the rest."""
-        log.error("journal.unavailable", error=str(error))
+        if self.available:
+            log.error("journal.unavailable", error=str(error))
         self.available = False
-        thens += self._thens
-        self._messages, self._thens, self._events = [], [], []
-        self._next_msn = self._durable_msn + 1
-        self._notes = notes + self._notes
-        self._audit = audit + self._audit
+        behind = self._take()
+        with self._lock:
+            self._batch.notes = error.batch.notes + behind.notes + self._batch.notes
+            self._batch.audit = error.batch.audit + behind.audit + self._batch.audit
         self._trim()
-        self._wake.set()
         refusal = JournalUnavailable()
-        for then in thens:
+        for then in error.batch.thens + behind.thens:
             then(refusal)
 
     def _trim(self) -> None:
         """Keep what waits for the journal's return within its bound: the oldest goes, and is counted."""
-        for rows in (self._notes, self._audit):
-            over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
-            if over > 0:
-                del rows[:over]
-                self._metrics.journal_rows_dropped += over
+        with self._lock:
+            for rows in (self._batch.notes, self._batch.audit):
+                over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
+                if over > 0:
+                    del rows[:over]
+                    self._metrics.journal_rows_dropped += over
 
-    async def _reopen(self) -> bool:
-        try:
-            await self.open()
-        except JournalError as exc:
-            log.error("journal.still_unavailable", error=str(exc))
-            return False
-        # Opening proves reading only: it counts as back when the kept rows are stored.
-        log.info("journal.available", waiting=self.waiting)
-        return True
+    async def _reopen(self) -> None:
+        """Try once more; if that fails, wait a moment. Opening proves little: the kept rows' commit proves it."""
+        async with self._opening:
+            if self.available:
+                return
+            try:
+                await self.open()
+            except JournalError as exc:
+                log.error("journal.still_unavailable", error=str(exc))
+                await asyncio.sleep(JOURNAL_RETRY_S)
+            else:
+                log.info("journal.available", waiting=self.waiting)
 
     def close(self) -> None:
         """Let `run` return once all is stored."""

@@ -62,7 +62,7 @@ class Switch:
     @property
     def busy(self) -> bool:
         """Whether something accepted is not answered yet, or not delivered to who is there."""
-        return bool(self._pending.waiting or self._writer.waiting or self._deliveries.in_flight)
+        return bool(self._pending.waiting or self._writer.busy or self._deliveries.in_flight)
 
     # --- from a station: check, authorise, journal ------------------------------------------------
 

@@ -12,7 +12,7 @@ from msc.errors import JournalError
 from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
 from msc.journal.store import JournalStore, Unfinished
 from tests.journal.conftest import Query
-from tests.support.disk import FaultyDisk
+from tests.support.disk import FaultyDisk, commit
 
 LINE, OTHER_LINE, STATION, USER = "line:clets-a", "line:ncic-a", "device:desk-1", "user:J40217"
 
@@ -55,7 +55,7 @@ async def test_every_member_of_every_record_is_stored(opened: FaultyDisk, query:
     assert None not in whole
     event = EventRecord(7, 2**52 + 1, "sent", LINE, "detail")
     audit = AuditRecord(2**52 + 2, "sign_on.refused", "desk-1", "J40217", "A123", "10.0.0.23", "s1", "E101", "why")
-    await opened.commit([whole], [event], [audit])
+    await commit(opened, [whole], [event], [audit])
     assert query("SELECT * FROM message") == [tuple(whole)]
     assert query("SELECT msn, at, event, destination, detail FROM event") == [tuple(event)]
     assert query("SELECT at, event, device, user, mnemonic, source, session, code, detail FROM audit") == [
@@ -64,8 +64,8 @@ async def test_every_member_of_every_record_is_stored(opened: FaultyDisk, query:
 
 
 async def test_the_highest_msn_is_told_on_opening(opened: FaultyDisk) -> None:
-    await opened.commit([inquiry(1), inquiry(2)], [], [])
-    await opened.commit([inquiry(41)], [], [])
+    await commit(opened, [inquiry(1), inquiry(2)], [], [])
+    await commit(opened, [inquiry(41)], [], [])
     assert await opened.open() == 41
 
 
@@ -80,20 +80,20 @@ async def test_commits_are_made_to_survive_a_power_cut(opened: FaultyDisk, file:
 
 
 async def test_a_batch_is_stored_whole_or_not_at_all(opened: FaultyDisk, query: Query) -> None:
-    await opened.commit([inquiry(1)], events(1, LINE, Life.ROUTED), [])
+    await commit(opened, [inquiry(1)], events(1, LINE, Life.ROUTED), [])
     with pytest.raises(JournalError):
-        await opened.commit([inquiry(2), inquiry(1)], events(2, LINE, Life.ROUTED), [AuditRecord(1, "x")])
+        await commit(opened, [inquiry(2), inquiry(1)], events(2, LINE, Life.ROUTED), [AuditRecord(1, "x")])
     assert await opened.open() == 1
     assert query("SELECT msn FROM message") == [1]
     assert query("SELECT count(*) FROM event") == [1]
     assert query("SELECT count(*) FROM audit") == [0]
-    await opened.commit([inquiry(2)], events(2, LINE, Life.ROUTED), [AuditRecord(1, "x")])
+    await commit(opened, [inquiry(2)], events(2, LINE, Life.ROUTED), [AuditRecord(1, "x")])
     assert query("SELECT msn FROM message ORDER BY msn") == [1, 2]
 
 
 async def test_an_event_that_fails_takes_its_message_with_it(opened: FaultyDisk, query: Query) -> None:
     with pytest.raises(JournalError):
-        await opened.commit([inquiry(1)], [EventRecord(1, None, "sent")], [])  # type: ignore[arg-type]
+        await commit(opened, [inquiry(1)], [EventRecord(1, None, "sent")], [])  # type: ignore[arg-type]
     await opened.open()
     assert query("SELECT count(*) FROM message") == [0]
 
@@ -101,12 +101,12 @@ async def test_an_event_that_fails_takes_its_message_with_it(opened: FaultyDisk,
 async def test_events_of_one_message_keep_their_order_over_batches_and_restarts(
     opened: FaultyDisk, file: Path, query: Query
 ) -> None:
-    await opened.commit([inquiry(1), inquiry(2)], events(1, LINE, Life.ROUTED, Life.SENT), [])
-    await opened.commit([], events(2, LINE, Life.ROUTED) + events(1, LINE, Life.ACKNOWLEDGED), [])
+    await commit(opened, [inquiry(1), inquiry(2)], events(1, LINE, Life.ROUTED, Life.SENT), [])
+    await commit(opened, [], events(2, LINE, Life.ROUTED) + events(1, LINE, Life.ACKNOWLEDGED), [])
     await opened.close()
     again = FaultyDisk(f"sqlite+aiosqlite:///{file}")
     await again.open()
-    await again.commit([], events(1, LINE, Life.ANSWERED), [])
+    await commit(again, [], events(1, LINE, Life.ANSWERED), [])
     await again.close()
     lives = query("SELECT event FROM event WHERE msn = 1 ORDER BY number")
     assert lives == ["routed", "sent", "acknowledged", "answered"]
@@ -115,7 +115,7 @@ async def test_events_of_one_message_keep_their_order_over_batches_and_restarts(
 
 async def test_a_store_that_is_not_open_says_so(store: FaultyDisk) -> None:
     with pytest.raises(JournalError):
-        await store.commit([inquiry(1)], [], [])
+        await commit(store, [inquiry(1)], [], [])
 
 
 @pytest.mark.parametrize("spoil", ["folder", "garbage", "missing folder"])
@@ -145,12 +145,12 @@ async def test_a_database_locked_by_another_is_told_and_the_store_can_be_opened_
     try:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError):
-            await opened.commit([inquiry(1)], [], [])
+            await commit(opened, [inquiry(1)], [], [])
         other.execute("ROLLBACK")
     finally:
         other.close()
     assert await opened.open() == 0
-    await opened.commit([inquiry(1)], [], [])
+    await commit(opened, [inquiry(1)], [], [])
     assert query("SELECT msn FROM message") == [1]
 
 
@@ -171,7 +171,7 @@ AFTER_ROUTING = [life for life in Life if life not in (Life.RECEIVED, Life.ROUTE
 async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
     opened: FaultyDisk, life: Life, destination: str, ends: set[Life]
 ) -> None:
-    await opened.commit([inquiry(1)], events(1, destination, Life.ROUTED, life), [])
+    await commit(opened, [inquiry(1)], events(1, destination, Life.ROUTED, life), [])
     found = await opened.unfinished(0)
     if life in ends:
         assert found == []
@@ -181,7 +181,8 @@ async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
 
 @pytest.mark.requirement("F-BACKUP")
 async def test_each_destination_ends_for_itself(opened: FaultyDisk) -> None:
-    await opened.commit(
+    await commit(
+        opened,
         [inquiry(1), inquiry(2)],
         [
             *events(1, LINE, Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED),
@@ -198,12 +199,13 @@ async def test_each_destination_ends_for_itself(opened: FaultyDisk) -> None:
 
 @pytest.mark.requirement("F-BACKUP")
 async def test_what_was_given_back_still_waits(opened: FaultyDisk) -> None:
-    await opened.commit([unsolicited(1)], events(1, STATION, Life.ROUTED, Life.SENT, Life.RETURNED), [])
+    await commit(opened, [unsolicited(1)], events(1, STATION, Life.ROUTED, Life.SENT, Life.RETURNED), [])
     assert await opened.unfinished(0) == [Unfinished(unsolicited(1), STATION, was_sent=True)]
 
 
 async def test_a_refused_message_and_one_nobody_could_take_have_ended(opened: FaultyDisk) -> None:
-    await opened.commit(
+    await commit(
+        opened,
         [inquiry(1, header=None, code="E205"), unsolicited(2)],
         [*events(1, None, Life.REFUSED), *events(2, None, Life.OPERATOR_QUEUE)],
         [],
@@ -212,8 +214,8 @@ async def test_a_refused_message_and_one_nobody_could_take_have_ended(opened: Fa
 
 
 async def test_only_messages_from_a_time_on_are_looked_at(opened: FaultyDisk) -> None:
-    await opened.commit(
-        [inquiry(n) for n in (1, 2, 3)], [e for n in (1, 2, 3) for e in events(n, LINE, Life.ROUTED)], []
+    await commit(
+        opened, [inquiry(n) for n in (1, 2, 3)], [e for n in (1, 2, 3) for e in events(n, LINE, Life.ROUTED)], []
     )
     assert [leg.message.msn for leg in await opened.unfinished(2000)] == [2, 3]
     assert [record.msn for record in await opened.recent_transactions(2000)] == [2, 3]
@@ -225,7 +227,8 @@ async def test_only_messages_from_a_time_on_are_looked_at(opened: FaultyDisk) ->
 @pytest.mark.requirement("C-HDR")
 async def test_recent_transactions_are_those_that_began_one_and_went_out(opened: FaultyDisk) -> None:
     answer = inquiry(4, direction=Direction.INBOUND, kind="response", transaction=1)
-    await opened.commit(
+    await commit(
+        opened,
         [inquiry(1), inquiry(2, header=None, code="E205"), inquiry(3), answer],
         [
             *events(3, LINE, Life.ROUTED, Life.SENT, Life.ANSWERED),
@@ -242,7 +245,8 @@ async def test_recent_transactions_are_those_that_began_one_and_went_out(opened:
 async def test_what_went_to_stations_alone_is_no_transaction_answers_may_come_for(opened: FaultyDisk) -> None:
     # Its header is a bare mnemonic: remembered, it would take the next unsolicited message for its answer.
     administrative = inquiry(2, kind="administrative", direction=Direction.LOCAL)
-    await opened.commit(
+    await commit(
+        opened,
         [unsolicited(1), administrative],
         [*events(1, STATION, Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED), *events(2, STATION, Life.ROUTED)],
         [],

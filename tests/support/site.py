@@ -181,9 +181,7 @@ class Site:
 
     def answer_time(self, key: str, seconds: int, catalog: str = "california") -> None:
         """Give a message key another time-out."""
-        self.edit(
-            f"catalog/{catalog}.toml", (rf'(code = "{re.escape(key)}".*?timeout_s = )\d+', rf"\g<1>{seconds}")
-        )
+        self.edit(f"catalog/{catalog}.toml", (rf'(code = "{re.escape(key)}".*?timeout_s = )\d+', rf"\g<1>{seconds}"))
 
     def directory(self, statement: str, *values: Any) -> None:
         """Change the directory of a stopped site, as an administrator would."""
@@ -352,4 +350,6 @@ class Site:
 
 
 def _is_open(metrics: str, line: str) -> bool:
-    return bool(re.search(rf'^msc_line_\w+\{{[^}}]*line="{re.escape(line)}"[^}}]*\}} 1(\.0)?$', metrics, re.MULTILINE))
+    return bool(
+        re.search(rf'^msc_line_\w+\{{[^}}]*line="{re.escape(line)}"[^}}]*\}} 1(\.0)?$', metrics, re.MULTILINE)
+    )

@@ -26,6 +26,7 @@ from msc.switch.recovery import RESEND_S, Action
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from tests.support.county import county
+from tests.support.disk import commit
 from tests.support.port import FakeLine
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -280,7 +281,7 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
     restarted: Restarted,
 ) -> None:
     record = inquiry(received=clock.wall_us())
-    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await commit(restarted.store, [record], routed(record, Life.SENT), [])
     await restarted.recover()
     assert restarted.pending.waiting == 1
     assert restarted.traffic.depths() == {"clets-a": 1.0}
@@ -297,7 +298,7 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
 async def test_after_a_restart_the_originator_is_told_of_what_is_not_sent_again(
     restarted: Restarted, record: MessageRecord, code: str
 ) -> None:
-    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await commit(restarted.store, [record], routed(record, Life.SENT), [])
     await restarted.recover()
     restarted.traffic.line_opened(restarted.line)
     assert restarted.line.sent == []
@@ -309,7 +310,7 @@ async def test_after_a_restart_the_originator_is_told_of_what_is_not_sent_again(
 
 async def test_after_a_restart_what_a_station_had_not_acknowledged_waits_for_it(restarted: Restarted) -> None:
     answer = inquiry(msn=18, kind="response", line="clets-a", text="A12300000H.NO RECORD", header="A12300000H")
-    await restarted.store.commit([answer], routed(answer, Life.SENT, destination="user:J40217"), [])
+    await commit(restarted.store, [answer], routed(answer, Life.SENT, destination="user:J40217"), [])
     await restarted.recover()
     [message] = restarted.waiting("user:J40217")
     assert (message.text, message.possible_duplicate) == ("NO RECORD", True)
@@ -317,7 +318,7 @@ async def test_after_a_restart_what_a_station_had_not_acknowledged_waits_for_it(
 
 async def test_after_a_restart_nothing_that_had_ended_comes_again(restarted: Restarted) -> None:
     record = inquiry(received=clock.wall_us())
-    await restarted.store.commit([record], routed(record, Life.SENT, Life.ANSWERED), [])
+    await commit(restarted.store, [record], routed(record, Life.SENT, Life.ANSWERED), [])
     assert await restarted.recover() == []
     assert restarted.traffic.depths() == {"clets-a": 0.0}
     assert restarted.pending.waiting == 0
@@ -330,7 +331,7 @@ async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
 ) -> None:
     text = "CD01A00017.*J40217.#0A0000010017.IA.EV.CA0190000.LIC/7ABC123.OCA/26-17.DTE/20260131"
     record = inquiry(**{**FROM_HOST, "kind": "entry", "key": "EV", "system": "IA", "text": text})
-    await restarted.store.commit([record], routed(record, Life.SENT), [])
+    await commit(restarted.store, [record], routed(record, Life.SENT), [])
     await restarted.recover()
     [before] = restarted.waiting("device:cad-1")
     again = Restarted(tmp_path)
@@ -347,6 +348,6 @@ async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
 async def test_a_message_for_a_line_that_is_no_more_is_told_to_its_originator(restarted: Restarted) -> None:
     # Every message ends; that its line left the settings while the switch was down is no exception.
     record = update(received=clock.wall_us())
-    await restarted.store.commit([record], routed(record, Life.SENT, destination="line:old"), [])
+    await commit(restarted.store, [record], routed(record, Life.SENT, destination="line:old"), [])
     await restarted.recover()
     assert [status.text[:5] for status in restarted.waiting("device:desk-1")] == ["E404 "]
