@@ -48,6 +48,8 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.failed = False
+        """Whether it stopped because something of ours broke."""
         self._sweeper = Sweeper()
         self._tasks: list[asyncio.Task[None]] = []
         self._lines: dict[str, UpstreamLine] = {}
@@ -112,6 +114,7 @@ class Daemon:
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
         )
+        tls.report_refused_handshakes(server_context, desk.handshake_refused)
         self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         self._gauges()
@@ -165,7 +168,7 @@ class Daemon:
         self.metrics.audit_events[event.event] += 1
         log.info(
             "audit", event_name=event.event, device=event.device, user=event.user, source=event.source,
-            code=event.code,
+            code=event.code, detail=event.detail,
         )  # fmt: skip
 
     def _not_ready(self) -> list[str]:
@@ -210,6 +213,7 @@ class Daemon:
         """A task that ends by itself while we run is our fault: stop, so that a supervisor restarts us."""
         if not task.cancelled() and task.exception() is not None:
             log.error("daemon.task_failed", task=task.get_name(), exc_info=task.exception())
+            self.failed = True
             self._stopping.set()
 
     async def _keep_time(self) -> None:

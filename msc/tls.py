@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ def _context(protocol: int, ca: Path, certificate: Path, key: Path) -> ssl.SSLCo
     if faults:
         raise SettingsError(faults)
     return context
+
+
+def report_refused_handshakes(context: ssl.SSLContext, report: Callable[[str], None]) -> None:
+    """Have handshakes that fail on a context told, with the reason; event loops pass over them in silence."""
+
+    class Reporting(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as exc:
+                report(str(getattr(exc, "verify_message", "") or exc.reason or "no reason"))
+                raise
+
+    context.sslobject_class = Reporting
 
 
 def server_context(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:

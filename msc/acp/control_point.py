@@ -33,7 +33,7 @@ from msc.errors import (
 )
 from msc.limits import PASSWORD_CHARS_MIN
 from msc.protocol.control import ChangePassword, SignOn, Unlock
-from msc.protocol.header import make_taf, normalise_mac
+from msc.protocol.header import is_oif, make_taf, normalise_mac
 from msc.protocol.station import StationKind
 
 SCHEME: Final = "msc://"
@@ -164,7 +164,9 @@ class AccessControlPoint:
         except Refusal as refusal:
             self.audit(
                 AuditEvent(
-                    clock.wall_us(), "sign_on.refused", device=device.device, user=request.user[:64],
+                    clock.wall_us(), "sign_on.refused", device=device.device,
+                    # What is no user id may be a password typed into the wrong field.
+                    user=request.user if is_oif(request.user) else "(not a user id)",
                     source=ip, code=refusal.code, detail=refusal.reason,
                 )
             )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,11 +46,12 @@ async def check_site(file: Path) -> Report:
     report = Report()
     settings = report.collect(load_settings, file)
     if settings is None:
+        _check_despite(report, file)
         return report
     catalog = report.collect(load_catalog, settings.path(settings.catalog.folder))
     if catalog is not None:
         report.counts["message keys"] = len(catalog)
-        _check_routes(report, settings, catalog)
+    _check_routes(report, settings, catalog)
     ca = settings.path(settings.tls.ca)
     report.collect(tls.server_context, ca, settings.path(settings.tls.certificate), settings.path(settings.tls.key))
     for simulator in settings.simulator:
@@ -64,12 +66,26 @@ async def check_site(file: Path) -> Report:
     return report
 
 
-def _check_routes(report: Report, settings: Settings, catalog: Catalog) -> None:
+def _check_despite(report: Report, file: Path) -> None:
+    """Where the settings cannot be used, check the catalog and the routes all the same, as far as they name them."""
+    try:
+        raw = tomllib.loads(file.read_text("utf-8"))
+        catalog_folder, routes_file = Path(raw["catalog"]["folder"]), Path(raw["routes"]["file"])
+        lines = [line["name"] for line in raw["line"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    catalog = report.collect(load_catalog, file.parent / catalog_folder)
+    report.collect(load_routes, file.parent / routes_file, catalog, lines)
+
+
+def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -> None:
     file = settings.path(settings.routes.file)
     routes: RouteTable | None = report.collect(load_routes, file, catalog, [line.name for line in settings.line])
     if routes is None:
         return
     report.counts["routes"] = len(routes.routes)
+    if catalog is None:
+        return
     for code in routes.unrouted():
         report.remarks.append(Fault(file, "route", f"no route takes {code}: it will be refused with E305"))
     used = {name for route in routes.routes if route.deliver is Deliver.LINES for name in route.lines}

@@ -192,7 +192,10 @@ class County:
 
     async def _listen(self, device: str, client: Client) -> None:
         while True:
-            message = await client.inbox.get()
+            try:
+                message = await client.receive()
+            except Disconnected:
+                return
             arrived = Arrived(device, message, (time.perf_counter() - self._began) * 1e3)
             self._seen(arrived)
             self._arrived.put_nowait(arrived)

@@ -1,6 +1,6 @@
 """Making a site: one folder with settings, catalog, routes, certificates, directory and data.
 
-A site is made beside its place and then moved there, so that a failure leaves nothing half done.
+A site is made in a hidden folder inside its own and then moved up, so that a failure leaves nothing half done.
 """
 
 from __future__ import annotations
@@ -64,24 +64,30 @@ async def make_site(folder: Path, *, demo: bool) -> MadeSite:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SiteError([Fault(folder, "", "is there already and not empty")])
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        existed = folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder, which may be a mount point: what is made there can be moved up without a copy.
+        building = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
     except OSError as exc:
         raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
     try:
         made = await _fill(building, folder, demo=demo)
-        if folder.exists():
+        for part in sorted(building.iterdir()):
+            part.rename(folder / part.name)
+        folder.chmod(0o750)
+        building.rmdir()
+    except BaseException as exc:
+        for part in folder.iterdir():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        if not existed:
             folder.rmdir()
-        building.rename(folder)
-    except OSError as exc:
-        raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if isinstance(exc, OSError):
+            raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
+        raise
     return made
 
 
 async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
-    building.chmod(0o750)
     shutil.copytree(shipped_config() / "catalog", building / "catalog")
     shutil.copy(shipped_config() / "routes.toml", building / "routes.toml")
     (building / "certs").mkdir()

@@ -25,7 +25,7 @@ def check(site: Site, json: Json = False) -> None:
         for remark in report.remarks:
             err.print(f"remark  {remark}", markup=False, style="yellow")
         counts = ", ".join(f"{count} {what}" for what, count in report.counts.items())
-        verdict = f"{len(report.faults)} faults" if report.faults else "no faults"
+        verdict = {0: "no faults", 1: "1 fault"}.get(len(report.faults), f"{len(report.faults)} faults")
         out.print(f"{site}: {verdict}; {counts}" if counts else f"{site}: {verdict}", markup=False)
     if report.faults:
         raise typer.Exit(Exit.REFUSED)

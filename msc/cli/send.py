@@ -136,7 +136,7 @@ class Request:
         try:
             async with asyncio.timeout(self.wait_s) as patience:
                 while True:
-                    message = await client.inbox.get()
+                    message = await client.receive()
                     self._show(message)
                     if message.envelope.get("transaction") != msn:
                         continue

@@ -10,6 +10,9 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
 
+SCHEMA_VERSION = 1
+"""Written into the database, for those who will change the schema."""
+
 metadata = MetaData()
 
 # BIGINT keys on SQLite would not be the rowid; INTEGER is 64 bits there all the same.

@@ -29,7 +29,7 @@ from msc.journal.record import (
     Life,
     MessageRecord,
 )
-from msc.journal.schema import audit_table, event_table, message_table, metadata
+from msc.journal.schema import SCHEMA_VERSION, audit_table, event_table, message_table, metadata
 from msc.limits import PENDING_MAX
 
 Result = TypeVar("Result")
@@ -157,6 +157,9 @@ class JournalStore:
         self._close()
         self._connection = connection = self._engine.connect()
         metadata.create_all(connection)
+        connection.commit()
+        # A write, always: a database that can be read but not written is not open.
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.commit()
         last = connection.execute(select(func.max(message_table.c.msn))).scalar()
         connection.rollback()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msc.errors import MSCError
 from msc.limits import FRAME_BYTES_MAX, HANDSHAKE_S, STATION_WINDOW, TLS_SHUTDOWN_S
@@ -59,6 +59,10 @@ class Delivered:
     def kind(self) -> str:
         """The envelope's `kind`."""
         return str(self.envelope.get("kind", ""))
+
+
+_THE_END: Final = Delivered({}, "")
+"""Stands in the inbox behind the last message of a connection that has ended."""
 
 
 class Client(Connection[StationClient]):
@@ -169,6 +173,19 @@ class Client(Connection[StationClient]):
         self.flush()
         return await answer
 
+    async def receive(self) -> Delivered:
+        """Wait for the next message.
+
+        Raises:
+            Disconnected: The connection has ended, and every message that came was received.
+        """
+        if self.inbox.empty() and self.closed:
+            raise Disconnected(self._reason)
+        message = await self.inbox.get()
+        if message is _THE_END:
+            raise Disconnected(self._reason)
+        return message
+
     # --- what comes -------------------------------------------------------------------------------
 
     def open_session(self, now: float) -> StationClient:
@@ -197,6 +214,7 @@ class Client(Connection[StationClient]):
         self._reason = reason
         self._sweeper.stop()
         self._controls.put_nowait(ErrorNotice(code="", reason=reason))
+        self.inbox.put_nowait(_THE_END)
         waiting: list[asyncio.Future[Any]] = [*self._sent.values(), self.hello]
         for answer in waiting:
             if not answer.done():

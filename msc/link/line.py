@@ -150,21 +150,21 @@ class UpstreamLine:
         self._connection.flush()
         return sequence
 
-    def answer(self, connection: object, sequence: int, refusal: Refusal | None) -> None:
+    def answer(self, connection: object, sequence: int, outcome: int | Refusal) -> None:
         """Answer a message of the host: it is in the journal, or it is refused.
 
         Args:
             connection: The `connection` it came on; if that is gone, so is who waits for the answer.
             sequence: Its data frame's.
-            refusal: None to acknowledge.
+            outcome: The MSN it is journaled under, or the refusal.
         """
         current = self._connection
         if current is None or current is not connection:
             return
-        if refusal is None:
-            current.session.acknowledge(sequence)
+        if isinstance(outcome, Refusal):
+            current.session.refuse(sequence, outcome)
         else:
-            current.session.refuse(sequence, refusal)
+            current.session.acknowledge(sequence, b"%d" % outcome)
         current.flush()
 
     @property
@@ -181,7 +181,7 @@ class UpstreamLine:
         not come back to a state host in the same instant.
         """
         loop = asyncio.get_running_loop()
-        wait_s = self.settings.reconnect_first_s
+        wait_s, told = self.settings.reconnect_first_s, ""
         while True:
             self.state = "connecting"
             try:
@@ -195,9 +195,11 @@ class UpstreamLine:
                     ssl_shutdown_timeout=TLS_SHUTDOWN_S,
                 )
             except (OSError, TimeoutError) as exc:
-                # ssl.SSLError is an OSError. Told once per outage, not once per attempt.
-                level = log.warning if wait_s == self.settings.reconnect_first_s else log.debug
-                level("line.connect_failed", line=self.name, error=type(exc).__name__)
+                # ssl.SSLError is an OSError. Told once for each cause, not once for each attempt.
+                cause = getattr(exc, "verify_message", "") or getattr(exc, "reason", "") or type(exc).__name__
+                level = log.warning if cause != told else log.debug
+                level("line.connect_failed", line=self.name, cause=cause)
+                told = cause
             else:
                 try:
                     await connection.ended
@@ -205,7 +207,7 @@ class UpstreamLine:
                     connection.close("shutting down")
                     raise
                 if connection.was_open:
-                    wait_s = self.settings.reconnect_first_s
+                    wait_s, told = self.settings.reconnect_first_s, ""
             self.state = "down"
             # Jitter spreads reconnections; it protects no secret.
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311

@@ -243,8 +243,9 @@ def load_catalog(folder: Path) -> Catalog:
                 faults.append(Fault(file, row.code, f"key also defined in {rows[row.code][0].name}"))
             rows[row.code] = (file, row)
     forms = {code: form for code, (_, form) in fields.items()}
+    whole = not faults  # a file that could not be read may define what others name
     for file, row in rows.values():
-        unknown = sorted({code for group in row.required for code in group} - forms.keys())
+        unknown = whole and sorted({code for group in row.required for code in group} - forms.keys())
         if unknown:
             faults.append(Fault(file, f"{row.code}.required", f"unknown fields {', '.join(unknown)}"))
         if row.required and row.shape is Shape.FREE:

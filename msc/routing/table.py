@@ -94,12 +94,12 @@ class _RouteFile(BaseModel):
     route: list[_RouteRow] = []
 
 
-def load_routes(file: Path, catalog: Catalog, lines: Collection[str]) -> RouteTable:
+def load_routes(file: Path, catalog: Catalog | None, lines: Collection[str]) -> RouteTable:
     """Load the route table.
 
     Args:
         file: The TOML file.
-        catalog: Whose keys the routes may name.
+        catalog: Whose keys the routes may name; None if it could not be loaded, and keys are not looked at.
         lines: The names of the lines there are.
 
     Raises:
@@ -115,7 +115,7 @@ def load_routes(file: Path, catalog: Catalog, lines: Collection[str]) -> RouteTa
     for number, row in enumerate(content.route):
         where = f"route.{number} ({row.name})"
         for pattern in row.keys:
-            if not any(_matches(pattern, key.code) for key in catalog):
+            if catalog is not None and not any(_matches(pattern, key.code) for key in catalog):
                 faults.append(Fault(file, f"{where}.keys", f"no key of the catalog matches {pattern!r}"))
         for line in row.to:
             if line not in lines:
@@ -141,5 +141,5 @@ def load_routes(file: Path, catalog: Catalog, lines: Collection[str]) -> RouteTa
             )
             for row in content.route
         ),
-        catalog,
+        catalog or Catalog(()),
     )

@@ -82,6 +82,10 @@ class Desk:
             self._point.audit(AuditEvent(at, "connection.refused", source=ip, code=refusal.code, detail=detail))
             raise
 
+    def handshake_refused(self, reason: str) -> None:
+        """Somebody came without a certificate we trust, or with no TLS at all."""
+        self._point.audit(AuditEvent(clock.wall_us(), "handshake.refused", detail=reason[:200]))
+
     def station_connected(self, station: StationPort) -> None:
         """A device has connected."""
         users = None

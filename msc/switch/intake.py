@@ -34,6 +34,8 @@ class Incoming:
     """A host's own header, OIF and TAF."""
     message: str = ""
     """The text without a host's head."""
+    raw: bytes = b""
+    """The text as it came."""
     operator: OperatorSession | None = None
     key: MessageKey | None = None
     route: Route | None = None
@@ -61,6 +63,7 @@ class Intake:
         """
         try:
             members, text = split_payload(payload)
+            incoming.raw = text
             incoming.text = as_text(text)
             incoming.envelope = parse_envelope(members)
         except BadJson:
@@ -104,7 +107,8 @@ class Intake:
         incoming.key, rest = self._catalog.find(text)
         body = incoming.key.parse(rest)
         policy.check_ori(operator.ori, body)
-        check_characters(text)
+        # The bytes, not their readable form: what is no ASCII must not pass as its escape.
+        check_characters(incoming.raw.decode("latin-1"))
         directory = self._point.directory
         policy.authorise(
             incoming.key,

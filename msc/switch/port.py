@@ -57,5 +57,5 @@ class LinePort(Protocol):
     def send(self, payload: bytes) -> int:
         """Send a message; returns the sequence its answer will bear."""
 
-    def answer(self, connection: object, sequence: int, refusal: Refusal | None) -> None:
-        """Acknowledge (None) or refuse a message of the host."""
+    def answer(self, connection: object, sequence: int, outcome: int | Refusal) -> None:
+        """Acknowledge a message of the host with its MSN, or refuse it."""

@@ -228,7 +228,7 @@ class LineTraffic:
         msn: int,
         failure: JournalUnavailable | None,
     ) -> None:
-        line.answer(connection, sequence, failure)
+        line.answer(connection, sequence, failure or msn)
         if failure is not None:
             return
         self.pending.settle(entry, line.name)
@@ -267,7 +267,7 @@ class LineTraffic:
             event = EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, f"no destination for {mnemonic}")
 
         def durable(failure: JournalUnavailable | None) -> None:
-            line.answer(connection, sequence, failure)
+            line.answer(connection, sequence, failure or msn)
             if failure is not None:
                 return
             self._metrics.messages["unsolicited", "accepted"] += 1

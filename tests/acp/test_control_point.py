@@ -111,7 +111,7 @@ async def test_an_operator_signs_on_at_a_static_device(make_point: MakePoint) ->
     )
     assert row == before
     assert (session.user, session.agency, session.ori, session.mnemonic, session.pooled, session.address) == (
-        "J40218", "LAPD", "CA0190000", "A123", False, "device:desk-1",
+        "J40218", "EXLP", "CA0980000", "A123", False, "device:desk-1",
     )  # fmt: skip
     assert session.taf == "02RVXUF00S2XWLXGQ"
     assert point.sessions == 1
@@ -486,9 +486,9 @@ async def test_no_event_holds_a_password_or_a_code(make_point: MakePoint) -> Non
 
 
 async def test_an_agency_of_another_ori_gives_its_operators_that_ori(make_point: MakePoint) -> None:
-    point = await make_point(county(user("F00001", agency="FIRE"), agencies=[Agency("FIRE", "Fire", "CA0191100")]))
+    point = await make_point(county(user("F00001", agency="FIRE"), agencies=[Agency("FIRE", "Fire", "CA0981100")]))
     session, _ = await point.sign_on(point.directory.devices["desk-1"], request("F00001"), None)
-    assert (session.agency, session.ori) == ("FIRE", "CA0191100")
+    assert (session.agency, session.ori) == ("FIRE", "CA0981100")
 
 
 def test_the_county_has_one_of_each_kind() -> None:

@@ -17,8 +17,8 @@ def test_the_county_breaks_no_rule() -> None:
 
 BROKEN: dict[str, tuple[dict[str, list[Any]], tuple[str, str]]] = {
     "ORI of eight": (
-        {"agencies": [Agency("FIRE", "Fire", "CA019000")]},
-        ("agency FIRE", "ORI 'CA019000' is not nine characters"),
+        {"agencies": [Agency("FIRE", "Fire", "CA098000")]},
+        ("agency FIRE", "ORI 'CA098000' is not nine characters"),
     ),
     "device of no agency": (
         {"devices": [terminal("x", agency="NONE", pool="cars")]},
@@ -49,23 +49,23 @@ BROKEN: dict[str, tuple[dict[str, list[Any]], tuple[str, str]]] = {
         ("device x", "only a host can be delegated"),
     ),
     "pool without approval": (
-        {"pools": [Pool("boats", "LAPD", "")], "mnemonics": [Mnemonic("B001", "LAPD", pool="boats")]},
+        {"pools": [Pool("boats", "EXLP", "")], "mnemonics": [Mnemonic("B001", "EXLP", pool="boats")]},
         ("pool boats", "a pool needs its approval reference (C-POOL)"),
     ),
     "pool with an unknown destination": (
         {
-            "pools": [Pool("boats", "LAPD", "APB 1", unsolicited_to="nowhere")],
-            "mnemonics": [Mnemonic("B001", "LAPD", pool="boats")],
+            "pools": [Pool("boats", "EXLP", "APB 1", unsolicited_to="nowhere")],
+            "mnemonics": [Mnemonic("B001", "EXLP", pool="boats")],
         },
         ("pool boats", "there is no device 'nowhere' for unsolicited messages"),
     ),
-    "pool without mnemonics": ({"pools": [Pool("boats", "LAPD", "APB 1")]}, ("pool boats", "has no mnemonics")),
+    "pool without mnemonics": ({"pools": [Pool("boats", "EXLP", "APB 1")]}, ("pool boats", "has no mnemonics")),
     "mnemonic of three": (
-        {"mnemonics": [Mnemonic("AB1", "LAPD")]},
+        {"mnemonics": [Mnemonic("AB1", "EXLP")]},
         ("mnemonic AB1", "a mnemonic is four capital letters and digits"),
     ),
     "mnemonic of an unknown pool": (
-        {"mnemonics": [Mnemonic("B001", "LAPD", pool="boats")]},
+        {"mnemonics": [Mnemonic("B001", "EXLP", pool="boats")]},
         ("mnemonic B001", "there is no pool 'boats'"),
     ),
     "mnemonic of no agency": (
@@ -122,8 +122,8 @@ def test_an_unsolicited_message_goes_to_the_mnemonics_device_or_the_pools_destin
 @pytest.mark.requirement("C-UNSOL")
 def test_a_pool_without_a_destination_has_none_whoever_holds_the_mnemonic() -> None:
     directory = county(
-        pools=[Pool("boats", "LAPD", "APB 1")],
-        mnemonics=[Mnemonic("B001", "LAPD", pool="boats")],
+        pools=[Pool("boats", "EXLP", "APB 1")],
+        mnemonics=[Mnemonic("B001", "EXLP", pool="boats")],
         # Even a device that (wrongly) names the pooled mnemonic as its own gets nothing.
         devices=[terminal("boat-1", pool="boats"), terminal("boat-2", mnemonic="B001")],
     )
@@ -137,7 +137,7 @@ def test_an_unknown_mnemonic_has_no_device(mnemonic: str) -> None:
 
 
 def test_a_mnemonic_no_device_bears_has_none() -> None:
-    assert county(mnemonics=[Mnemonic("X001", "LAPD")]).unsolicited_device("X001") is None
+    assert county(mnemonics=[Mnemonic("X001", "EXLP")]).unsolicited_device("X001") is None
 
 
 @pytest.mark.requirement("C-ADMIN", "C-STAFFED")
@@ -146,8 +146,8 @@ def test_a_mnemonic_no_device_bears_has_none() -> None:
     [
         ("A124", ["desk-2"]),
         ("M001", ["printer-1"]),
-        ("CA0190000", ["desk-1", "printer-1"]),
-        ("CA0199900", ["s-desk"]),
+        ("CA0980000", ["desk-1", "printer-1"]),
+        ("CA0989900", ["s-desk"]),
         ("CA0000000", []),
         ("ZZZZ", []),
     ],
@@ -159,11 +159,11 @@ def test_a_destination_names_a_mnemonics_device_or_an_agencys_staffed_ones(
 
 
 def test_members_of_a_pool_come_in_order() -> None:
-    rows = [Mnemonic(m, "LAPD", pool="cars") for m in ("M003", "M001", "M002")]
-    directory = Directory(mnemonics=[*rows, Mnemonic("A123", "LAPD")])
+    rows = [Mnemonic(m, "EXLP", pool="cars") for m in ("M003", "M001", "M002")]
+    directory = Directory(mnemonics=[*rows, Mnemonic("A123", "EXLP")])
     assert directory.members("cars") == ["M001", "M002", "M003"]
     assert directory.members("boats") == []
 
 
 def test_an_address_names_the_device() -> None:
-    assert Device("desk-1", StationKind.TERMINAL, "LAPD").address == "device:desk-1"
+    assert Device("desk-1", StationKind.TERMINAL, "EXLP").address == "device:desk-1"

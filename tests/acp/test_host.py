@@ -19,7 +19,7 @@ from tests.support.county import county, user
 
 def signed_on(name: str = "J40217", mnemonic: str = "CD01", **members: Any) -> OperatorSession:
     session = OperatorSession(
-        session="s1", user=name, agency="LAPD", ori="CA0190000", operator_class=OperatorClass.FULL_ACCESS,
+        session="s1", user=name, agency="EXLP", ori="CA0980000", operator_class=OperatorClass.FULL_ACCESS,
         mnemonic=mnemonic, pooled=False, taf="02RVXUF", device="cad-1", address="device:cad-1",
     )  # fmt: skip
     return replace(session, **members)
@@ -91,7 +91,7 @@ def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on()
     sessions = host("cad-2")
     spoken = sessions.speaks_for(HEAD_2, None)
     assert (spoken.user, spoken.agency, spoken.ori, spoken.mnemonic, spoken.taf, spoken.device, spoken.address) == (
-        "J40217", "LAPD", "CA0190000", "CD02", "0A0000010017", "cad-2", "device:cad-2",
+        "J40217", "EXLP", "CA0980000", "CD02", "0A0000010017", "cad-2", "device:cad-2",
     )  # fmt: skip
     assert spoken.operator_class is OperatorClass.FULL_ACCESS
     assert len(sessions) == 0

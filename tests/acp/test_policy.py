@@ -48,12 +48,12 @@ def key(**members: Any) -> MessageKey:
     return replace(row, **members)
 
 
-def text(ori: str = "CA0190000", **fields: str) -> MessageText:
+def text(ori: str = "CA0980000", **fields: str) -> MessageText:
     return MessageText(ori, (), None, fields, None)
 
 
 FULL = OperatorClass.FULL_ACCESS
-ANYTHING = Mnemonic("A123", "LAPD")
+ANYTHING = Mnemonic("A123", "EXLP")
 
 MAY = {
     OperatorClass.FULL_ACCESS: set(Function),
@@ -100,7 +100,7 @@ def test_every_class_is_in_the_table() -> None:
 def test_a_mnemonic_reaches_only_its_databases_and_functions(
     databases: set[str], functions: set[str], allowed: bool
 ) -> None:
-    row = Mnemonic("A123", "LAPD", databases=frozenset(databases), functions=frozenset(functions))
+    row = Mnemonic("A123", "EXLP", databases=frozenset(databases), functions=frozenset(functions))
     if allowed:
         authorise(key(), text(), NO_ENVELOPE, FULL, row)
         return
@@ -129,7 +129,7 @@ def test_a_key_that_needs_a_requester_is_refused_without_one(requester: str | No
 
 
 def test_the_lowest_code_that_applies_is_given() -> None:
-    nothing = Mnemonic("A123", "LAPD", databases=frozenset())
+    nothing = Mnemonic("A123", "EXLP", databases=frozenset())
     worst = key(function=Function.ENTRY, purposes=frozenset({"C"}), requester_required=True)
     codes = []
     for class_, mnemonic, body, envelope in (
@@ -146,17 +146,17 @@ def test_the_lowest_code_that_applies_is_given() -> None:
 
 
 def test_a_message_speaks_only_for_its_senders_agency() -> None:
-    check_ori("CA0190000", text("CA0190000"))
+    check_ori("CA0980000", text("CA0980000"))
     with pytest.raises(ForeignOri) as refused:
-        check_ori("CA0190000", text("CA0199900"))
+        check_ori("CA0980000", text("CA0989900"))
     assert refused.value.code == "E207"
 
 
 @pytest.mark.requirement("L-SUSPEND", "C-SANCTION")
 def test_a_suspended_agency_sends_nothing() -> None:
-    check_agency(Agency("LAPD", "Police", "CA0190000"))
+    check_agency(Agency("EXLP", "Police", "CA0980000"))
     with pytest.raises(AgencySuspended) as refused:
-        check_agency(Agency("LAPD", "Police", "CA0190000", suspended=True))
+        check_agency(Agency("EXLP", "Police", "CA0980000", suspended=True))
     assert refused.value.code == "E307"
 
 

@@ -20,8 +20,8 @@ FULL = county(
         failed_since=3, operator_class=OperatorClass.LESS_THAN_FULL_ACCESS, name="MÜLLER, J'O",
     ),
     mnemonics=[
-        Mnemonic("B001", "LAPD", databases=frozenset({"WPS", "SVS"}), functions=frozenset({"inquiry"})),
-        Mnemonic("B002", "LAPD", databases=frozenset(), functions=frozenset()),
+        Mnemonic("B001", "EXLP", databases=frozenset({"WPS", "SVS"}), functions=frozenset({"inquiry"})),
+        Mnemonic("B002", "EXLP", databases=frozenset(), functions=frozenset()),
     ],
     devices=[terminal("off", mnemonic="B001", enabled=False, location="Room 7")],
 )  # fmt: skip

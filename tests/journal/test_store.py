@@ -48,7 +48,7 @@ async def opened(store: FaultyDisk) -> FaultyDisk:
 @pytest.mark.requirement("C-JOURNAL", "C-TRAFFIC", "C-CORI", "F-AUDIT")
 async def test_every_member_of_every_record_is_stored(opened: FaultyDisk, query: Query) -> None:
     whole = MessageRecord(
-        7, 2**52, "outbound", "inquiry", "cad-1", "clets-a", "J40217", "LAPD", "CA0190000", "CD01", "CD01000007",
+        7, 2**52, "outbound", "inquiry", "cad-1", "clets-a", "J40217", "EXLP", "CA0980000", "CD01", "CD01000007",
         "CD01A00017", "J40217", "0A0000010017", "QW", "IW", "WPS", "IW.QW.\\xff\r\nÄ\x00'\"", 5, "R-1", "SGT DOE",
         "DA OFFICE", "urgent", "CASE 26-17", "E403", 12, "s1",
     )  # fmt: skip

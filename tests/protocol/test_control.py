@@ -50,7 +50,7 @@ Case = dict[str, Any]
 ONE_OF_EACH: list[Control] = [
     make_hello(),
     SignedOn(
-        session="1", user="J40217", agency="LAPD", ori="CA0190000", mnemonic="A123", pooled=False, taf="02RVXUF",
+        session="1", user="J40217", agency="EXLP", ori="CA0980000", mnemonic="A123", pooled=False, taf="02RVXUF",
         previous_sign_on="2026-01-30T08:15:00Z", failed_since=2, password_expires="2026-04-01", idle_lock_s=1800,
         undelivered=3,
     ),

@@ -152,7 +152,7 @@ def test_a_line_opens_and_carries_messages_both_ways(cut: Cut) -> None:
     assert session.state is LineState.OPEN
     assert session.room == host.room == 3
 
-    session.send_message(b"A123000001.*J40217.IW.QW.CA0190000.NAM/DOE,JOHN")
+    session.send_message(b"A123000001.*J40217.IW.QW.CA0980000.NAM/DOE,JOHN")
     session.send_message(b"A123000002.*J40217.XX")
     wire.run()
     assert [e.sequence for e in wire.take(host)] == [1, 2]

@@ -241,9 +241,9 @@ def test_a_terminal_signs_on_exchanges_messages_locks_and_signs_off(cut: Cut) ->
     wire.run()
     assert wire.take(client) == [ControlReceived(signed_on())]
 
-    client.send_message(b"IW.QW.CA0190000.NAM/DOE,JOHN")
+    client.send_message(b"IW.QW.CA0980000.NAM/DOE,JOHN")
     wire.run()
-    assert wire.take(session) == [MessageReceived(1, b"IW.QW.CA0190000.NAM/DOE,JOHN")]
+    assert wire.take(session) == [MessageReceived(1, b"IW.QW.CA0980000.NAM/DOE,JOHN")]
     session.acknowledge(1, b"1042")
     session.send_message(b'{"msn":1043}\nNO RECORD')
     session.send_control(Notice(text="maintenance at 2300"))

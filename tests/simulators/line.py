@@ -52,7 +52,7 @@ class SwitchEnd:
 
     def line_message(self, line: UpstreamLine, sequence: int, payload: bytes) -> None:
         if not self.silent:
-            line.answer(line.connection, sequence, self.refusal)
+            line.answer(line.connection, sequence, self.refusal or len(self.order) + 1)
         self.order.append("D")
         self.messages.put_nowait(payload.decode())
 

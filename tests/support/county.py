@@ -23,7 +23,7 @@ def user(id: str, /, **members: Any) -> User:
     row = User(
         user=id,
         name="DOE, JOHN",
-        agency="LAPD",
+        agency="EXLP",
         operator_class=OperatorClass.FULL_ACCESS,
         password_hash=PASSWORD_HASH,
         cleared=LONG_AGO,
@@ -35,7 +35,7 @@ def user(id: str, /, **members: Any) -> User:
 
 def terminal(name: str, **members: Any) -> Device:
     """Make a terminal."""
-    return replace(Device(name, StationKind.TERMINAL, "LAPD"), **members)
+    return replace(Device(name, StationKind.TERMINAL, "EXLP"), **members)
 
 
 def county(*users: User, **more: list[Any]) -> Directory:
@@ -47,8 +47,8 @@ def county(*users: User, **more: list[Any]) -> Directory:
     """
     return Directory(
         agencies=[
-            Agency("LAPD", "Police", "CA0190000"),
-            Agency("SHERIFF", "Sheriff", "CA0199900"),
+            Agency("EXLP", "Police", "CA0980000"),
+            Agency("SHERIFF", "Sheriff", "CA0989900"),
             *more.get("agencies", []),
         ],
         users=[user("J40217"), *users],
@@ -58,18 +58,18 @@ def county(*users: User, **more: list[Any]) -> Directory:
             terminal("car-1", pool="cars"),
             terminal("car-2", pool="cars"),
             terminal("car-3", pool="cars"),
-            Device("printer-1", StationKind.PRINTER, "LAPD", mnemonic="P001", staffed=True),
-            Device("cad-1", StationKind.HOST, "LAPD", mnemonic="CD01"),
-            Device("cad-2", StationKind.HOST, "LAPD", mnemonic="CD02", delegated=True),
+            Device("printer-1", StationKind.PRINTER, "EXLP", mnemonic="P001", staffed=True),
+            Device("cad-1", StationKind.HOST, "EXLP", mnemonic="CD01"),
+            Device("cad-2", StationKind.HOST, "EXLP", mnemonic="CD02", delegated=True),
             Device("s-desk", StationKind.TERMINAL, "SHERIFF", mnemonic="S001", staffed=True),
             *more.get("devices", []),
         ],
-        pools=[Pool("cars", "LAPD", "APB 2020-17", unsolicited_to="printer-1"), *more.get("pools", [])],
+        pools=[Pool("cars", "EXLP", "APB 2020-17", unsolicited_to="printer-1"), *more.get("pools", [])],
         mnemonics=[
-            *(Mnemonic(m, "LAPD") for m in ("A123", "A124", "P001", "CD01", "CD02")),
+            *(Mnemonic(m, "EXLP") for m in ("A123", "A124", "P001", "CD01", "CD02")),
             Mnemonic("S001", "SHERIFF"),
-            Mnemonic("M001", "LAPD", pool="cars"),
-            Mnemonic("M002", "LAPD", pool="cars"),
+            Mnemonic("M001", "EXLP", pool="cars"),
+            Mnemonic("M002", "EXLP", pool="cars"),
             *more.get("mnemonics", []),
         ],
     )

@@ -18,8 +18,8 @@ def signed_on(user: str = "J40217") -> SignedOn:
     return SignedOn(
         session="s1",
         user=user,
-        agency="LAPD",
-        ori="CA0190000",
+        agency="EXLP",
+        ori="CA0980000",
         mnemonic="A123",
         pooled=False,
         taf="02RVXUF",

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.requirement("F-BACKUP")
 def inquiry(**members: Any) -> MessageRecord:
     row = MessageRecord(
         msn=17, received=1_000_000, direction=Direction.OUTBOUND, kind="inquiry", device="desk-1", user="J40217",
-        agency="LAPD", ori="CA0190000", mnemonic="A123", header="A12300000H", oif="J40217", taf="02RVXUF", key="QW",
-        system="IW", database="WPS", text="IW.QW.CA0190000.NAM/DOE,JOHN", transaction=17, ref="R-1",
+        agency="EXLP", ori="CA0980000", mnemonic="A123", header="A12300000H", oif="J40217", taf="02RVXUF", key="QW",
+        system="IW", database="WPS", text="IW.QW.CA0980000.NAM/DOE,JOHN", transaction=17, ref="R-1",
         priority="urgent", sequence=3, session="s1",
     )  # fmt: skip
     return row._replace(**members)
@@ -47,13 +47,13 @@ def inquiry(**members: Any) -> MessageRecord:
 
 def update(**members: Any) -> MessageRecord:
     return inquiry(
-        kind="entry", key="EV", system="IA", text="IA.EV.CA0190000.LIC/7ABC123.OCA/26-17.DTE/20260131", **members
+        kind="entry", key="EV", system="IA", text="IA.EV.CA0980000.LIC/7ABC123.OCA/26-17.DTE/20260131", **members
     )
 
 
 FROM_HOST: dict[str, Any] = {
     "device": "cad-1", "mnemonic": "CD01", "header": "CD0100000H", "own_header": "CD01A00017",
-    "text": "CD01A00017.*J40217.#0A0000010017.IW.QW.CA0190000.NAM/DOE,JOHN", "taf": "0A0000010017",
+    "text": "CD01A00017.*J40217.#0A0000010017.IW.QW.CA0980000.NAM/DOE,JOHN", "taf": "0A0000010017",
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_the_pending_entry_is_rebuilt_from_the_journal() -> None:
     entry = recovery.pending_of(inquiry(), CATALOG, county())
     assert (entry.msn, entry.header, entry.own_header, entry.host) == (17, "A12300000H", "A12300000H", False)
     assert (entry.address, entry.station, entry.ref, entry.priority) == ("device:desk-1", 0, "R-1", "urgent")
-    assert (entry.user, entry.agency, entry.ori, entry.mnemonic) == ("J40217", "LAPD", "CA0190000", "A123")
+    assert (entry.user, entry.agency, entry.ori, entry.mnemonic) == ("J40217", "EXLP", "CA0980000", "A123")
     assert (entry.update, entry.timeout_s, entry.received_us) == (False, 15, 1_000_000)
     assert entry.awaited == set()
 
@@ -134,10 +134,10 @@ def test_answers_wait_for_the_device_or_with_a_pooled_mnemonic_for_the_person(de
 
 @pytest.mark.requirement("C-HDR", "C-OIF", "C-TAF")
 def test_the_text_goes_on_the_line_as_it_did_the_first_time() -> None:
-    assert recovery.line_text(inquiry()) == "A12300000H.*J40217.#02RVXUF.IW.QW.CA0190000.NAM/DOE,JOHN"
-    assert recovery.line_text(inquiry(taf=None)) == "A12300000H.*J40217.IW.QW.CA0190000.NAM/DOE,JOHN"
+    assert recovery.line_text(inquiry()) == "A12300000H.*J40217.#02RVXUF.IW.QW.CA0980000.NAM/DOE,JOHN"
+    assert recovery.line_text(inquiry(taf=None)) == "A12300000H.*J40217.IW.QW.CA0980000.NAM/DOE,JOHN"
     again = recovery.line_text(inquiry(**FROM_HOST))
-    assert again == "CD0100000H.*J40217.#0A0000010017.IW.QW.CA0190000.NAM/DOE,JOHN"
+    assert again == "CD0100000H.*J40217.#0A0000010017.IW.QW.CA0980000.NAM/DOE,JOHN"
 
 
 # --- rebuilding what a station is owed ------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_an_unsolicited_message_comes_as_one() -> None:
 
 
 def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() -> None:
-    text = "AM.CA0190000.A124.TXT MEET AT THE NORTH GATE"
+    text = "AM.CA0980000.A124.TXT MEET AT THE NORTH GATE"
     record = inquiry(kind="administrative", key="AM", system="", text=text)
     message = owed(record)
     assert (message.kind, message.text, message.source, message.header) == (
@@ -287,7 +287,7 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
     assert restarted.traffic.depths() == {"clets-a": 1.0}
     restarted.line.room = 10
     restarted.traffic.line_opened(restarted.line)
-    assert restarted.line.sent == [b"A12300000H.*J40217.#02RVXUF.IW.QW.CA0190000.NAM/DOE,JOHN"]
+    assert restarted.line.sent == [b"A12300000H.*J40217.#02RVXUF.IW.QW.CA0980000.NAM/DOE,JOHN"]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ async def test_after_a_restart_nothing_that_had_ended_comes_again(restarted: Res
 async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
     restarted: Restarted, tmp_path: Path
 ) -> None:
-    text = "CD01A00017.*J40217.#0A0000010017.IA.EV.CA0190000.LIC/7ABC123.OCA/26-17.DTE/20260131"
+    text = "CD01A00017.*J40217.#0A0000010017.IA.EV.CA0980000.LIC/7ABC123.OCA/26-17.DTE/20260131"
     record = inquiry(**{**FROM_HOST, "kind": "entry", "key": "EV", "system": "IA", "text": text})
     await commit(restarted.store, [record], routed(record, Life.SENT), [])
     await restarted.recover()

@@ -1,0 +1,51 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msc import __version__
+from msc.errors import CODES
+from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
+
+ROOT = Path(__file__).parents[1]
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+
+
+def test_the_code_table_is_the_classes() -> None:
+    rows = dict(re.findall(r"^\| (E\d{3}) \| ([^|]+?) \|", PROTOCOL, re.MULTILINE))
+    assert rows == {code: cls.meaning for code, cls in CODES.items()}
+
+
+@pytest.mark.parametrize(
+    "type_", sorted({cls.type for cls in (*FROM_STATION, *FROM_SWITCH, *FROM_LINE_HOST, *FROM_LINE_CLIENT)})
+)
+def test_every_control_type_is_documented(type_: str) -> None:
+    assert f"`{type_}`" in PROTOCOL or f'"type":"{type_}"' in PROTOCOL or f'"type": "{type_}"' in PROTOCOL
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("document", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    file = ROOT / document
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text()):
+        assert (file.parent / target).exists(), f"{document} links to {target}"
+
+
+def test_every_command_the_readme_names_exists() -> None:
+    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|journal \w+)", README))
+    assert {"init", "serve", "simulate", "send", "check", "journal search", "journal show"} <= commands
+    for command in commands:
+        arguments = [sys.executable, "-m", "msc", *command.split(), "--help"]
+        assert subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0
+
+
+README = (ROOT / "README.md").read_text()
