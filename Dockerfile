@@ -4,9 +4,8 @@
 #   docker run --rm -v msc-site:/site msc check
 #   docker run -d --name msc --stop-timeout 30 -v msc-site:/site -p 9440:9440 msc
 #
-# The site comes from outside: make it with `msc init` on another machine, set `host = "0.0.0.0"` under
-# [listener], and put its content into the volume, readable and `data/` writable by user id 10001.
-# (`msc init /site` itself cannot work: a site is made beside its place and moved there, and /site is a mount.)
+# A site is made with `docker run --rm -v msc-site:/site msc init /site`, or elsewhere and put into the volume, readable
+# and `data/` writable by user id 10001. Set `host = "0.0.0.0"` under [listener] so that stations reach it.
 # The monitor stays on the container's own loopback address; the health check reads it from inside.
 
 FROM python:3.11-slim AS build
