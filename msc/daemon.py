@@ -107,7 +107,7 @@ class Daemon:
         }
         self.traffic.connect(self._lines)
         self.switch.recover(recent, unfinished, catalog)
-        desk = Desk(
+        self.desk = desk = Desk(
             point=self.point,
             switch=self.switch,
             deliveries=self.deliveries,
@@ -133,7 +133,7 @@ class Daemon:
         gc.collect()
         gc.freeze()
         # Messages make and drop many small objects, hardly any of them in cycles.
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
 
@@ -249,6 +249,7 @@ class Daemon:
         deadline = clock.monotonic() + self.settings.switch.drain_s
         while self.switch.busy and clock.monotonic() < deadline:
             await asyncio.sleep(0.02)
+        self.desk.sign_everybody_off("the switch is shutting down")
         await self.listener.close("the switch is shutting down")
         for task in self._line_tasks:
             task.cancel()

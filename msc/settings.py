@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
@@ -175,6 +175,41 @@ class Settings(_Table):
     def database_url(self, store: StoreSettings) -> str:
         """Return a database's URL with its path made absolute."""
         return f"sqlite+aiosqlite:///{self.database(store).resolve()}"
+
+
+def salvage_settings(file: Path) -> Settings | None:
+    """Read what can be used of faulty settings: what is wrong takes its default, so that the rest can be checked.
+
+    Returns:
+        None where too little is left.
+    """
+    try:
+        raw = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    while True:
+        try:
+            settings = Settings.model_validate(raw)
+        except ValidationError as exc:
+            if not any(_forget(raw, error["loc"]) for error in exc.errors()):
+                return None
+        else:
+            settings._file = file.resolve()
+            return settings
+
+
+def _forget(raw: Any, location: tuple[int | str, ...]) -> bool:
+    """Take what a fault points at out of a document; tells whether it was there."""
+    for step in location[:-1]:
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    try:
+        del raw[location[-1]]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def load_settings(file: Path) -> Settings:

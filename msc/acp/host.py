@@ -10,7 +10,7 @@ from msc.acp.directory import Device, Directory
 from msc.acp.policy import check_qualification, check_standing
 from msc.errors import BadHeader, BadOif, ControlOutOfPlace, NotSignedOn, Overloaded, Refusal, SessionLocked
 from msc.limits import HOST_USERS_MAX
-from msc.protocol.header import MessageHead
+from msc.protocol.header import MNEMONIC_CHARS, MessageHead
 
 
 class HostSessions:
@@ -53,6 +53,16 @@ class HostSessions:
         sessions = list(self._users.values())
         self._users.clear()
         return sessions
+
+    def check_mnemonic(self, header: str) -> None:
+        """Refuse a header whose mnemonic is neither the host's nor that of anybody signed on through it.
+
+        Raises:
+            BadHeader: It is not.
+        """
+        ours = {self._device.mnemonic, *(session.mnemonic for session in self._users.values())}
+        if header[:MNEMONIC_CHARS] not in ours:
+            raise BadHeader("the header's mnemonic is not this host's")
 
     def speaks_for(self, head: MessageHead, mnemonic: str | None) -> OperatorSession:
         """Find for whom a host's message speaks, and check its own header and OIF.

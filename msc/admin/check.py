@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.errors import Fault, FaultyInput
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.table import Deliver, RouteTable, load_routes
-from msc.settings import Settings, load_settings
+from msc.settings import Settings, load_settings, salvage_settings
 
 Loaded = TypeVar("Loaded")
 
@@ -46,8 +45,9 @@ async def check_site(file: Path) -> Report:
     report = Report()
     settings = report.collect(load_settings, file)
     if settings is None:
-        _check_despite(report, file)
-        return report
+        settings = salvage_settings(file)
+        if settings is None:
+            return report
     catalog = report.collect(load_catalog, settings.path(settings.catalog.folder))
     if catalog is not None:
         report.counts["message keys"] = len(catalog)
@@ -64,18 +64,6 @@ async def check_site(file: Path) -> Report:
         report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
     await _check_directory(report, settings)
     return report
-
-
-def _check_despite(report: Report, file: Path) -> None:
-    """Where the settings cannot be used, check the catalog and the routes all the same, as far as they name them."""
-    try:
-        raw = tomllib.loads(file.read_text("utf-8"))
-        catalog_folder, routes_file = Path(raw["catalog"]["folder"]), Path(raw["routes"]["file"])
-        lines = [line["name"] for line in raw["line"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    catalog = report.collect(load_catalog, file.parent / catalog_folder)
-    report.collect(load_routes, file.parent / routes_file, catalog, lines)
 
 
 def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -> None:

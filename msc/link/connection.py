@@ -123,6 +123,8 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         self._end(f"connection lost: {type(exc).__name__}" if exc else "the peer closed the connection")
+        # The transport holds our methods and we hold it: let go, or only a collection would free the two.
+        self._transport = None
 
     def pause_writing(self) -> None:
         """The peer does not read: stop taking its messages, which would only earn it more answers."""

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from msc.errors import BadJson, ControlOutOfPlace, Refusal
-from msc.limits import PASSWORD_CHARS_MAX, WINDOW_MAX
+from msc.limits import FRAME_BYTES_MAX, HEARTBEAT_S, PASSWORD_CHARS_MAX, STATION_WINDOW, WINDOW_MAX
 from msc.protocol.envelope import parse_json
 
 PROTOCOL: Final = "MTP/1"
@@ -28,17 +28,17 @@ class Control(BaseModel):
 
 
 class Hello(Control):
-    """The first frame of the accepting side: who it is and its limits."""
+    """The first frame of the accepting side: who it is and its limits. What it leaves out has our own defaults."""
 
     type = "hello"
     protocol: str = PROTOCOL
-    switch: str
+    switch: str = ""
     node: str = ""
-    time: str
+    time: str = ""
     banner: str = ""
-    frame_bytes_max: int
-    window: int
-    heartbeat_s: float
+    frame_bytes_max: int = FRAME_BYTES_MAX
+    window: int = Field(default=STATION_WINDOW, ge=1)
+    heartbeat_s: float = HEARTBEAT_S
 
 
 class SignedOn(Control):

@@ -45,6 +45,7 @@ log = get_logger("switch")
 class Visit:
     """What the desk knows of one connection."""
 
+    station: StationPort
     operator: OperatorSession | None = None
     users: HostSessions | None = None
 
@@ -91,7 +92,7 @@ class Desk:
         users = None
         if station.device.kind is StationKind.HOST:
             users = HostSessions(self._point.directory, station.device)
-        self._visits[station.identity] = Visit(users=users)
+        self._visits[station.identity] = Visit(station, users=users)
         self._audit(station, "connection.opened")
 
     def station_lost(self, station: StationPort, reason: str) -> None:
@@ -259,6 +260,17 @@ class Desk:
         self._point.sign_off(operator, reason, station.ip)
         station.session.sign_off(operator.user if host else None, tell)
         station.flush()
+
+    def sign_everybody_off(self, reason: str) -> None:
+        """End every operator's session and say why: the switch is about to go."""
+        for visit in list(self._visits.values()):
+            sessions = visit.users.clear() if visit.users is not None else []
+            for session in sessions:
+                self._point.sign_off(session, reason, visit.station.ip)
+                visit.station.session.sign_off(session.user, reason)
+            if visit.operator is not None:
+                self._sign_off(visit.station, visit.operator, reason, tell=reason)
+            visit.station.flush()
 
     def _lock(self, station: StationPort, operator: OperatorSession) -> None:
         host = self._visits[station.identity].users is not None

@@ -11,11 +11,11 @@ from msc.acp import policy
 from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.directory import Device
 from msc.acp.host import HostSessions
-from msc.errors import BadJson, BadLength, NotSignedOn, UnknownDestination
+from msc.errors import BadJson, BadLength, BadOif, BadTaf, NotSignedOn, UnknownDestination
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_payload
-from msc.protocol.header import MessageHead, parse_head
+from msc.protocol.header import MessageHead, parse_head, parse_header
 from msc.protocol.station import StationKind
 from msc.protocol.text import check_characters
 from msc.routing.table import Deliver, Route, RouteTable
@@ -99,7 +99,11 @@ class Intake:
             raise BadLength(f"the text has {len(text)} characters; 1 to {TEXT_CHARS_MAX} are allowed")
         if host:
             assert users is not None
-            incoming.head, text = parse_head(text)
+            try:
+                incoming.head, text = parse_head(text)
+            except (BadOif, BadTaf):
+                users.check_mnemonic(parse_header(text)[0])  # whose code is the lower one
+                raise
             operator = users.speaks_for(incoming.head, incoming.envelope.mnemonic)
             incoming.operator = operator
         assert operator is not None

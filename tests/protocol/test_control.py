@@ -135,12 +135,18 @@ def test_a_line_is_production_or_test_and_nothing_else(mode: str | None) -> None
         parse_control(json.dumps(members).encode(), vocabulary(FROM_LINE_CLIENT))
 
 
-def test_a_hello_without_its_limits_is_refused() -> None:
-    for missing in ("frame_bytes_max", "window", "heartbeat_s", "switch", "time"):
-        members = {"type": "hello", **make_hello().model_dump()}
-        del members[missing]
-        with pytest.raises(BadMember, match=missing):
-            parse_control(json.dumps(members).encode(), vocabulary((Hello,)))
+def test_a_hello_that_says_little_has_the_protocols_defaults() -> None:
+    hello = parse_control(b'{"type":"hello","protocol":"MTP/1"}', vocabulary((Hello,)))
+    assert isinstance(hello, Hello)
+    assert (hello.frame_bytes_max, hello.window, hello.heartbeat_s) == (65_536, 32, 30.0)
+
+
+@pytest.mark.parametrize(
+    "members", ['"window":0', '"window":"many"', '"heartbeat_s":"soon"', '"frame_bytes_max":null']
+)
+def test_a_hello_with_limits_that_cannot_be_is_refused(members: str) -> None:
+    with pytest.raises(BadMember, match=members.split('"')[1]):
+        parse_control(f'{{"type":"hello",{members}}}'.encode(), vocabulary((Hello,)))
 
 
 @pytest.mark.parametrize("member", ["code", "reason"])
