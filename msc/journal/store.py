@@ -98,14 +98,6 @@ class Batch:
         return len(self.messages) + len(self.events) + len(self.notes) + len(self.audit)
 
 
-class CommitFailed(JournalError):
-    """A batch could not be stored; nothing of it was."""
-
-    def __init__(self, batch: Batch, why: str) -> None:
-        super().__init__(f"the journal cannot be written: {why}")
-        self.batch = batch
-
-
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """A message that had not ended for a destination when the switch stopped."""
@@ -180,46 +172,32 @@ class JournalStore:
         self._thread.shutdown()
         self._engine.dispose()
 
-    async def commit(self, take: Callable[[], Batch]) -> Batch:
+    async def commit(self, batch: Batch) -> None:
         """Store a batch durably, or nothing of it.
 
-        Calls may overlap: they are carried out one after the other, back to back.
-
-        Args:
-            take: Called in the journal's thread when this commit's turn has come; gives what waits by then.
-
-        Returns:
-            The batch, stored.
-
         Raises:
-            CommitFailed: Nothing of the batch was stored; no commit succeeds until the store is opened again.
+            JournalError: Nothing was stored; no commit succeeds until the store is opened again.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, take)
+        await self._in_thread("written", self._commit, batch)
 
-    def _commit(self, take: Callable[[], Batch]) -> Batch:
-        batch = take()
-        if not len(batch):
-            return batch
+    def _commit(self, batch: Batch) -> None:
         driver = self._driver
         if driver is None:
-            raise CommitFailed(batch, "it is not open")
+            raise JournalError("the journal is not open")
+        self._driver = None  # until this has succeeded
         try:
-            try:
-                self._insert(driver, batch.messages, batch.events + batch.notes, batch.audit)
-            except UnicodeEncodeError:
-                # Half a surrogate pair that slipped through somewhere must not stop everybody's journal.
-                driver.rollback()
-                self._insert(
-                    driver,
-                    _writable(batch.messages),
-                    _writable(batch.events + batch.notes),
-                    _writable(batch.audit),
-                )
-            driver.commit()
-        except (sqlite3.Error, OSError) as exc:
-            self._driver = None
-            raise CommitFailed(batch, type(exc).__name__) from exc
-        return batch
+            self._insert(driver, batch.messages, batch.events + batch.notes, batch.audit)
+        except UnicodeEncodeError:
+            # Half a surrogate pair that slipped through somewhere must not stop everybody's journal.
+            driver.rollback()
+            self._insert(
+                driver,
+                _writable(batch.messages),
+                _writable(batch.events + batch.notes),
+                _writable(batch.audit),
+            )
+        driver.commit()
+        self._driver = driver
 
     def _insert(self, driver: sqlite3.Connection, messages: _Rows, events: _Rows, audit: _Rows) -> None:
         self._messages.run(driver, messages)

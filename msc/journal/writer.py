@@ -7,14 +7,13 @@ gives as `then`; nothing is acknowledged or forwarded before that is called.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
-from msc.journal.store import Batch, CommitFailed, JournalStore
+from msc.journal.store import Batch, JournalStore
 from msc.limits import JOURNAL_QUEUE_ROWS_MAX, JOURNAL_RETRY_S
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -38,13 +37,10 @@ class JournalWriter:
     def __init__(self, store: JournalStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        # Filled by the event loop and taken by the journal's thread, so a lock guards it.
         self._batch = Batch()
-        self._lock = threading.Lock()
-        self._under_way = 0
+        self._committing = False
         self._next_msn = 1
         self._wake = asyncio.Event()
-        self._opening = asyncio.Lock()
         self._closing = False
         self.available = False
 
@@ -65,7 +61,7 @@ class JournalWriter:
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being stored."""
-        return bool(self._under_way or len(self._batch))
+        return self._committing or bool(len(self._batch))
 
     # --- appending ------------------------------------------------------------------------------
 
@@ -104,25 +100,22 @@ class JournalWriter:
             raise JournalUnavailable
         assert message.msn == self._next_msn
         self._next_msn += 1
-        with self._lock:
-            batch = self._batch
-            batch.messages.append(message)
-            batch.events.extend(events)
-            batch.thens.append(then or _nothing)
+        batch = self._batch
+        batch.messages.append(message)
+        batch.events.extend(events)
+        batch.thens.append(then or _nothing)
         self._wake.set()
 
     def note(self, event: EventRecord) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
-        with self._lock:
-            self._batch.notes.append(event)
+        self._batch.notes.append(event)
         if not self.available:
             self._trim()
         self._wake.set()
 
     def note_audit(self, record: AuditRecord) -> None:
         """Store an access-control event."""
-        with self._lock:
-            self._batch.audit.append(record)
+        self._batch.audit.append(record)
         if not self.available:
             self._trim()
         self._wake.set()
@@ -130,16 +123,7 @@ class JournalWriter:
     # --- committing -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Commit until `close` was called and all is stored. One task runs this for the daemon's life.
-
-        Two commits are always asked for: while one runs, the next stands behind it in the journal's thread, and
-        takes what has come by then without waiting for the event loop to notice that the first has ended.
-        """
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(2):
-                tasks.create_task(self._work())
-
-    async def _work(self) -> None:
+        """Commit until `close` was called and all is stored. One task runs this for the daemon's life."""
         while True:
             if not self.available:
                 if self._closing:
@@ -153,62 +137,50 @@ class JournalWriter:
                 self._wake.clear()
                 await self._wake.wait()
 
-    def _take(self) -> Batch:
-        """Take what waits; called by the journal's thread."""
-        with self._lock:
-            batch, self._batch = self._batch, Batch()
-        return batch
-
     async def _commit(self) -> None:
+        batch, self._batch = self._batch, Batch()
         began = clock.monotonic()
-        self._under_way += 1
+        self._committing = True
         try:
-            batch = await self._store.commit(self._take)
-        except CommitFailed as exc:
-            self._fail(exc)
+            await self._store.commit(batch)
+        except JournalError as exc:
+            self._fail(batch, exc)
             return
         finally:
-            self._under_way -= 1
-        if len(batch):
-            self._metrics.committed(len(batch), began, clock.monotonic())
-            for then in batch.thens:
-                then(None)
+            self._committing = False
+        self._metrics.committed(len(batch), began, clock.monotonic())
+        for then in batch.thens:
+            then(None)
 
-    def _fail(self, error: CommitFailed) -> None:
+    def _fail(self, batch: Batch, error: JournalError) -> None:
         """Nothing of the batch was stored: refuse its messages and those behind it; keep the rest."""
-        if self.available:
-            log.error("journal.unavailable", error=str(error))
+        log.error("journal.unavailable", error=str(error))
         self.available = False
-        behind = self._take()
-        with self._lock:
-            self._batch.notes = error.batch.notes + behind.notes + self._batch.notes
-            self._batch.audit = error.batch.audit + behind.audit + self._batch.audit
+        behind, self._batch = self._batch, Batch()
+        self._batch.notes = batch.notes + behind.notes
+        self._batch.audit = batch.audit + behind.audit
         self._trim()
         refusal = JournalUnavailable()
-        for then in error.batch.thens + behind.thens:
+        for then in batch.thens + behind.thens:
             then(refusal)
 
     def _trim(self) -> None:
         """Keep what waits for the journal's return within its bound: the oldest goes, and is counted."""
-        with self._lock:
-            for rows in (self._batch.notes, self._batch.audit):
-                over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
-                if over > 0:
-                    del rows[:over]
-                    self._metrics.journal_rows_dropped += over
+        for rows in (self._batch.notes, self._batch.audit):
+            over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
+            if over > 0:
+                del rows[:over]
+                self._metrics.journal_rows_dropped += over
 
     async def _reopen(self) -> None:
-        """Try once more; if that fails, wait a moment. Opening proves little: the kept rows' commit proves it."""
-        async with self._opening:
-            if self.available:
-                return
-            try:
-                await self.open()
-            except JournalError as exc:
-                log.error("journal.still_unavailable", error=str(exc))
-                await asyncio.sleep(JOURNAL_RETRY_S)
-            else:
-                log.info("journal.available", waiting=self.waiting)
+        """Try once more; if that fails, wait a moment."""
+        try:
+            await self.open()
+        except JournalError as exc:
+            log.error("journal.still_unavailable", error=str(exc))
+            await asyncio.sleep(JOURNAL_RETRY_S)
+        else:
+            log.info("journal.available", waiting=self.waiting)
 
     def close(self) -> None:
         """Let `run` return once all is stored."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msc.errors import JournalError
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
-from msc.journal.store import Batch, CommitFailed, JournalStore
+from msc.journal.store import Batch, JournalStore
 
 
 class FaultyDisk(JournalStore):
@@ -28,7 +28,6 @@ class FaultyDisk(JournalStore):
         self.under_way = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
-        self._turn = asyncio.Lock()
         self._closed = False
 
     async def close(self) -> None:
@@ -43,20 +42,15 @@ class FaultyDisk(JournalStore):
             raise JournalError("the disk is gone")
         return await super().open()
 
-    async def commit(self, take: Callable[[], Batch]) -> Batch:
-        """Commit in turn when the gate is open, unless the disk is full. What waits is taken before the gate."""
-        async with self._turn:
-            batch = take()
-            if not len(batch):
-                return batch
-            self.under_way.set()
-            await self.gate.wait()
-            self.under_way.clear()
-            if self.full:
-                raise CommitFailed(batch, "the disk is full")
-            await super().commit(lambda: batch)
-            self.commits.append((len(batch.messages), len(batch.events) + len(batch.notes), len(batch.audit)))
-            return batch
+    async def commit(self, batch: Batch) -> None:
+        """Commit when the gate is open, unless the disk is full."""
+        self.under_way.set()
+        await self.gate.wait()
+        self.under_way.clear()
+        if self.full:
+            raise JournalError("the disk is full")
+        await super().commit(batch)
+        self.commits.append((len(batch.messages), len(batch.events) + len(batch.notes), len(batch.audit)))
 
 
 async def commit(
@@ -66,5 +60,4 @@ async def commit(
     audit: Sequence[AuditRecord],
 ) -> None:
     """Store some records as one batch."""
-    batch = Batch(messages=list(messages), notes=list(events), audit=list(audit))
-    await store.commit(lambda: batch)
+    await store.commit(Batch(messages=list(messages), notes=list(events), audit=list(audit)))
