@@ -12,6 +12,7 @@ import asyncio
 import ssl
 import struct
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -74,9 +75,9 @@ class Caller(asyncio.BufferedProtocol):
         self.outstanding[self._sequence] = time.perf_counter()
         return encode_frame(DATA, self._sequence, self.payload(self._sequence))
 
+    @abstractmethod
     def payload(self, sequence: int) -> bytes:
         """Return what to send."""
-        raise NotImplementedError
 
     def complete(self, sequence: int) -> None:
         """Count a round trip as completed."""
@@ -106,9 +107,9 @@ class Caller(asyncio.BufferedProtocol):
         if out:
             self.transport.write(b"".join(out))
 
+    @abstractmethod
     def frame(self, kind: int, sequence: int, buffer: bytes, start: int, end: int, out: list[bytes]) -> None:
         """Act on one frame."""
-        raise NotImplementedError
 
 
 class EchoCaller(Caller):
