@@ -192,6 +192,9 @@ class Daemon:
             "journal_rows": float(self.writer.waiting),
             "awaiting_answers": float(self.pending.waiting),
         })  # fmt: skip
+        gauge("msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", lambda: {
+            "inquiries": (clock.wall_us() - oldest.received_us) / 1e6 if (oldest := self.pending.oldest()) else 0.0,
+        })  # fmt: skip
         gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.traffic.depths)
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()

@@ -78,9 +78,7 @@ ANSWER_TIMEOUT_S: Final = 30.0
 
 # --- journal ------------------------------------------------------------------------------------
 JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
-"""Rows waiting for the next commits; past it new messages are refused with E502."""
-JOURNAL_BATCH_ROWS_MAX: Final = 4_000
-"""Rows in one commit: large enough to share the fsync, small enough to bound its latency."""
+"""Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
 RECOVERY_WINDOW_S: Final = 7 * 86_400.0

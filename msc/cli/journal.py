@@ -14,6 +14,7 @@ from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
 from msc.errors import JournalError
 from msc.journal.record import Direction
 from msc.journal.search import Criteria, Entry, JournalReader
+from msc.protocol.header import read_taf
 from msc.settings import load_settings
 
 app = typer.Typer(help="Search the journal and show transactions.", no_args_is_help=True)
@@ -173,7 +174,7 @@ def _show(entry: Entry, start_us: int) -> None:
         "mnemonic": message.mnemonic,
         "header": message.header,
         "OIF": message.oif,
-        "TAF": message.taf,
+        "TAF": f"{message.taf} ({read_taf(message.taf)})" if message.taf else None,
         "requester": message.requester,
         "code": message.code,
     }

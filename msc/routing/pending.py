@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from msc.errors import Overloaded
@@ -141,10 +140,6 @@ class PendingTable:
                 break
             self._settled.popitem(last=False)
         return expired
-
-    def awaiting(self, line: str) -> Iterable[Pending]:
-        """Return the transactions that wait for a line."""
-        return [entry for entry in self._waiting.values() if line in entry.awaited]
 
     def oldest(self) -> Pending | None:
         """Return the transaction that has waited longest, if any waits."""
