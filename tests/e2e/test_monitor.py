@@ -55,9 +55,8 @@ async def test_messages_are_counted_by_kind_and_outcome(watched: Site) -> None:
     after = counts(watched)
     gained = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
     assert gained[("inquiry", "accepted")] == 3
-    assert (
-        sum(count for (kind, outcome), count in gained.items() if kind == "response" and outcome == "accepted") == 3
-    )
+    # An earlier test may have left an inquiry whose answer comes only now.
+    assert gained[("response", "accepted")] >= 3
     assert sum(count for (_, outcome), count in gained.items() if outcome == "E205") == 1
 
 
