@@ -31,7 +31,7 @@ from loadtest.generator import Caller, EchoCaller, Tally, TerminalCaller, run
 from msc import tls
 from msc.acp.authority import Authority, load_profile
 from msc.acp.credential import hash_password
-from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.store import DirectoryStore
 from msc.admin.site import free_ports, make_site
 from msc.protocol.header import base36
@@ -46,11 +46,13 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 async def prepare(folder: Path, terminals: int) -> Settings:
     """Make a site with as many terminals as connections, and one user."""
     await make_site(folder, demo=True)
+    with (folder / "msc.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[device_class.workstation]\nsessions_max = 1000\n")  # one user signs on at every terminal
     settings = load_settings(folder / "msc.toml")
     today = datetime.now(UTC).date() - timedelta(days=1)
     user = User(
-        "LOAD01", "Load generator", "EXSO", OperatorClass.FULL_ACCESS, hash_password(_PASSWORD),
-        cleared=today, certified=today, statement=today,
+        "LOAD01", "Load generator", "EXSO", OperatorClass.FULL_ACCESS, authorised_by="the bench", added=today,
+        cleared=today, certified=today, statement=today, dmv_statement=today,
     )  # fmt: skip
     names = [f"L{base36(n, 3)}" for n in range(terminals)]
     store = DirectoryStore(settings.database_url(settings.directory))
@@ -58,8 +60,12 @@ async def prepare(folder: Path, terminals: int) -> Settings:
         Directory(
             agencies=[Agency("EXSO", "Example County Sheriff", "CA0990000")],
             users=[user],
-            devices=[Device(f"LOAD-{name}", StationKind.TERMINAL, "EXSO", name) for name in names],
-            mnemonics=[Mnemonic(name, "EXSO") for name in names],
+            accounts=[Account(user.user, hash_password(_PASSWORD))],
+            devices=[Device(f"LOAD-{name}", StationKind.TERMINAL, "EXSO", name, staffed=True) for name in names],
+            mnemonics=[
+                Mnemonic(name, "EXSO", authorised_by="the bench", authorised=today, programmed=today)
+                for name in names
+            ],
         )
     )
     await store.close()

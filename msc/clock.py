@@ -7,7 +7,7 @@ the monotonic clock in seconds. Pure code takes either as an argument.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 monotonic = time.monotonic
 
@@ -18,6 +18,26 @@ _cached_prefix = ""
 def wall_us() -> int:
     """Return the time now, in microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1000
+
+
+_DAY_US = 86_400_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+_cached_day = date(1970, 1, 1)
+
+
+def day_of(at_us: int) -> date:
+    """Return the day (UTC) of a wall time."""
+    return date.fromordinal(_EPOCH + at_us // _DAY_US)
+
+
+def today() -> date:
+    """Return the day (UTC) it is now."""
+    # Asked for every message: the same object all day.
+    global _cached_day
+    number = _EPOCH + wall_us() // _DAY_US
+    if _cached_day.toordinal() != number:
+        _cached_day = date.fromordinal(number)
+    return _cached_day
 
 
 def rfc3339(at_us: int) -> str:

@@ -15,14 +15,17 @@ from io import TextIOWrapper
 from typing import Any
 
 from msc import __version__, clock, tls
-from msc.acp.control_point import AccessControlPoint, AuditEvent
-from msc.acp.store import DirectoryStore
+from msc.acp import housekeeping
+from msc.acp.control_point import AccessControlPoint, AuditEvent, Terms
+from msc.acp.follow import DirectoryFollower, lease_ended
+from msc.acp.password import load_banned
+from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.admin.monitor import Monitor
 from msc.errors import Fault, SiteError
 from msc.journal.record import AuditRecord
 from msc.journal.store import JournalStore
 from msc.journal.writer import JournalWriter
-from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
+from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
@@ -75,7 +78,12 @@ class Daemon:
         client_context = tls.client_context(ca, certificate, key)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
+        await self._directory_store.create()
+        revision = await self._directory_store.revision()
         directory = await self._directory_store.load()
+        # What a switch that died had out is free again; whoever held it is asked to sign on anew.
+        left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
+        rested = await self._directory_store.last_leases()
         self._journal_store = JournalStore(settings.database_url(settings.journal))
         self.writer = JournalWriter(self._journal_store, self.metrics)
         await self.writer.open()
@@ -83,7 +91,17 @@ class Daemon:
         recent = await self._journal_store.recent_transactions(now_us - int(PENDING_WINDOW_S * 1e6))
         unfinished = await self._journal_store.unfinished(now_us - int(RECOVERY_WINDOW_S * 1e6))
 
-        self.point = AccessControlPoint(directory, self._directory_store, self._audit)
+        terms = Terms(
+            settings.access,
+            settings.credentials,
+            settings.device_classes,
+            settings.password_policies,
+            load_banned(settings.banned_passwords),
+        )
+        self.point = AccessControlPoint(directory, self._directory_store, self._audit, terms, rested)
+        for lease in left:
+            self.point.audit(lease_ended(lease, clock.wall_us(), "the switch had stopped"))
+        self._follower = DirectoryFollower(self._directory_store, self.point, revision, lambda: not self.writer.busy)
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics)
         self.traffic = LineTraffic(
@@ -94,7 +112,7 @@ class Daemon:
             metrics=self.metrics,
         )
         self.switch = Switch(
-            intake=Intake(catalog, routes, self.point),
+            intake=Intake(catalog, routes, self.point, {line.name: line.mode for line in settings.line}),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -128,6 +146,7 @@ class Daemon:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
         self._spawn(self._keep_time(), "clock")
+        self._spawn(self._keep_directory(), "directory")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
@@ -184,7 +203,7 @@ class Daemon:
     def _gauges(self) -> None:
         gauge = self.metrics.gauge
         gauge("msc_sessions", "Operators signed on and stations connected", "kind", lambda: {
-            "operators": float(self.point.sessions),
+            "operators": float(len(self.point.sessions)),
             "stations": float(len(self.listener.connections)),
         })  # fmt: skip
         gauge("msc_queue_depth", "Messages waiting", "queue", lambda: {
@@ -224,6 +243,25 @@ class Daemon:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
 
+    async def _keep_directory(self) -> None:
+        """Take up what commands change, and do what the calendar asks for."""
+        kept_at = None
+        while True:
+            try:
+                if kept_at != clock.today():
+                    changes = housekeeping.due(self.point.directory, self.settings.access, clock.today())
+                    await self._directory_store.change(
+                        changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
+                    )
+                    kept_at = clock.today()
+                if await self._follower.poll():
+                    self.desk.directory_changed()
+            except DirectoryChanged:
+                pass  # looked at again in a moment, when the change is taken up
+            except DirectoryUnavailable as exc:
+                log.error("directory.unavailable", error=str(exc))
+            await asyncio.sleep(DIRECTORY_POLL_S)
+
     # --- stop -------------------------------------------------------------------------------------
 
     def request_stop(self) -> None:
@@ -258,7 +296,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._line_tasks, return_exceptions=True)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
-        self.point.close()
+        await self.point.close()
         self._monitor.stop()
         self.writer.close()
         await self._writer_task
@@ -266,7 +304,7 @@ class Daemon:
         await self._directory_store.close()
         self._sweeper.stop()
         for task in self._tasks:
-            if task.get_name() == "clock":
+            if task.get_name() in ("clock", "directory"):
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._site_lock is not None:

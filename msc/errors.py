@@ -142,6 +142,10 @@ class SessionLocked(Refusal):
     code, meaning = "E112", "session locked"
 
 
+class TooManySessions(Refusal):
+    code, meaning = "E113", "too many sessions of this user"
+
+
 class BadLength(Refusal):
     code, meaning = "E201", "message empty or too long"
 

@@ -92,6 +92,18 @@ FAILURE_RECORDS_MAX: Final = 20_000
 """User ids whose failures are remembered, so that inventing names cannot fill our memory."""
 HASHING_QUEUE_MAX: Final = 256
 """Sign-ons waiting for the password hasher; beyond it E502."""
+FAILED_AT_DEVICE_MAX: Final = 20
+"""Failed sign-ons at one terminal within the same fifteen minutes lock sign-on there until an administrator releases
+it: a stolen terminal can lock four accounts, not a county."""
+FAILED_AT_HOST_MAX: Final = 100
+"""The same for a host, behind which hundreds sign on; it is released by itself when the fifteen minutes are over."""
+REAUTHENTICATE_S: Final = 43_200.0
+"""CJIS IA-5(1), IA-11: the password again after twelve hours."""
+SESSIONS_PER_USER: Final = 8
+"""Sessions of one person at once: a dispatcher's desks, a car, the CAD. More is an id that is shared."""
+RECOVERY_CODES: Final = 10
+DIRECTORY_POLL_S: Final = 0.25
+"""How often the switch looks whether somebody changed the directory; a change is in force this much later."""
 PASSWORD_CHARS_MIN: Final = 8
 PASSWORD_CHARS_MAX: Final = 128
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
@@ -74,6 +76,77 @@ class StoreSettings(_Table):
         if not url.startswith("sqlite+aiosqlite:///"):
             raise ValueError("must begin with sqlite+aiosqlite:///")
         return url
+
+
+class AccessSettings(_Table):
+    """`[access]`: how long what is on file holds. Days; 0 means it is not asked for."""
+
+    idle_account_days: int = Field(default=90, ge=1, le=366)
+    idle_withdraw_days: int = Field(default=180, ge=1, le=732)
+    idle_mnemonic_days: int = Field(default=274, ge=91, le=732)
+    initial_training_days: int = Field(default=183, ge=1, le=366)
+    training_days: int = Field(default=730, ge=1, le=1_098)
+    dmv_statement_days: int = Field(default=365, ge=0, le=732)
+    acknowledgement_days: int = Field(default=0, ge=0, le=732)
+    review_days: int = Field(default=365, ge=1, le=732)
+    user_id_rest_days: int = Field(default=365, ge=180, le=3_660)
+    forbidden_purposes: frozenset[Annotated[str, Field(pattern=r"^[A-Z0-9]$")]] = frozenset()
+
+
+class DeviceClassSettings(_Table):
+    """`[device_class.NAME]`: idle limits in seconds; 0 means exempt. They only tighten those of `[listener]`."""
+
+    idle_lock_s: int = Field(default=limits.IDLE_LOCK_S, ge=0)
+    idle_end_s: int = Field(default=limits.IDLE_END_S, ge=0)
+    sessions_max: int = Field(default=limits.SESSIONS_PER_USER, ge=1, le=1_000)
+    """Sessions one person may have at devices of this class at once."""
+
+
+# AC-11 and SC-10 exempt what dispatches, drives or only receives; N-LOCK wants mobile devices sooner.
+DEVICE_CLASSES: Final[Mapping[str, DeviceClassSettings]] = MappingProxyType(
+    {
+        "workstation": DeviceClassSettings(),
+        "mobile": DeviceClassSettings(idle_lock_s=600),
+        "dispatch": DeviceClassSettings(idle_lock_s=0, idle_end_s=0),
+        "vehicle": DeviceClassSettings(idle_lock_s=0, idle_end_s=0),
+        "receive_only": DeviceClassSettings(idle_lock_s=0, idle_end_s=0),
+    }
+)
+
+
+class PasswordPolicySettings(_Table):
+    """`[password_policy.NAME]`: what a password must be. An agency names its policy in the directory."""
+
+    chars_min: int = Field(default=limits.PASSWORD_CHARS_MIN, ge=limits.PASSWORD_CHARS_MIN, le=64)
+    classes: int = Field(default=0, ge=0, le=4)
+    """Of small letters, capitals, digits and others, how many must occur."""
+    days: int = Field(default=0, ge=0, le=732)
+    """How long it holds; 0 is without end."""
+    history: int = Field(default=10, ge=0, le=24)
+    """How many earlier ones may not come back."""
+
+
+PASSWORD_POLICIES: Final[Mapping[str, PasswordPolicySettings]] = MappingProxyType(
+    {
+        # CJISSECPOL IA-5(1): eight characters and a banned list, no forced change.
+        "cjis": PasswordPolicySettings(),
+        # CJLEADS II.3.c-e: eight characters of four classes, changed every ninety days.
+        "cjleads": PasswordPolicySettings(classes=4, days=90),
+    }
+)
+
+
+class CredentialSettings(_Table):
+    """`[credentials]`: the second factor, the cost of a password hash, the list of banned passwords.
+
+    Raise the cost until one check takes 50 to 100 ms on the machine (`msc check` says what it takes): whoever steals
+    the directory pays it for every guess. Hashes of a lower cost are renewed as their owners sign on.
+    """
+
+    second_factor: Literal["required", "if_enrolled"] = "required"
+    memory_kib: int = Field(default=19_456, ge=19_456, le=1_048_576)
+    time_cost: int = Field(default=2, ge=2, le=64)
+    banned_passwords: Path | None = None
 
 
 class CatalogSettings(_Table):
@@ -148,6 +221,10 @@ class Settings(_Table):
     catalog: CatalogSettings
     routes: RoutesSettings
     monitor: MonitorSettings
+    access: AccessSettings = AccessSettings()
+    credentials: CredentialSettings = CredentialSettings()
+    device_class: dict[Name, DeviceClassSettings] = {}
+    password_policy: dict[Name, PasswordPolicySettings] = {}
     log: LogSettings = LogSettings()
     line: list[LineSettings] = []
     simulator: list[SimulatorSettings] = []
@@ -163,6 +240,22 @@ class Settings(_Table):
     def folder(self) -> Path:
         """The site's folder, which relative paths start from."""
         return self._file.parent
+
+    @property
+    def device_classes(self) -> dict[str, DeviceClassSettings]:
+        """The device classes there are: the built-in ones, and what the site says of them or adds."""
+        return {**DEVICE_CLASSES, **self.device_class}
+
+    @property
+    def banned_passwords(self) -> Path | None:
+        """The site's list of banned passwords, or None for the one MSC brings."""
+        file = self.credentials.banned_passwords
+        return self.path(file) if file is not None else None
+
+    @property
+    def password_policies(self) -> dict[str, PasswordPolicySettings]:
+        """The password policies there are: the built-in ones, and what the site says of them or adds."""
+        return {**PASSWORD_POLICIES, **self.password_policy}
 
     def path(self, path: Path) -> Path:
         """Resolve a path of the settings."""

@@ -1,85 +1,217 @@
-"""Who and what there is: agencies, users, devices, pools and mnemonics, as held in memory.
+"""Who and what there is: agencies, agreements, users, devices, pools and mnemonics, as held in memory.
 
-The directory's database (`msc.acp.store`) is read once into these tables; every decision is made from
-them. They are immutable rows in plain dictionaries: a change replaces a row.
+The directory's database (`msc.acp.store`) is read once into these tables; every decision is made from them. Rows
+are immutable: a change replaces a row. What a county writes down stands in the rows; what the switch itself learns
+(passwords, failures, last use) stands in `Account` or in members marked `state`, and no file ever carries it but
+an export that was asked for it.
+
+`msc.acp.consistency` says what breaks a rule, `msc.acp.policy` what follows for a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any, Final
 
-from msc.protocol.header import is_mnemonic, is_oif
+from msc.protocol.header import is_mnemonic
 from msc.protocol.station import StationKind
-from msc.protocol.text import is_ori
 
-EVERYTHING = "*"
-"""In a mnemonic's databases or functions: all of them."""
+EVERYTHING: Final = "*"
+"""In a set of databases or functions: all of them."""
 
-
-class OperatorClass(StrEnum):
-    """What kind of operator a user is (OCPD directive C.1-4)."""
-
-    FULL_ACCESS = "full_access"
-    LESS_THAN_FULL_ACCESS = "less_than_full_access"
-    PRACTITIONER = "practitioner"
-    ADMINISTRATOR = "administrator"
+ALL: Final = frozenset({EVERYTHING})
+STATE: Final = {"state": True}
+"""Marks a member that the switch writes, not the county."""
 
 
-class UserStatus(StrEnum):
-    """Whether a user may sign on at all."""
+def covers(granted: frozenset[str], wanted: str) -> bool:
+    """Tell whether a set of databases or functions holds one."""
+    return EVERYTHING in granted or wanted in granted
+
+
+# --- what rows share ----------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """Whether a row is in use."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    """By somebody, for a period or for good; comes back by itself when the period ends."""
     DISABLED = "disabled"
+    """By the switch, for disuse; an administrator reinstates it."""
+    REMOVED = "removed"
+    """Gone; the row stays so that a user id is not given to another person (C-UID)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every row has: whether it is in use, why not, since when and until when.
+
+    Attributes:
+        status_since: First day of the present status.
+        status_until: The day a suspension ends; None is for good.
+    """
+
+    status: Status = Status.ACTIVE
+    status_reason: str = ""
+    status_since: date | None = None
+    status_until: date | None = None
+
+    def in_force(self, today: date) -> bool:
+        """Tell whether the row may be used on a day (UTC)."""
+        if self.status is Status.ACTIVE:
+            return True
+        return self.status is Status.SUSPENDED and self.status_until is not None and self.status_until <= today
+
+
+# --- agencies -----------------------------------------------------------------------------------
+
+
+class AgencyKind(StrEnum):
+    """What an agency is by law."""
+
+    LAW_ENFORCEMENT = "law_enforcement"
+    CRIMINAL_JUSTICE = "criminal_justice"
+    NON_LAW_ENFORCEMENT = "non_law_enforcement"
+
+
+class AccessLevel(StrEnum):
+    """What an agency's service covers (LEADS 1240.30)."""
+
+    FULL = "full"
+    LESS_THAN_FULL = "less_than_full"
 
 
 @dataclass(frozen=True, slots=True)
-class Agency:
-    """An agency and its ORI."""
+class Agency(Row):
+    """An agency and its ORI.
+
+    Attributes:
+        access, databases, functions: With less than full access it has only these databases and functions.
+        suspended_databases: What a suspension takes away; empty is everything (L-SUSPEND, C-SANCTION).
+        purpose_exceptions: `DATABASE:PUR`, purposes allowed here beyond the catalog's (PPP 1.6.1.E).
+        staffing_waiver: The state's waiver reference, where its terminals are not staffed at every hour (C-STAFFED).
+        password_policy: The policy its users' passwords follow.
+    """
 
     agency: str
     title: str
     ori: str
-    suspended: bool = False
+    kind: AgencyKind = AgencyKind.LAW_ENFORCEMENT
+    access: AccessLevel = AccessLevel.FULL
+    databases: frozenset[str] = ALL
+    functions: frozenset[str] = ALL
+    suspended_databases: frozenset[str] = frozenset()
+    purpose_exceptions: frozenset[str] = frozenset()
+    staffing_waiver: str = ""
+    password_policy: str = "cjis"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class Agreement(Row):
+    """An agreement on file under which an agency uses the system (C-NONLE).
+
+    Attributes:
+        effective, expires: First day it holds, and the day it no longer does.
+        databases: What it covers.
+    """
+
+    agreement: str
+    agency: str
+    effective: date
+    expires: date | None = None
+    databases: frozenset[str] = ALL
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+class OperatorClass(StrEnum):
+    """What kind of operator a user is (OCPD directive C.1-4; CJLEADS II.4.d for the query-only role)."""
+
+    FULL_ACCESS = "full_access"
+    LESS_THAN_FULL_ACCESS = "less_than_full_access"
+    QUERY_ONLY = "query_only"
+    PRACTITIONER = "practitioner"
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class User(Row):
     """A person. The user id is what goes out as OIF: six alphanumerics, unique to the person.
 
     Attributes:
-        password_hash: argon2id, in its encoded form.
-        otp_secret: Base 32, where the user's policy asks for a second factor; else None.
-        otp_step: The last time step a code was accepted for; an older or equal one is a replay.
-        locked_at: When failures locked the account (microseconds), or None.
-        cleared, certified, statement: Dates of background clearance, training and signed statement; access
-            needs all three (PPP 1.8.2, 1.9.2, 1.9.3).
-        previous_sign_on: Wall time in microseconds.
-        failed_since: Failed sign-ons since then.
+        name: `LAST,FIRST` or first and last: what an inquiry into one's own record is known by.
+        direct: False for who only gets information through others and never signs on (DELJIS 2.0).
+        authorised_by: Who granted access; without one there is none.
+        added: When the person was entered; idleness counts from here at first.
+        appointed: From when the six months for the initial training count (PPP 1.8.2).
+        certified, score: The last examination passed, and its per cent.
+        cleared: When the background search was recorded as cleared (PPP 1.9.2).
+        statement: When the employee/volunteer statement was signed (PPP 1.9.3).
+        dmv_statement: The last yearly DMV confidentiality statement.
+        acknowledged: The last yearly acknowledgement of the rules (DELJIS 6.2).
+        reviewed, reviewed_by, review_outcome: The last yearly validation of the account (PPP 1.9.3.C).
+        suspended_databases: What a suspension takes away; empty is everything.
     """
 
     user: str
     name: str
     agency: str
     operator_class: OperatorClass
-    password_hash: str
+    direct: bool = True
+    authorised_by: str = ""
+    added: date | None = None
+    appointed: date | None = None
+    certified: date | None = None
+    score: int | None = None
+    cleared: date | None = None
+    statement: date | None = None
+    dmv_statement: date | None = None
+    acknowledged: date | None = None
+    reviewed: date | None = None
+    reviewed_by: str = ""
+    review_outcome: str = ""
+    suspended_databases: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the switch keeps about a user's credentials. Never in a log, and in no export unless asked for.
+
+    Attributes:
+        password_hash: argon2id, in its encoded form; empty means no password was given yet.
+        password_expires: From this day on the password must be changed first; None is never.
+        password_history: Hashes of earlier passwords, newest first.
+        otp_secret: Base 32, once a second factor is enrolled.
+        otp_step: The last time step a code was accepted for; an older or equal one is a replay.
+        recovery_codes: SHA-256 of the recovery codes not used yet.
+        locked_at: When failures locked the account (microseconds), or None.
+        previous_sign_on: Wall time in microseconds.
+        failed_since: Failed sign-ons since then.
+    """
+
+    user: str
+    password_hash: str = ""
+    password_expires: date | None = None
+    password_history: tuple[str, ...] = ()
     otp_secret: str | None = None
     otp_step: int = 0
-    status: UserStatus = UserStatus.ACTIVE
+    recovery_codes: tuple[str, ...] = ()
     locked_at: int | None = None
-    cleared: date | None = None
-    certified: date | None = None
-    statement: date | None = None
-    password_expires: date | None = None
     previous_sign_on: int | None = None
     failed_since: int = 0
 
 
+# --- stations -----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
-class Device:
+class Device(Row):
     """A terminal, printer or host, known by the name in its certificate.
 
     Attributes:
@@ -87,6 +219,11 @@ class Device:
         pool: The pool its operators draw mnemonics from, or None.
         delegated: For hosts: its users need not sign on here (the agreement is on file).
         staffed: A person is there at every hour.
+        location: Where it stands, on demand (PPP 1.6.2).
+        device_class: Names the idle limits that hold for it.
+        licence: The licence or inventory number of the agency's device (OCPD B.1).
+        certificate: SHA-256 fingerprint (hex) of the one certificate it may use; empty is any of its name.
+        locked_at: When failures locked sign-on at it (microseconds), or None.
     """
 
     device: str
@@ -95,50 +232,123 @@ class Device:
     mnemonic: str | None = None
     pool: str | None = None
     delegated: bool = False
-    enabled: bool = True
     staffed: bool = False
     location: str = ""
+    device_class: str = "workstation"
+    licence: str = ""
+    certificate: str = ""
+    locked_at: int | None = field(default=None, metadata=STATE)
 
     @property
     def address(self) -> str:
         """Where messages for it wait."""
         return f"device:{self.device}"
 
+    @property
+    def attended(self) -> bool:
+        """Whether what arrives is on paper or before somebody's eyes at every hour (C-STAFFED)."""
+        return self.kind is StationKind.PRINTER or self.staffed
+
+
+class LateAnswers(StrEnum):
+    """Where answers go whose asker has signed off."""
+
+    WAIT = "wait"
+    """They wait until that person signs on again."""
+    DESTINATION = "destination"
+    """To the pool's destination for unsolicited messages."""
+
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Row):
     """A mnemonic pool and the approval it was granted under (PPP 1.6.2.B).
 
     Attributes:
-        unsolicited_to: The device that gets unsolicited messages for its mnemonics, or None: then they go
-            to the operator's queue, never to whoever holds the mnemonic (C-UNSOL).
+        unsolicited_to: The printer or staffed device that gets unsolicited messages for its mnemonics, or None: then
+            they go to the operator's queue, never to whoever holds the mnemonic (C-UNSOL).
     """
 
     pool: str
     agency: str
     approval: str
     unsolicited_to: str | None = None
+    late_answers: LateAnswers = LateAnswers.WAIT
+
+
+class Mode(StrEnum):
+    """Production or test; the two never mix (PPP 1.7.2)."""
+
+    PRODUCTION = "production"
+    TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
-class Mnemonic:
-    """A terminal mnemonic: static (a device names it) or member of a pool."""
+class Mnemonic(Row):
+    """A terminal mnemonic: static (a device names it) or member of a pool.
+
+    Its life is dated step by step (C-DBAUTH): requested, forwarded, authorised, programmed, notified; later, if it
+    is not used, listed and disabled (C-NINE).
+
+    Attributes:
+        administrative: It receives administrative messages.
+        expires: When a test mnemonic ends.
+        authorised_by: Who authorised its databases and functions: the state's reference.
+        listed: When it was listed as idle.
+        last_used: The last day somebody worked under it.
+    """
 
     mnemonic: str
     agency: str
     pool: str | None = None
-    databases: frozenset[str] = frozenset({EVERYTHING})
-    functions: frozenset[str] = frozenset({EVERYTHING})
+    databases: frozenset[str] = ALL
+    functions: frozenset[str] = ALL
+    mode: Mode = Mode.PRODUCTION
+    expires: date | None = None
+    administrative: bool = True
+    authorised_by: str = ""
+    requested: date | None = None
+    forwarded: date | None = None
+    authorised: date | None = None
+    programmed: date | None = None
+    notified: date | None = None
+    listed: date | None = field(default=None, metadata=STATE)
+    last_used: date | None = field(default=None, metadata=STATE)
 
-    def allows(self, database: str, function: str) -> bool:
-        """Tell whether it is authorised for a database and a function (PPP 1.4.3.B)."""
-        return (EVERYTHING in self.databases or database in self.databases) and (
-            EVERYTHING in self.functions or function in self.functions
-        )
+
+MNEMONIC_STEPS: Final = ("requested", "forwarded", "authorised", "programmed", "notified")
+"""The steps of a mnemonic's beginning, in their order."""
+
+AnyRow = Agency | Agreement | User | Device | Pool | Mnemonic
+
+TABLES: Final[Mapping[str, type[AnyRow]]] = {
+    "agency": Agency,
+    "agreement": Agreement,
+    "user": User,
+    "pool": Pool,
+    "mnemonic": Mnemonic,
+    "device": Device,
+}
+"""The tables by name. A table's key column bears the table's name."""
+
+
+def key_of(row: AnyRow) -> str:
+    """Return the key of a row of any table."""
+    return str(getattr(row, table_of(row)))
+
+
+def table_of(row: AnyRow) -> str:
+    """Return the name of the table a row belongs to."""
+    return type(row).__name__.lower()
+
+
+# --- the directory ------------------------------------------------------------------------------
 
 
 class Directory:
-    """The tables, and what follows from them."""
+    """The tables, and what follows from them.
+
+    Whoever holds it sees changes at once: `replace` swaps rows in place, between two messages.
+    """
 
     def __init__(
         self,
@@ -147,18 +357,70 @@ class Directory:
         devices: Iterable[Device] = (),
         pools: Iterable[Pool] = (),
         mnemonics: Iterable[Mnemonic] = (),
+        agreements: Iterable[Agreement] = (),
+        accounts: Iterable[Account] = (),
     ) -> None:
         self.agencies = {row.agency: row for row in agencies}
         self.users = {row.user: row for row in users}
         self.devices = {row.device: row for row in devices}
         self.pools = {row.pool: row for row in pools}
         self.mnemonics = {row.mnemonic: row for row in mnemonics}
+        self.agreements = {row.agreement: row for row in agreements}
+        self.accounts = {row.user: row for row in accounts}
+        self._index()
+
+    def _index(self) -> None:
         self.static_devices = {row.mnemonic: row for row in self.devices.values() if row.mnemonic is not None}
         self.oris = {row.ori: row for row in self.agencies.values()}
+        self.staffed_agencies = {row.agency for row in self.devices.values() if row.staffed}
+        """Agencies with a terminal staffed at every hour (LEADS 1240.60.a.1)."""
+        self._members: dict[str, list[str]] = {}
+        for name in sorted(self.mnemonics):
+            pool = self.mnemonics[name].pool
+            if pool is not None:
+                self._members.setdefault(pool, []).append(name)
+        self._agreements: dict[str, list[Agreement]] = {}
+        for agreement in self.agreements.values():
+            self._agreements.setdefault(agreement.agency, []).append(agreement)
+
+    def table(self, name: str) -> dict[str, AnyRow]:
+        """Return a table by its name in `TABLES`: key to row."""
+        tables: dict[str, dict[str, Any]] = {
+            "agency": self.agencies, "agreement": self.agreements, "user": self.users, "pool": self.pools,
+            "mnemonic": self.mnemonics, "device": self.devices,
+        }  # fmt: skip
+        return tables[name]
+
+    def replace(self, rows: Iterable[AnyRow], removed: Iterable[tuple[str, str]] = ()) -> None:
+        """Put rows in the place of those of the same key, and take others (table, key) out."""
+        for row in rows:
+            self.table(table_of(row))[key_of(row)] = row
+        for table, key in removed:
+            self.table(table).pop(key, None)
+        self._index()
+
+    def copy(self) -> Directory:
+        """Return a directory of the same rows, to try a change on."""
+        return Directory(
+            self.agencies.values(), self.users.values(), self.devices.values(), self.pools.values(),
+            self.mnemonics.values(), self.agreements.values(), self.accounts.values(),
+        )  # fmt: skip
+
+    def account(self, user: str) -> Account:
+        """Return what is kept about a user's credentials; nothing yet is an account without a password."""
+        return self.accounts.get(user) or Account(user)
 
     def members(self, pool: str) -> list[str]:
         """Return the mnemonics of a pool, in their order."""
-        return sorted(row.mnemonic for row in self.mnemonics.values() if row.pool == pool)
+        return self._members.get(pool, [])
+
+    def agreement(self, agency: str, today: date, database: str | None = None) -> Agreement | None:
+        """Return an agreement of an agency that holds on a day, and covers a database where one is named."""
+        for row in self._agreements.get(agency, ()):
+            holds = row.in_force(today) and row.effective <= today and (row.expires is None or today < row.expires)
+            if holds and (database is None or covers(row.databases, database)):
+                return row
+        return None
 
     def unsolicited_device(self, mnemonic: str) -> Device | None:
         """Return the device that gets unsolicited messages for a mnemonic, if there is one.
@@ -177,64 +439,10 @@ class Directory:
     def addressees(self, destination: str) -> list[Device]:
         """Return the devices a destination names: a mnemonic's, or for an ORI its agency's staffed ones."""
         if is_mnemonic(destination):
+            row = self.mnemonics.get(destination)
             device = self.unsolicited_device(destination)
-            return [device] if device else []
+            return [device] if device and row and row.administrative else []
         agency = self.oris.get(destination)
         if agency is None:
             return []
         return [row for row in self.devices.values() if row.agency == agency.agency and row.staffed]
-
-    def faults(self) -> list[tuple[str, str]]:
-        """Return everything that breaks a rule of the directory: where, and what."""
-        found: list[tuple[str, str]] = []
-        for agency in self.agencies.values():
-            if not is_ori(agency.ori):
-                found.append((f"agency {agency.agency}", f"ORI {agency.ori!r} is not nine characters"))
-        for user in self.users.values():
-            if not is_oif(user.user):
-                found.append((f"user {user.user}", "a user id is six capital letters and digits (C-OIF)"))
-            if user.agency not in self.agencies:
-                found.append((f"user {user.user}", f"there is no agency {user.agency!r}"))
-        found += self._device_faults()
-        for pool in self.pools.values():
-            where = f"pool {pool.pool}"
-            if not pool.approval:
-                found.append((where, "a pool needs its approval reference (C-POOL)"))
-            if pool.unsolicited_to is not None and pool.unsolicited_to not in self.devices:
-                found.append((where, f"there is no device {pool.unsolicited_to!r} for unsolicited messages"))
-            if not self.members(pool.pool):
-                found.append((where, "has no mnemonics"))
-        for row in self.mnemonics.values():
-            where = f"mnemonic {row.mnemonic}"
-            if not is_mnemonic(row.mnemonic):
-                found.append((where, "a mnemonic is four capital letters and digits"))
-            if row.pool is not None and row.pool not in self.pools:
-                found.append((where, f"there is no pool {row.pool!r}"))
-            if row.agency not in self.agencies:
-                found.append((where, f"there is no agency {row.agency!r}"))
-        return found
-
-    def _device_faults(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        holders: dict[str, str] = {}
-        for device in self.devices.values():
-            where = f"device {device.device}"
-            if device.agency not in self.agencies:
-                found.append((where, f"there is no agency {device.agency!r}"))
-            if device.mnemonic is None and device.pool is None:
-                found.append((where, "has neither a mnemonic nor a pool"))
-            if device.mnemonic is not None:
-                row = self.mnemonics.get(device.mnemonic)
-                if row is None:
-                    found.append((where, f"there is no mnemonic {device.mnemonic!r}"))
-                elif row.pool is not None:
-                    found.append((where, f"mnemonic {device.mnemonic} is in pool {row.pool}"))
-                if device.mnemonic in holders:
-                    other = holders[device.mnemonic]
-                    found.append((where, f"mnemonic {device.mnemonic} is {other}'s (C-STATIC)"))
-                holders[device.mnemonic] = device.device
-            if device.pool is not None and device.pool not in self.pools:
-                found.append((where, f"there is no pool {device.pool!r}"))
-            if device.delegated and device.kind is not StationKind.HOST:
-                found.append((where, "only a host can be delegated"))
-        return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from msc.acp.control_point import OperatorSession
-from msc.acp.directory import Device, Directory
-from msc.acp.policy import check_qualification, check_standing
+from msc.acp import policy
+from msc.acp.control_point import AccessControlPoint, OperatorSession
+from msc.acp.directory import Device
 from msc.errors import BadHeader, BadOif, ControlOutOfPlace, NotSignedOn, Overloaded, Refusal, SessionLocked
 from msc.limits import HOST_USERS_MAX
 from msc.protocol.header import MNEMONIC_CHARS, MessageHead
@@ -16,13 +16,16 @@ from msc.protocol.header import MNEMONIC_CHARS, MessageHead
 class HostSessions:
     """The users of one host's connection: signed on through it, or vouched for by its delegation."""
 
-    def __init__(self, directory: Directory, device: Device) -> None:
-        self._directory = directory
+    def __init__(self, point: AccessControlPoint, device: Device) -> None:
+        self._point = point
         self._device = device
         self._users: dict[str, OperatorSession] = {}
 
     def __len__(self) -> int:
         return len(self._users)
+
+    def __iter__(self) -> Iterator[OperatorSession]:
+        return iter(list(self._users.values()))
 
     def check_room(self, user: str) -> None:
         """Check that another user may sign on.
@@ -91,13 +94,12 @@ class HostSessions:
         return replace(session, taf=head.taf)
 
     def _vouched(self, head: MessageHead) -> OperatorSession:
-        directory, device = self._directory, self._device
+        directory, device = self._point.directory, self._device
         user = directory.users.get(head.oif or "")
         if user is None or user.agency != device.agency:
             raise BadOif("the OIF names no user of this host's agency")
         try:
-            check_standing(user)
-            check_qualification(user, datetime.now(UTC).date())
+            policy.require(policy.ACCESS, self._point.case(user, device, device.mnemonic))
         except Refusal as refusal:
             raise BadOif("the OIF's user may not use the system") from refusal
         return OperatorSession(
@@ -107,7 +109,7 @@ class HostSessions:
             ori=directory.agencies[user.agency].ori,
             operator_class=user.operator_class,
             mnemonic=head.mnemonic,
-            pooled=False,
+            pool=None,
             taf=head.taf,
             device=device.device,
             address=device.address,

@@ -1,152 +1,179 @@
-"""The directory's database: agencies, users, devices, pools, mnemonics.
+"""The directory's database: rows, accounts, the log of changes, leases of pooled mnemonics, misuse flags.
 
-Read whole at start; written when something about a person changes (sign-on, lock, password).
+Read whole at start. Commands change it in one transaction with the log of what they changed; a running switch
+follows that log, so a change is in force a moment later, and is journaled even if it was made while no switch ran.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime
-from collections.abc import Iterable
-from dataclasses import asdict
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Table, delete, event, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from msc.acp.directory import (
-    Agency,
-    Device,
-    Directory,
-    Mnemonic,
-    OperatorClass,
-    Pool,
-    User,
-    UserStatus,
-)
+from msc.acp.codec import members
+from msc.acp.directory import TABLES, Account, AnyRow, Directory
+from msc.acp.schema import account_table, change_table, lease_table, metadata, misuse_table, row_tables
 from msc.errors import MSCError
-from msc.protocol.station import StationKind
 
-metadata = MetaData()
-
-agency_table = Table(
-    "agency",
-    metadata,
-    Column("agency", String, primary_key=True),
-    Column("title", String, nullable=False),
-    Column("ori", String, nullable=False, unique=True),
-    Column("suspended", Boolean, nullable=False),
-)
-user_table = Table(
-    "user",
-    metadata,
-    Column("user", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("agency", String, nullable=False),
-    Column("operator_class", String, nullable=False),
-    Column("password_hash", String, nullable=False),
-    Column("otp_secret", String),
-    Column("otp_step", BigInteger, nullable=False),
-    Column("status", String, nullable=False),
-    Column("locked_at", BigInteger),
-    Column("cleared", Date),
-    Column("certified", Date),
-    Column("statement", Date),
-    Column("password_expires", Date),
-    Column("previous_sign_on", BigInteger),
-    Column("failed_since", Integer, nullable=False),
-)
-device_table = Table(
-    "device",
-    metadata,
-    Column("device", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("agency", String, nullable=False),
-    Column("mnemonic", String, unique=True),
-    Column("pool", String),
-    Column("delegated", Boolean, nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("staffed", Boolean, nullable=False),
-    Column("location", String, nullable=False),
-)
-pool_table = Table(
-    "pool",
-    metadata,
-    Column("pool", String, primary_key=True),
-    Column("agency", String, nullable=False),
-    Column("approval", String, nullable=False),
-    Column("unsolicited_to", String),
-)
-mnemonic_table = Table(
-    "mnemonic",
-    metadata,
-    Column("mnemonic", String, primary_key=True),
-    Column("agency", String, nullable=False),
-    Column("pool", String),
-    Column("databases", String, nullable=False),
-    Column("functions", String, nullable=False),
-)
+_CHUNK = 500
+"""Keys in one SELECT: SQLite bounds the variables of a statement."""
 
 
 class DirectoryUnavailable(MSCError):
     """The directory's database cannot be read or written."""
 
 
-def _words(values: Iterable[str]) -> str:
-    return " ".join(sorted(values))
+class DirectoryChanged(MSCError):
+    """Somebody else changed the directory meanwhile; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes the directory.
+
+    Attributes:
+        operator: The person, as told.
+        source: Where from: `cli:ACCOUNT` or `switch`.
+    """
+
+    operator: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the directory changed, added or taken out.
+
+    Attributes:
+        table: A name of `TABLES`, or `account`.
+        action: `added`, `changed`, `removed`, `suspended`, `password_reset` …
+        row: The row as it is to be; None takes it out, or, for an account, leaves it to `account`.
+        account: Members of the user's account to set.
+        detail: What changed, member by member; never a secret.
+    """
+
+    table: str
+    key: str
+    action: str
+    row: AnyRow | None = None
+    account: dict[str, Any] | None = None
+    detail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedChange:
+    """A change as the log holds it; `at` in wall microseconds."""
+
+    revision: int
+    at: int
+    operator: str
+    source: str
+    table: str
+    key: str
+    action: str
+    detail: str
+    reason: str
+    journaled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A pooled mnemonic held by a session; times in wall microseconds, `ended` None while it is held."""
+
+    session: str
+    pool: str
+    mnemonic: str
+    user: str
+    device: str
+    began: int
+    ended: int | None = None
+    end_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MisuseFlag:
+    """A message that looks like misuse (PPP 1.10.1), and what came of looking at it."""
+
+    flag: int
+    at: int
+    msn: int
+    user: str
+    agency: str
+    pattern: str
+    closed: int | None = None
+    closed_by: str | None = None
+    outcome: str | None = None
+
+
+def _columns(row: AnyRow | Account) -> dict[str, Any]:
+    return {name: member.to_column(getattr(row, name)) for name, member in members(type(row)).items()}
+
+
+def _read(cls: type[Any], row: Any) -> Any:
+    return cls(**{name: member.from_column(row[name]) for name, member in members(cls).items()})
 
 
 class DirectoryStore:
-    """The directory in a database, by SQLAlchemy URL."""
+    """The directory in a database, by SQLAlchemy URL. Writes happen one after another."""
 
     def __init__(self, url: str) -> None:
         self._engine: AsyncEngine = create_async_engine(url)
+        self._writing = asyncio.Lock()
+        event.listen(self._engine.sync_engine, "connect", _configure)
 
     async def close(self) -> None:
         """Let go of the database."""
         await self._engine.dispose()
 
-    async def save(self, directory: Directory) -> None:
-        """Make the tables where they are missing, and replace their whole content, or nothing.
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, ValueError, TypeError) as exc:
+            raise DirectoryUnavailable(f"the directory cannot be read: {_name(exc)}") from exc
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One writing transaction; it begins with the right to write, so that what it reads stays true."""
+        try:
+            async with self._writing, self._engine.connect() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
+        except SQLAlchemyError as exc:
+            raise DirectoryUnavailable(f"the directory cannot be written: {_name(exc)}") from exc
+
+    # --- the whole --------------------------------------------------------------------------------
+
+    async def create(self) -> None:
+        """Make the tables where they are missing.
 
         Raises:
             DirectoryUnavailable: The database cannot be written.
         """
-        content: list[tuple[Table, list[dict[str, Any]]]] = [
-            (agency_table, [asdict(row) for row in directory.agencies.values()]),
-            (user_table, [asdict(row) for row in directory.users.values()]),
-            (device_table, [asdict(row) for row in directory.devices.values()]),
-            (pool_table, [asdict(row) for row in directory.pools.values()]),
-            (
-                mnemonic_table,
-                [
-                    {**asdict(row), "databases": _words(row.databases), "functions": _words(row.functions)}
-                    for row in directory.mnemonics.values()
-                ],
-            ),
-        ]
-        try:
-            async with self._engine.begin() as connection:
-                await connection.run_sync(metadata.create_all)
-                for table, rows in content:
-                    await connection.execute(delete(table))
-                    if rows:
-                        await connection.execute(insert(table), rows)
-        except SQLAlchemyError as exc:
-            raise DirectoryUnavailable(f"the directory cannot be written: {type(exc).__name__}") from exc
+        async with self._transaction() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def save(self, directory: Directory) -> None:
+        """Replace the whole content of rows and accounts, or nothing. For making a site; nothing is logged.
+
+        Raises:
+            DirectoryUnavailable: The database cannot be written.
+        """
+        await self.create()
+        async with self._transaction() as connection:
+            for name, table in row_tables.items():
+                await _refill(connection, table, map(_columns, directory.table(name).values()))
+            await _refill(connection, account_table, map(_columns, directory.accounts.values()))
 
     async def load(self) -> Directory:
         """Read the whole directory.
@@ -154,48 +181,249 @@ class DirectoryStore:
         Raises:
             DirectoryUnavailable: The database cannot be read, or holds what no directory holds.
         """
-        try:
-            async with self._engine.connect() as connection:
+        directory = Directory()
+        async with self._reading() as connection:
+            for name, cls in TABLES.items():
+                rows = (await connection.execute(select(row_tables[name]))).mappings()
+                directory.table(name).update((row[name], _read(cls, row)) for row in rows)
+            accounts = (await connection.execute(select(account_table))).mappings()
+            directory.accounts.update((row["user"], _read(Account, row)) for row in accounts)
+        directory.replace(())
+        return directory
 
-                async def rows(table: Table) -> list[dict[str, Any]]:
-                    return [dict(row) for row in (await connection.execute(select(table))).mappings()]
+    # --- changes by command -------------------------------------------------------------------------
 
-                return Directory(
-                    agencies=[Agency(**row) for row in await rows(agency_table)],
-                    users=[
-                        User(
-                            **{
-                                **row,
-                                "operator_class": OperatorClass(row["operator_class"]),
-                                "status": UserStatus(row["status"]),
-                            }
-                        )
-                        for row in await rows(user_table)
-                    ],
-                    devices=[Device(**{**row, "kind": StationKind(row["kind"])}) for row in await rows(device_table)],
-                    pools=[Pool(**row) for row in await rows(pool_table)],
-                    mnemonics=[
-                        Mnemonic(
-                            **{
-                                **row,
-                                "databases": frozenset(row["databases"].split()),
-                                "functions": frozenset(row["functions"].split()),
-                            }
-                        )
-                        for row in await rows(mnemonic_table)
-                    ],
-                )
-        except (SQLAlchemyError, ValueError, TypeError) as exc:
-            raise DirectoryUnavailable(f"the directory cannot be read: {type(exc).__name__}") from exc
+    async def change(
+        self, changes: Sequence[Change], actor: Actor, reason: str, at: int, base: int | None = None
+    ) -> int:
+        """Make changes, all or none, and log them.
 
-    async def update_user(self, user: str, **members: str | int | datetime.date | None) -> None:
-        """Write some columns of one user.
+        Args:
+            at: Wall microseconds.
+            base: The revision the changes were worked out from; if it is no longer the last, nothing is done.
+
+        Returns:
+            The revision they made.
+
+        Raises:
+            DirectoryChanged: The directory is past `base`.
+            DirectoryUnavailable: The database cannot be written.
+        """
+        async with self._transaction() as connection:
+            last = await _revision(connection)
+            if base is not None and last != base:
+                raise DirectoryChanged("somebody else changed the directory meanwhile; look again, and repeat")
+            await _write(connection, changes)
+            log = [
+                {
+                    "at": at, "operator": actor.operator, "source": actor.source, "table": change.table,
+                    "key": change.key, "action": change.action, "reason": reason, "journaled": False,
+                    "detail": json.dumps(change.detail or {}, default=str, sort_keys=True),
+                }
+                for change in changes
+            ]  # fmt: skip
+            if log:
+                await connection.execute(insert(change_table), log)
+            return await _revision(connection)
+
+    async def revision(self) -> int:
+        """Return the number of the last change."""
+        async with self._reading() as connection:
+            return await _revision(connection)
+
+    async def changes_since(self, revision: int) -> list[LoggedChange]:
+        """Return the changes after a revision, and older ones not journaled yet, in order."""
+        where = (change_table.c.revision > revision) | ~change_table.c.journaled
+        async with self._reading() as connection:
+            rows = await connection.execute(select(change_table).where(where).order_by(change_table.c.revision))
+            return [LoggedChange(**row) for row in rows.mappings()]
+
+    async def mark_journaled(self, revision: int) -> None:
+        """Note that the changes up to a revision stand in the journal."""
+        async with self._transaction() as connection:
+            where = (change_table.c.revision <= revision) & ~change_table.c.journaled
+            await connection.execute(update(change_table).where(where).values(journaled=True))
+
+    async def read(self, table: str, keys: Iterable[str]) -> list[AnyRow]:
+        """Read some rows of a table; those that are not there are left out."""
+        source, cls = row_tables[table], TABLES[table]
+        return [_read(cls, row) for row in await self._rows(source, table, keys)]
+
+    async def read_accounts(self, users: Iterable[str]) -> list[Account]:
+        """Read some accounts."""
+        return [_read(Account, row) for row in await self._rows(account_table, "user", users)]
+
+    async def _rows(self, table: Table, key: str, keys: Iterable[str]) -> list[Any]:
+        found: list[Any] = []
+        async with self._reading() as connection:
+            for chunk in _chunks(keys):
+                where = table.c[key].in_(chunk)
+                found += (await connection.execute(select(table).where(where))).mappings().all()
+        return found
+
+    # --- what the switch learns ---------------------------------------------------------------------
+
+    async def update_account(
+        self, user: str, lease: Lease | None = None, **changed: str | int | datetime.date | tuple[str, ...] | None
+    ) -> None:
+        """Write some members of a user's account, and with them a lease that begins.
+
+        Raises:
+            DirectoryUnavailable: The database cannot be written; nothing was.
+        """
+        async with self._transaction() as connection:
+            await _set_accounts(connection, {user: changed})
+            if lease is not None:
+                # One that could not be ended when it was given back ends here at the latest.
+                where = (lease_table.c.mnemonic == lease.mnemonic) & lease_table.c.ended.is_(None)
+                values = {"ended": lease.began, "end_reason": "superseded"}
+                await connection.execute(update(lease_table).where(where).values(**values))
+                await connection.execute(insert(lease_table), [asdict(lease)])
+
+    async def touch(self, table: str, key: str, **changed: str | int | datetime.date | None) -> None:
+        """Write members of a row that the switch keeps: last use, lock-out.
 
         Raises:
             DirectoryUnavailable: The database cannot be written.
         """
-        try:
-            async with self._engine.begin() as connection:
-                await connection.execute(update(user_table).where(user_table.c.user == user).values(**members))
-        except SQLAlchemyError as exc:
-            raise DirectoryUnavailable(f"the directory cannot be written: {type(exc).__name__}") from exc
+        target = row_tables[table]
+        async with self._transaction() as connection:
+            await connection.execute(update(target).where(target.c[table] == key).values(**changed))
+
+    # --- leases -------------------------------------------------------------------------------------
+
+    async def end_lease(self, session: str, at: int, reason: str) -> None:
+        """Note that a session gave its mnemonic back."""
+        async with self._transaction() as connection:
+            where = (lease_table.c.session == session) & lease_table.c.ended.is_(None)
+            await connection.execute(update(lease_table).where(where).values(ended=at, end_reason=reason))
+
+    async def end_all_leases(self, at: int, reason: str) -> list[Lease]:
+        """End what a switch that died had out.
+
+        Returns:
+            The leases, as they were.
+        """
+        async with self._transaction() as connection:
+            held = select(lease_table).where(lease_table.c.ended.is_(None))
+            left = [Lease(**row) for row in (await connection.execute(held)).mappings()]
+            where = lease_table.c.ended.is_(None)
+            await connection.execute(update(lease_table).where(where).values(ended=at, end_reason=reason))
+            return left
+
+    async def last_leases(self) -> dict[str, int]:
+        """Return when each pooled mnemonic was last given back (wall microseconds)."""
+        statement = select(lease_table.c.mnemonic, func.max(lease_table.c.ended)).group_by(lease_table.c.mnemonic)
+        async with self._reading() as connection:
+            return {mnemonic: at or 0 for mnemonic, at in (await connection.execute(statement)).tuples()}
+
+    async def leases(self, limit: int, **equal: str | None) -> list[Lease]:
+        """Return leases, newest first, of a pool, mnemonic, user or device where one is named."""
+        statement = select(lease_table).order_by(lease_table.c.began.desc()).limit(limit)
+        for name, value in equal.items():
+            if value is not None:
+                statement = statement.where(lease_table.c[name] == value)
+        async with self._reading() as connection:
+            return [Lease(**row) for row in (await connection.execute(statement)).mappings()]
+
+    # --- misuse flags -------------------------------------------------------------------------------
+
+    async def flag_misuse(self, flags: Sequence[tuple[int, int, str, str, str]]) -> None:
+        """Put messages on the review list: at, MSN, user, agency, pattern."""
+        rows = [
+            dict(zip(("at", "msn", "user", "agency", "pattern"), flag, strict=True))
+            for flag in flags
+        ]  # fmt: skip
+        async with self._transaction() as connection:
+            await connection.execute(insert(misuse_table), rows)
+
+    async def misuse(self, *, closed: bool, user: str | None = None) -> list[MisuseFlag]:
+        """Return the review list: the open flags, or all."""
+        statement = select(misuse_table).order_by(misuse_table.c.flag)
+        if not closed:
+            statement = statement.where(misuse_table.c.closed.is_(None))
+        if user is not None:
+            statement = statement.where(misuse_table.c.user == user)
+        async with self._reading() as connection:
+            return [MisuseFlag(**row) for row in (await connection.execute(statement)).mappings()]
+
+    async def close_misuse(self, flag: int, outcome: str, actor: Actor, at: int) -> bool:
+        """Note what came of looking at a flag.
+
+        Returns:
+            Whether there was such an open flag.
+        """
+        async with self._transaction() as connection:
+            where = (misuse_table.c.flag == flag) & misuse_table.c.closed.is_(None)
+            done = await connection.execute(
+                update(misuse_table).where(where).values(closed=at, closed_by=actor.operator, outcome=outcome)
+            )
+            if not done.rowcount:
+                return False
+            log = {
+                "at": at, "operator": actor.operator, "source": actor.source, "table": "misuse", "key": str(flag),
+                "action": "closed", "reason": outcome, "journaled": False, "detail": "{}",
+            }  # fmt: skip
+            await connection.execute(insert(change_table), [log])
+            return True
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # A command reads and writes while the switch runs; what was written has to outlive a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _name(exc: Exception) -> str:
+    """Name what went wrong without its statement, which holds rows."""
+    cause = getattr(exc, "orig", None)
+    return f"{type(exc).__name__}: {cause}" if cause is not None else type(exc).__name__
+
+
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    every = list(keys)
+    for start in range(0, len(every), _CHUNK):
+        yield every[start : start + _CHUNK]
+
+
+async def _revision(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.max(change_table.c.revision)))).scalar() or 0)
+
+
+async def _refill(connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    await connection.execute(delete(table))
+    content = list(rows)
+    if content:
+        await connection.execute(insert(table), content)
+
+
+async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+    """Write the last row of each key: thousands of rows are a few statements."""
+    for name, table in row_tables.items():
+        last = {change.key: change.row for change in changes if change.table == name}
+        for keys in _chunks(last):
+            await connection.execute(delete(table).where(table.c[name].in_(keys)))
+        rows = [_columns(row) for row in last.values() if row is not None]
+        if rows:
+            await connection.execute(insert(table), rows)
+    accounts: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        if change.account is not None:
+            accounts.setdefault(change.key, {}).update(change.account)
+    await _set_accounts(connection, accounts)
+
+
+async def _set_accounts(connection: AsyncConnection, changed: Mapping[str, Mapping[str, Any]]) -> None:
+    known, table = members(Account), account_table
+    content = []
+    for users in _chunks(changed):
+        where = table.c.user.in_(users)
+        there = {row["user"]: dict(row) for row in (await connection.execute(select(table).where(where))).mappings()}
+        await connection.execute(delete(table).where(where))
+        for user in users:
+            columns = {name: known[name].to_column(value) for name, value in changed[user].items()}
+            content.append(there.get(user, _columns(Account(user))) | columns)
+    if content:
+        await connection.execute(insert(table), content)

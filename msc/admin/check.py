@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msc import tls
+from msc.acp import consistency
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.errors import Fault, FaultyInput
 from msc.protocol.catalog import Catalog, load_catalog
@@ -95,7 +96,8 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         return
     finally:
         await store.close()
-    report.faults += [Fault(file, where, problem) for where, problem in directory.faults()]
+    found = consistency.faults(directory, settings.password_policies)
+    report.faults += [Fault(file, f"{table} {key}", problem) for table, key, problem in found]
     report.counts |= {
         "agencies": len(directory.agencies),
         "users": len(directory.users),

@@ -8,10 +8,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msc.acp.credential import hash_password, new_otp_secret
 from msc.acp.directory import (
-    EVERYTHING,
+    Account,
     Agency,
     Device,
     Directory,
@@ -24,6 +25,8 @@ from msc.protocol.station import StationKind
 
 SHERIFF = Agency("EXSO", "Example County Sheriff", "CA0990000")
 POLICE = Agency("EXPD", "Exampleton Police", "CA0990100")
+_STATE = "DEMO-STATE-0001"
+"""Who authorised the demo's mnemonics."""
 
 # A car's mnemonic is not authorised for criminal history: E302 shows on it.
 _MOBILE_DATABASES = frozenset({"WPS", "MUPS", "CARPOS", "SRF", "DMV", "SVS", "AFS", "APS", "NCIC", "NLETS", "ADMIN"})
@@ -69,6 +72,13 @@ def demo_directory(users: list[DemoUser]) -> Directory:
     """Make the demo's directory. Hashing six passwords takes a moment."""
     today = datetime.now(UTC).date()
     cleared, certified = today - timedelta(days=400), today - timedelta(days=90)
+
+    def mnemonic(name: str, agency: Agency, pool: str | None = None, **members: Any) -> Mnemonic:
+        return Mnemonic(
+            name, agency.agency, pool, authorised_by=_STATE, requested=cleared, forwarded=cleared,
+            authorised=certified, programmed=certified, notified=certified, **members,
+        )  # fmt: skip
+
     return Directory(
         agencies=[SHERIFF, POLICE],
         users=[
@@ -77,17 +87,22 @@ def demo_directory(users: list[DemoUser]) -> Directory:
                 name=row.name,
                 agency=row.agency,
                 operator_class=row.operator_class,
-                password_hash=hash_password(row.password),
-                otp_secret=row.otp_secret,
+                authorised_by="Agency coordinator of the demo",
+                added=today,
+                appointed=cleared,
                 cleared=cleared,
                 certified=certified,
+                score=90,
                 statement=certified,
+                dmv_statement=certified,
+                acknowledged=certified,
             )
             for row in users
         ],
+        accounts=[Account(row.user, hash_password(row.password), otp_secret=row.otp_secret) for row in users],
         devices=[
             Device("DISPATCH1", StationKind.TERMINAL, "EXSO", "EXA1", staffed=True, location="Dispatch, desk 1"),
-            Device("RECORDS1", StationKind.TERMINAL, "EXPD", "EXA2", location="Records, desk 1"),
+            Device("RECORDS1", StationKind.TERMINAL, "EXPD", "EXA2", staffed=True, location="Records, desk 1"),
             Device("MOBILE1", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 1"),
             Device("MOBILE2", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 2"),
             Device("MOBILE3", StationKind.TERMINAL, "EXSO", pool="PATROL", location="Car 3"),
@@ -97,12 +112,12 @@ def demo_directory(users: list[DemoUser]) -> Directory:
         ],
         pools=[Pool("PATROL", "EXSO", "DEMO-APPROVAL-0001", unsolicited_to="PRINTER1")],
         mnemonics=[
-            Mnemonic("EXA1", "EXSO"),
-            Mnemonic("EXA2", "EXPD"),
-            Mnemonic("EXPR", "EXSO", functions=frozenset()),
-            Mnemonic("EXCD", "EXSO"),
-            Mnemonic("EXCE", "EXSO"),
-            Mnemonic("EXM1", "EXSO", "PATROL", _MOBILE_DATABASES, frozenset({EVERYTHING})),
-            Mnemonic("EXM2", "EXSO", "PATROL", _MOBILE_DATABASES, frozenset({EVERYTHING})),
+            mnemonic("EXA1", SHERIFF),
+            mnemonic("EXA2", POLICE),
+            mnemonic("EXPR", SHERIFF, functions=frozenset()),
+            mnemonic("EXCD", SHERIFF, administrative=False),
+            mnemonic("EXCE", SHERIFF, administrative=False),
+            mnemonic("EXM1", SHERIFF, "PATROL", databases=_MOBILE_DATABASES),
+            mnemonic("EXM2", SHERIFF, "PATROL", databases=_MOBILE_DATABASES),
         ],
     )

@@ -19,8 +19,8 @@ from string import Template
 from typing import Any
 
 from msc.acp.authority import Authority, load_profile
-from msc.acp.credential import hash_password
-from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.acp.credential import hash_password, new_otp_secret, otp_uri
+from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.store import DirectoryStore
 from msc.admin.demo_examples import EXAMPLES
 from msc.admin.demo_site import DemoUser, demo_directory, demo_users
@@ -47,11 +47,13 @@ class MadeSite:
     Attributes:
         folder: Where.
         user, password: Who can sign on in a site that is no demo; told once.
+        otp_uri: Their second factor, as an authenticator scans it; told once.
     """
 
     folder: Path
     user: str | None = None
     password: str | None = None
+    otp_uri: str | None = None
 
 
 async def make_site(folder: Path, *, demo: bool) -> MadeSite:
@@ -110,6 +112,7 @@ async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
             monitor_port=ports[1],
             state_port=ports[2],
             ncic_port=ports[3],
+            second_factor="if_enrolled" if demo else "required",
         ),
         "utf-8",
     )
@@ -133,19 +136,22 @@ async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
 
 def _starter(folder: Path) -> tuple[MadeSite, Directory]:
     """A first agency, terminal and administrator, for a county to begin with."""
-    password = secrets.token_urlsafe(12)
+    password, secret = secrets.token_urlsafe(12), new_otp_secret()
     today = datetime.now(UTC).date()
     user = User(
-        "ADMIN1", "First administrator", "AGENCY1", OperatorClass.ADMINISTRATOR, hash_password(password),
-        cleared=today, certified=today, statement=today,
+        "ADMIN1", "First administrator", "AGENCY1", OperatorClass.ADMINISTRATOR, authorised_by="msc init",
+        added=today, cleared=today, certified=today, statement=today, dmv_statement=today, acknowledged=today,
     )  # fmt: skip
     directory = Directory(
         agencies=[Agency("AGENCY1", "First agency", "CA0990000")],
         users=[user],
+        accounts=[Account(user.user, hash_password(password), otp_secret=secret)],
         devices=[Device("TERMINAL1", StationKind.TERMINAL, "AGENCY1", "EXA1", staffed=True)],
-        mnemonics=[Mnemonic("EXA1", "AGENCY1")],
+        mnemonics=[
+            Mnemonic("EXA1", "AGENCY1", authorised_by="msc init", requested=today, authorised=today, programmed=today)
+        ],
     )
-    return MadeSite(folder, user.user, password), directory
+    return MadeSite(folder, user.user, password, otp_uri(secret, user.user, "MSC")), directory
 
 
 def free_ports(count: int) -> tuple[int, ...]:

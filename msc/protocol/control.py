@@ -150,6 +150,7 @@ class SignOn(Control):
     user: str = Field(max_length=64)
     password: SecretStr = Field(max_length=PASSWORD_CHARS_MAX)
     otp: SecretStr | None = Field(default=None, max_length=16)
+    new_password: SecretStr | None = Field(default=None, max_length=PASSWORD_CHARS_MAX)
     banner_accepted: bool = False
     mnemonic: str | None = Field(default=None, max_length=16)
     pool: str | None = Field(default=None, max_length=64)

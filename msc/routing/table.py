@@ -62,13 +62,17 @@ class RouteTable:
             key.code: next((route for route in self.routes if route.matches(key)), None) for key in catalog
         }
 
+    def find(self, key: MessageKey) -> Route | None:
+        """Return the route of a key's messages, or None if none matches."""
+        return self._decisions.get(key.code)
+
     def decide(self, key: MessageKey) -> Route:
         """Return the route of a key's messages.
 
         Raises:
             NoRoute: None matches.
         """
-        route = self._decisions.get(key.code)
+        route = self.find(key)
         if route is None:
             raise NoRoute(f"no route takes {key.code}")
         return route

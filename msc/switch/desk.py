@@ -13,10 +13,11 @@ from typing import Any
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint, AuditEvent, OperatorSession
-from msc.acp.directory import Device, User
+from msc.acp.directory import Account, Device
 from msc.acp.host import HostSessions
 from msc.acp.store import DirectoryUnavailable
 from msc.errors import ControlOutOfPlace, InternalFault, MnemonicInUse, NotSignedOn, Refusal, ShuttingDown
+from msc.limits import REAUTHENTICATE_S
 from msc.log import get_logger
 from msc.protocol.control import (
     ChangePassword,
@@ -32,7 +33,7 @@ from msc.protocol.control import (
     Unlock,
 )
 from msc.protocol.session import MessageOutOfPlace
-from msc.protocol.station import StationKind
+from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
 from msc.switch.delivery import Deliveries
 from msc.switch.port import StationPort
@@ -91,7 +92,7 @@ class Desk:
         """A device has connected."""
         users = None
         if station.device.kind is StationKind.HOST:
-            users = HostSessions(self._point.directory, station.device)
+            users = HostSessions(self._point, station.device)
         self._visits[station.identity] = Visit(station, users=users)
         self._audit(station, "connection.opened")
 
@@ -109,17 +110,78 @@ class Desk:
         self._audit(station, "connection.ended", detail=reason)
 
     def station_ticked(self, station: StationPort, now: float) -> None:
-        """Lock or end a terminal's session that has been idle (AC-11, SC-10)."""
-        operator = self._visits[station.identity].operator
-        if operator is None or station.device.kind is not StationKind.TERMINAL:
+        """Lock or end sessions whose time is over: idle ones (AC-11, SC-10), and after twelve hours all (IA-11)."""
+        visit = self._visits[station.identity]
+        for session in visit.users or ():
+            if now - session.authenticated_at >= REAUTHENTICATE_S and not session.locked:
+                self._lock(station, session, "sign-on is twelve hours old")
+        operator = visit.operator
+        if operator is None:
             return
         idle_s = now - station.session.active_at
-        if idle_s >= self._settings.idle_end_s:
+        lock_s, end_s = self._idle_limits(station.device)
+        if end_s and idle_s >= end_s:
             self._sign_off(station, operator, "idle", tell="idle")
-        elif idle_s >= self._settings.idle_lock_s and not operator.locked:
-            self._point.lock(operator, "idle")
-            station.session.lock(reason="idle")
-            station.flush()
+        elif operator.locked or station.session.state is not State.ACTIVE:
+            return
+        elif lock_s and idle_s >= lock_s:
+            self._lock(station, operator, "idle")
+        elif now - operator.authenticated_at >= REAUTHENTICATE_S:
+            self._lock(station, operator, "sign-on is twelve hours old")
+
+    def _idle_limits(self, device: Device) -> tuple[int, int]:
+        """Return after how many idle seconds a session is locked, and ended; 0 is never.
+
+        A device class exempts a device, or tightens what the listener says; it never loosens it.
+        """
+        own, all_ = self._point.device_class(device), self._settings
+        return (
+            min(own.idle_lock_s, all_.idle_lock_s) if own.idle_lock_s else 0,
+            min(own.idle_end_s, all_.idle_end_s) if own.idle_end_s else 0,
+        )
+
+    # --- when the directory changes ---------------------------------------------------------------
+
+    def directory_changed(self) -> None:
+        """End what may not go on: sessions first, then connections of devices that changed."""
+        directory = self._point.directory
+        for session in list(self._point.sessions.values()):
+            objection = self._point.objection(session)
+            if objection is not None:
+                self.end_session(session.session, objection.reason)
+        today = clock.today()
+        for visit in list(self._visits.values()):
+            before, after = visit.station.device, directory.devices.get(visit.station.device.device)
+            if after is before:
+                continue
+            if after is None or not after.in_force(today) or _connects_otherwise(before, after):
+                visit.station.close("the device's entry in the directory has changed")
+            else:
+                visit.station.device = after
+
+    def end_session(self, session_id: str, reason: str) -> bool:
+        """End a session by its id and tell its station why.
+
+        Returns:
+            Whether there was one.
+        """
+        session = self._point.sessions.get(session_id)
+        if session is None:
+            return False
+        for visit in self._visits.values():
+            held = visit.operator if visit.users is None else visit.users.get(session.user)
+            if held is session:
+                self._sign_off(visit.station, session, reason, tell=reason)
+                return True
+        return False  # its sign-on is not complete; it looks for itself whether it may go on
+
+    def sources(self) -> dict[str, str | None]:
+        """Return the address each session comes from, by session id."""
+        return {
+            session.session: visit.station.ip
+            for visit in self._visits.values()
+            for session in (*(visit.users or ()), *([visit.operator] if visit.operator else []))
+        }
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -159,7 +221,7 @@ class Desk:
                     operator = self._operator(station, message.user)
                     self._sign_off(station, operator, "signed off")
                 elif isinstance(message, Lock):
-                    self._lock(station, self._operator(station, message.user))
+                    self._lock_asked(station, self._operator(station, message.user))
                 elif isinstance(message, Status):
                     station.session.send_control(self._status(station))
             except Refusal as refusal:
@@ -216,11 +278,12 @@ class Desk:
         undelivered = 0
         if station.device.kind is StationKind.TERMINAL:
             undelivered = self._deliveries.attach(session.address, station)
-        station.session.grant(self._signed_on(session, before, undelivered), clock.monotonic())
+        station.session.grant(self._signed_on(session, before, station.device, undelivered), clock.monotonic())
         self._deliveries.pump_station(station)
 
-    def _signed_on(self, session: OperatorSession, before: User, undelivered: int) -> SignedOn:
-        previous, expires = before.previous_sign_on, before.password_expires
+    def _signed_on(self, session: OperatorSession, before: Account, device: Device, undelivered: int) -> SignedOn:
+        previous = before.previous_sign_on
+        expires = self._point.directory.account(session.user).password_expires
         return SignedOn(
             session=session.session,
             user=session.user,
@@ -232,7 +295,7 @@ class Desk:
             previous_sign_on=clock.rfc3339(previous) if previous is not None else None,
             failed_since=before.failed_since,
             password_expires=expires.isoformat() if expires else None,
-            idle_lock_s=self._settings.idle_lock_s,
+            idle_lock_s=self._idle_limits(device)[0],
             undelivered=undelivered,
         )
 
@@ -242,6 +305,7 @@ class Desk:
             raise ShuttingDown
         if name in self._open_devices:
             raise MnemonicInUse("the device is open on another connection")
+        self._point.opened(station.device)
         self._open_devices[name] = station
         station.session.opened(self._deliveries.attach(station.device.address, station))
         self._audit(station, "station.opened")
@@ -272,12 +336,16 @@ class Desk:
                 self._sign_off(visit.station, visit.operator, reason, tell=reason)
             visit.station.flush()
 
-    def _lock(self, station: StationPort, operator: OperatorSession) -> None:
-        host = self._visits[station.identity].users is not None
+    def _lock_asked(self, station: StationPort, operator: OperatorSession) -> None:
         if operator.locked:
             raise ControlOutOfPlace("the session is locked already")
-        self._point.lock(operator, "asked")
-        station.session.lock(operator.user if host else None)
+        self._lock(station, operator, "asked", tell=None)
+
+    def _lock(self, station: StationPort, operator: OperatorSession, reason: str, tell: str | None = "") -> None:
+        host = self._visits[station.identity].users is not None
+        self._point.lock(operator, reason)
+        station.session.lock(operator.user if host else None, reason if tell == "" else tell)
+        station.flush()
 
     async def _unlock(self, station: StationPort, message: Unlock) -> None:
         operator = self._operator(station, message.user)
@@ -310,3 +378,10 @@ class Desk:
         self._point.audit(
             AuditEvent(clock.wall_us(), event, device=station.device.device, source=station.ip, detail=detail)
         )
+
+
+def _connects_otherwise(before: Device, after: Device) -> bool:
+    """Tell whether a device has to connect anew for its new entry to hold."""
+    return (before.kind, before.agency, before.mnemonic, before.pool, before.delegated, before.certificate) != (
+        after.kind, after.agency, after.mnemonic, after.pool, after.delegated, after.certificate,
+    )  # fmt: skip

@@ -5,13 +5,22 @@ The checks stand in the order of their codes, so the first that fails is the low
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msc.acp import policy
 from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.directory import Device
 from msc.acp.host import HostSessions
-from msc.errors import BadJson, BadLength, BadOif, BadTaf, NotSignedOn, UnknownDestination
+from msc.errors import (
+    BadJson,
+    BadLength,
+    BadOif,
+    BadTaf,
+    NotSignedOn,
+    Refusal,
+    UnknownDestination,
+)
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_payload
@@ -50,10 +59,13 @@ def as_text(data: bytes) -> str:
 class Intake:
     """Reads, checks and authorises messages of stations. Pure: answers from tables in memory."""
 
-    def __init__(self, catalog: Catalog, routes: RouteTable, point: AccessControlPoint) -> None:
+    def __init__(
+        self, catalog: Catalog, routes: RouteTable, point: AccessControlPoint, line_modes: Mapping[str, str]
+    ) -> None:
         self._catalog = catalog
         self._routes = routes
         self._point = point
+        self._line_modes = line_modes
 
     def read(self, incoming: Incoming, payload: bytes) -> None:
         """Split a payload into envelope and text.
@@ -93,6 +105,10 @@ class Intake:
         if not host and operator is None:
             self.read(incoming, payload)
             raise NotSignedOn
+        case = None
+        if operator is not None:
+            case = self._point.case_of(operator)
+            self._require(policy.ACCESS, case, incoming, payload)
         self.read(incoming, payload)
         text = incoming.text
         if not text.strip() or len(text) > TEXT_CHARS_MAX:
@@ -106,26 +122,33 @@ class Intake:
                 raise
             operator = users.speaks_for(incoming.head, incoming.envelope.mnemonic)
             incoming.operator = operator
-        assert operator is not None
+            case = self._point.case_of(operator)
+            policy.require(policy.ACCESS, case)
+        assert operator is not None and case is not None
         incoming.message = text
         incoming.key, rest = self._catalog.find(text)
         body = incoming.key.parse(rest)
         policy.check_ori(operator.ori, body)
         # The bytes, not their readable form: what is no ASCII must not pass as its escape.
         check_characters(incoming.raw.decode("latin-1"))
-        directory = self._point.directory
-        policy.authorise(
-            incoming.key,
-            body,
-            incoming.envelope,
-            operator.operator_class,
-            directory.mnemonics[operator.mnemonic],
-        )
-        incoming.route = self._routes.decide(incoming.key)
-        if incoming.route.deliver is Deliver.ADDRESSEES:
+        case.key, case.text, case.envelope = incoming.key, body, incoming.envelope
+        route = self._routes.find(incoming.key)
+        if route is not None:
+            case.modes = frozenset([self._line_modes[line] for line in route.lines])
+        policy.require(policy.AUTHORITY, case)
+        incoming.route = route = self._routes.decide(incoming.key)
+        if route.deliver is Deliver.ADDRESSEES:
             incoming.addressees = self._addressees(body.destinations)
-        policy.check_agency(directory.agencies[operator.agency])
+        policy.require(policy.AGENCY, case)
         incoming.key.check_destinations(body)
+
+    def _require(self, rules: tuple[policy.Rule, ...], case: policy.Case, incoming: Incoming, payload: bytes) -> None:
+        """Require what comes before the message is read; what is refused is read all the same, for the journal."""
+        try:
+            policy.require(rules, case)
+        except Refusal:
+            self.read(incoming, payload)
+            raise
 
     def _addressees(self, destinations: tuple[str, ...]) -> tuple[Device, ...]:
         found: dict[str, Device] = {}

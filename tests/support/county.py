@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
 
-from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, Pool, User
+from msc import clock
+from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, Pool, User
 from msc.protocol.station import StationKind
 
 PASSWORD = "correct horse"
@@ -16,6 +17,7 @@ PASSWORD = "correct horse"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 OTP_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 LONG_AGO = date(2020, 1, 1)
+LATELY = clock.today() - timedelta(days=30)
 
 
 def user(id: str, /, **members: Any) -> User:
@@ -25,12 +27,25 @@ def user(id: str, /, **members: Any) -> User:
         name="DOE, JOHN",
         agency="EXLP",
         operator_class=OperatorClass.FULL_ACCESS,
-        password_hash=PASSWORD_HASH,
+        authorised_by="the agency's coordinator",
+        added=LATELY,
         cleared=LONG_AGO,
-        certified=LONG_AGO,
+        certified=LATELY,
         statement=LONG_AGO,
+        dmv_statement=LATELY,
     )
     return replace(row, **members)
+
+
+def account(id: str, /, **members: Any) -> Account:
+    """Make the account of a user whose password is `PASSWORD`."""
+    return replace(Account(id, PASSWORD_HASH), **members)
+
+
+def mnemonic(name: str, agency: str = "EXLP", **members: Any) -> Mnemonic:
+    """Make a mnemonic that is authorised and programmed."""
+    days = dict.fromkeys(("requested", "forwarded", "authorised", "programmed", "notified"), LONG_AGO)
+    return replace(Mnemonic(name, agency, authorised_by="the state", **days), **members)
 
 
 def terminal(name: str, **members: Any) -> Device:
@@ -43,9 +58,12 @@ def county(*users: User, **more: list[Any]) -> Directory:
 
     Args:
         users: Besides J40217, who is in good standing.
-        more: Rows to add to `devices`, `pools`, `mnemonics` or `agencies`.
+        more: Rows to add to `devices`, `pools`, `mnemonics`, `agencies`, `agreements`; `accounts` replace those that
+            every user has otherwise.
     """
     return Directory(
+        accounts=[*(account(row.user) for row in (user("J40217"), *users)), *more.get("accounts", [])],
+        agreements=more.get("agreements", []),
         agencies=[
             Agency("EXLP", "Police", "CA0980000"),
             Agency("SHERIFF", "Sheriff", "CA0989900"),
@@ -54,7 +72,7 @@ def county(*users: User, **more: list[Any]) -> Directory:
         users=[user("J40217"), *users],
         devices=[
             terminal("desk-1", mnemonic="A123", staffed=True),
-            terminal("desk-2", mnemonic="A124"),
+            terminal("desk-2", mnemonic="A124", staffed=True),
             terminal("car-1", pool="cars"),
             terminal("car-2", pool="cars"),
             terminal("car-3", pool="cars"),
@@ -66,10 +84,11 @@ def county(*users: User, **more: list[Any]) -> Directory:
         ],
         pools=[Pool("cars", "EXLP", "APB 2020-17", unsolicited_to="printer-1"), *more.get("pools", [])],
         mnemonics=[
-            *(Mnemonic(m, "EXLP") for m in ("A123", "A124", "P001", "CD01", "CD02")),
-            Mnemonic("S001", "SHERIFF"),
-            Mnemonic("M001", "EXLP", pool="cars"),
-            Mnemonic("M002", "EXLP", pool="cars"),
+            *(mnemonic(m) for m in ("A123", "A124", "P001")),
+            *(mnemonic(m, administrative=False) for m in ("CD01", "CD02")),
+            mnemonic("S001", "SHERIFF"),
+            mnemonic("M001", pool="cars"),
+            mnemonic("M002", pool="cars"),
             *more.get("mnemonics", []),
         ],
     )
