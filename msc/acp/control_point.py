@@ -50,8 +50,11 @@ class AuditEvent:
 
     Attributes:
         event: `connection.opened`, `sign_on.granted`, `sign_on.refused` …
-        detail: More, for people; never a secret.
+        user: Who acted.
         code: The refusal's wire code, or None.
+        detail: More, in the switch's own words: it is logged, so never a secret and nothing a person typed.
+        subject: What was acted upon (`user J40217`, `device MOBILE1`); None when it is the actor itself.
+        reason: Why, as the operator gave it. It goes to the journal and nowhere else.
     """
 
     at_us: int
@@ -63,6 +66,8 @@ class AuditEvent:
     session: str | None = None
     code: str | None = None
     detail: str | None = None
+    subject: str | None = None
+    reason: str | None = None
 
 
 Audit = Callable[[AuditEvent], None]
