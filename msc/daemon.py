@@ -166,7 +166,7 @@ class Daemon:
     def _audit(self, event: AuditEvent) -> None:
         self.writer.note_audit(AuditRecord(*astuple(event)))
         self.metrics.audit_events[event.event] += 1
-        # Subject and reason are a person's words, and those stand in the journal alone.
+        # Subject and reason may be a person's words, and those stand in the journal alone.
         log.info(
             "audit", event_name=event.event, device=event.device, user=event.user, source=event.source,
             code=event.code, detail=event.detail,

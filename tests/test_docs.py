@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def test_every_control_type_is_documented(type_: str) -> None:
 
 def test_the_changelog_has_this_version() -> None:
     assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.requirement("F-AUDIT")
+def test_every_audit_event_is_documented() -> None:
+    makers = {"AuditEvent", "_note", "_audit", "_reauthenticate"}
+    calls = [
+        node
+        for file in (ROOT / "msc").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in makers
+    ]
+    texts = [str(a.value) for call in calls for a in call.args if isinstance(a, ast.Constant)]
+    names = {text for text in texts if re.fullmatch(r"[a-z_]+\.[a-z_]+", text)}
+    assert {"switch.started", "handshake.refused", "session.locked", "password.change_refused"} <= names
+    section = (ROOT / "docs" / "operating.md").read_text().split("## The audit stream")[1].split("\n## ")[0]
+    assert not {name for name in names if f"`{name}`" not in section}
 
 
 @pytest.mark.parametrize("document", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
