@@ -58,8 +58,9 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
 
 
 def test_every_command_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|journal \w+)", README))
-    assert {"init", "serve", "simulate", "send", "check", "journal search", "journal show"} <= commands
+    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit) \w+)", README))
+    assert {"init", "serve", "simulate", "send", "check"} <= commands
+    assert {"journal search", "journal show", "audit search"} <= commands
     for command in commands:
         arguments = [sys.executable, "-m", "msc", *command.split(), "--help"]
         assert subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0
