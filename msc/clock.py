@@ -6,10 +6,18 @@ the monotonic clock in seconds. Pure code takes either as an argument.
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, date, datetime
+from typing import Final
 
 monotonic = time.monotonic
+
+_DAY_S: Final = 86_400
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": _DAY_S, "w": 7 * _DAY_S}
+_AGO: Final = re.compile(
+    r"(\d{1,6}) ?(s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)(?: ago)?", re.ASCII
+)
 
 _cached_second = -1
 _cached_prefix = ""
@@ -62,3 +70,25 @@ def parse_rfc3339(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def parse_moment(text: str, now_us: int) -> int:
+    """Read what a person means by a time, as microseconds since 1970.
+
+    A date or time as in `parse_rfc3339`; `1h`, `90 min`, `2 days ago` before now; `now`; `today` and `yesterday`,
+    which begin at midnight UTC.
+
+    Args:
+        text: Seconds, minutes, hours, days and weeks may be cut down to their first letter.
+        now_us: What "ago" counts from.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    text = " ".join(text.split())
+    words = text.lower()
+    if ago := _AGO.fullmatch(words):
+        return now_us - int(ago[1]) * _UNIT_S[ago[2][0]] * 1_000_000
+    midnight_us = now_us - now_us % (_DAY_S * 1_000_000)
+    named = {"now": now_us, "today": midnight_us, "yesterday": midnight_us - _DAY_S * 1_000_000}
+    return named[words] if words in named else parse_rfc3339(text)

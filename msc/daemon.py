@@ -78,7 +78,7 @@ class Daemon:
         client_context = tls.client_context(ca, certificate, key)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
-        await self._directory_store.create()
+        await self._directory_store.open()
         revision = await self._directory_store.revision()
         directory = await self._directory_store.load()
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
@@ -185,9 +185,10 @@ class Daemon:
     def _audit(self, event: AuditEvent) -> None:
         self.writer.note_audit(AuditRecord(*astuple(event)))
         self.metrics.audit_events[event.event] += 1
+        # Subject, reason and what was changed may be a person's words, and those stand in the journal alone.
         log.info(
             "audit", event_name=event.event, device=event.device, user=event.user, source=event.source,
-            code=event.code, detail=event.detail,
+            code=event.code, detail=event.detail if event.subject is None else None,
         )  # fmt: skip
 
     def _not_ready(self) -> list[str]:

@@ -6,16 +6,19 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from msc import tls
+from msc.acp.control_point import AuditEvent
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError
+from msc.journal.audit import AuditCriteria
+from msc.journal.record import AuditRecord
 from msc.journal.search import Criteria, Entry, JournalReader
 from msc.link.client import Client, Disconnected, RefusedByPeer
 from msc.protocol.control import Status, StatusReport
@@ -105,6 +108,23 @@ async def test_traffic_stops_with_e501_while_the_journal_cannot_be_written_and_g
     assert after in msns
     assert len(msns) == len(set(msns))
     client.close("done")
+
+
+@pytest.mark.requirement("F-AUDIT")
+async def test_what_was_acted_upon_and_why_stand_in_the_journal_and_not_in_the_log(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = AuditEvent(1, "account.released", user="J40217", code="E000", subject="user WHOM01", reason="WHY NOT")
+    running.daemon.point.audit(event)
+    logged = "".join(capsys.readouterr())
+    assert "account.released" in logged and "J40217" in logged
+    assert "WHOM01" not in logged and "WHY NOT" not in logged
+    while running.daemon.writer.busy:
+        await asyncio.sleep(0.01)
+    reader = JournalReader(running.settings.database(running.settings.journal))
+    found = [record async for record in reader.audit(AuditCriteria(event="account.released"))]
+    await reader.close()
+    assert found == [AuditRecord(*astuple(event))]
 
 
 async def test_a_second_switch_on_the_same_site_is_refused(running: Running) -> None:

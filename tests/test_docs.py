@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -33,6 +34,22 @@ def test_the_changelog_has_this_version() -> None:
     assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.requirement("F-AUDIT")
+def test_every_audit_event_is_documented() -> None:
+    makers = {"AuditEvent", "_note", "_audit", "_reauthenticate"}
+    calls = [
+        node
+        for file in (ROOT / "msc").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in makers
+    ]
+    texts = [str(a.value) for call in calls for a in call.args if isinstance(a, ast.Constant)]
+    names = {text for text in texts if re.fullmatch(r"[a-z_]+\.[a-z_]+", text)}
+    assert {"switch.started", "handshake.refused", "session.locked", "password.change_refused"} <= names
+    section = (ROOT / "docs" / "operating.md").read_text().split("## The audit stream")[1].split("\n## ")[0]
+    assert not {name for name in names if f"`{name}`" not in section}
+
+
 @pytest.mark.parametrize("document", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     file = ROOT / document
@@ -41,8 +58,9 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
 
 
 def test_every_command_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|journal \w+)", README))
-    assert {"init", "serve", "simulate", "send", "check", "journal search", "journal show"} <= commands
+    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit) \w+)", README))
+    assert {"init", "serve", "simulate", "send", "check"} <= commands
+    assert {"journal search", "journal show", "audit search"} <= commands
     for command in commands:
         arguments = [sys.executable, "-m", "msc", *command.split(), "--help"]
         assert subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0

@@ -69,10 +69,11 @@ class AuditEvent:
     Attributes:
         event: `connection.opened`, `sign_on.granted`, `sign_on.refused` …
         user: Who acted.
-        detail: More, for people; never a secret.
         code: The refusal's wire code, or None.
-        subject: What was acted upon, where that is not the actor: `user J40217`.
-        reason: Why, as whoever acted gave it.
+        detail: More, in the switch's own words: without a subject it is logged, so never a secret and nothing a
+            person typed.
+        subject: What was acted upon (`user J40217`, `device MOBILE1`); None when it is the actor itself.
+        reason: Why, as the operator gave it. It goes to the journal and nowhere else.
     """
 
     at_us: int

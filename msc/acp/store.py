@@ -18,6 +18,8 @@ from sqlalchemy import Table, delete, event, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from msc import migration
+from msc.acp import migrations
 from msc.acp.codec import members
 from msc.acp.directory import TABLES, Account, AnyRow, Directory
 from msc.acp.schema import account_table, change_table, lease_table, metadata, misuse_table, row_tables
@@ -154,14 +156,18 @@ class DirectoryStore:
 
     # --- the whole --------------------------------------------------------------------------------
 
-    async def create(self) -> None:
-        """Make the tables where they are missing.
+    async def open(self) -> None:
+        """Open the database. A new one gets its tables, one of an earlier release is upgraded.
 
         Raises:
-            DirectoryUnavailable: The database cannot be written.
+            DirectoryUnavailable: It cannot be written, or is of a newer release.
         """
-        async with self._transaction() as connection:
-            await connection.run_sync(metadata.create_all)
+        try:
+            await asyncio.to_thread(
+                migration.upgrade, str(self._engine.url), metadata, migrations.__name__, migrations.HEAD
+            )
+        except (SQLAlchemyError, migration.UnknownRevision) as exc:
+            raise DirectoryUnavailable(f"the directory cannot be opened: {_name(exc)}") from exc
 
     async def save(self, directory: Directory) -> None:
         """Replace the whole content of rows and accounts, or nothing. For making a site; nothing is logged.
@@ -169,7 +175,7 @@ class DirectoryStore:
         Raises:
             DirectoryUnavailable: The database cannot be written.
         """
-        await self.create()
+        await self.open()
         async with self._transaction() as connection:
             for name, table in row_tables.items():
                 await _refill(connection, table, map(_columns, directory.table(name).values()))
@@ -379,6 +385,8 @@ def _configure(connection: Any, _record: Any) -> None:
 def _name(exc: Exception) -> str:
     """Name what went wrong without its statement, which holds rows."""
     cause = getattr(exc, "orig", None)
+    if isinstance(exc, migration.UnknownRevision):
+        return str(exc)
     return f"{type(exc).__name__}: {cause}" if cause is not None else type(exc).__name__
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: the site argument, output, exit codes, running coroutines."""
+"""What the commands share: the site argument, times, the journal, output, exit codes, running coroutines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 import uvloop
 from rich.console import Console
+from rich.text import Text
+
+from msc import clock
+from msc.journal.search import JournalReader
+from msc.settings import load_settings
 
 Result = TypeVar("Result")
 
@@ -64,3 +69,35 @@ def site_and(arguments: list[str], wanted: str) -> tuple[Path, str]:
     if len(arguments) == 1 and site:
         return Path(site), arguments[0]
     fail(f"give the site's msc.toml and {wanted}, or set MSC_CONFIG and give {wanted}", Exit.USAGE)
+
+
+def moment(text: str | None, option: str) -> int | None:
+    """Read the time an option was given; fail if it is none."""
+    if text is None:
+        return None
+    try:
+        return clock.parse_moment(text, clock.wall_us())
+    except ValueError:
+        fail(
+            f"{option}: {text!r} is no time such as 2026-01-31, 2026-01-31T08:15:00Z, yesterday or '2 days ago'",
+            Exit.USAGE,
+        )
+
+
+def reader(site: Path) -> JournalReader:
+    """Open a site's journal for reading; fail if there is none."""
+    settings = load_settings(site)
+    file = settings.database(settings.journal)
+    if not file.is_file():
+        fail(f"{file}: there is no journal yet", Exit.USAGE)
+    return JournalReader(file)
+
+
+def shown_time(at_us: int) -> str:
+    """Write a wall time as tables show it: `2026-01-31 08:15:00.123`."""
+    return clock.rfc3339(at_us)[:-4].replace("T", " ")
+
+
+def cells(*values: str | None) -> list[Text]:
+    """Make cells of a table's row: what a peer sent is neither markup nor an order to the terminal."""
+    return [Text("".join(c if c.isprintable() else " " for c in value or "")) for value in values]

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import json as jsonlib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from msc import clock
-from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
+from msc.cli.common import Exit, Json, Site, cells, err, fail, moment, out, reader, run, shown_time, site_and
 from msc.errors import JournalError
 from msc.journal.record import Direction
 from msc.journal.search import Criteria, Entry, JournalReader
 from msc.protocol.header import read_taf
-from msc.settings import load_settings
 
 app = typer.Typer(help="Search the journal and show transactions.", no_args_is_help=True)
-
-
-def _time(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return clock.parse_rfc3339(text)
-    except ValueError:
-        fail(f"{option}: {text!r} is no date or time such as 2026-01-31 or 2026-01-31T08:15:00Z", Exit.USAGE)
-
-
-def _reader(site: Path) -> JournalReader:
-    settings = load_settings(site)
-    file = settings.database(settings.journal)
-    if not file.is_file():
-        fail(f"{file}: there is no journal yet", Exit.USAGE)
-    return JournalReader(file)
 
 
 @app.command()
 def search(
     site: Site,
-    since: Annotated[str | None, typer.Option(help="From this date or time on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this date or time (UTC).")] = None,
+    since: Annotated[str | None, typer.Option(help="From this time on (UTC): 2026-01-31, yesterday, 2h.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this time (UTC).")] = None,
     msn: Annotated[int | None, typer.Option(help="Message sequence number.")] = None,
     transaction: Annotated[int | None, typer.Option(help="MSN of the inquiry it belongs to.")] = None,
     user: Annotated[str | None, typer.Option(help="User id.")] = None,
@@ -82,33 +63,33 @@ def search(
         device=device,
         line=line,
         words=tuple(text or ()),
-        since_us=_time(since, "--since"),
-        until_us=_time(until, "--until"),
+        since_us=moment(since, "--since"),
+        until_us=moment(until, "--until"),
     )
     if limit is None and not json:
         limit = 50
-    found = run(_search(_reader(site), criteria, limit, json))
+    found = run(_search(reader(site), criteria, limit, json))
     if not found:
         if not json:
             err.print("no message matches", style="yellow")
         raise typer.Exit(Exit.REFUSED)
 
 
-async def _search(reader: JournalReader, criteria: Criteria, limit: int | None, json: bool) -> int:
+async def _search(journal: JournalReader, criteria: Criteria, limit: int | None, json: bool) -> int:
     found = 0
     table = Table("MSN", "received (UTC)", "kind", "key", "user", "from", "outcome", box=None, pad_edge=False)
     table.add_column("text", no_wrap=True, overflow="ellipsis")
     try:
-        async for entry in reader.search(criteria, limit=limit):
+        async for entry in journal.search(criteria, limit=limit):
             found += 1
             if json:
                 print(jsonlib.dumps(entry.as_json()))
             else:
-                table.add_row(*_row(entry))
+                table.add_row(*cells(*_row(entry)))
     except JournalError as exc:
         fail(str(exc), Exit.USAGE)
     finally:
-        await reader.close()
+        await journal.close()
     if found and not json:
         out.print(table)
         if found == limit:
@@ -122,7 +103,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     first_line = message.text.split("\n", 1)[0]
     return (
         str(message.msn),
-        clock.rfc3339(message.received)[:-4].replace("T", " "),
+        shown_time(message.received),
         message.kind,
         ".".join(filter(None, (message.system, message.key))),
         message.user or "",
@@ -141,7 +122,7 @@ def show(
     site, number = site_and(arguments, "an MSN")
     if not number.isdigit():
         fail(f"{number!r} is no MSN", Exit.USAGE)
-    entries = run(_transaction(_reader(site), int(number)))
+    entries = run(_transaction(reader(site), int(number)))
     if not entries:
         fail(f"there is no message {number}", Exit.REFUSED)
     if json:
@@ -153,13 +134,13 @@ def show(
         _show(entry, start)
 
 
-async def _transaction(reader: JournalReader, msn: int) -> list[Entry]:
+async def _transaction(journal: JournalReader, msn: int) -> list[Entry]:
     try:
-        return await reader.transaction(msn)
+        return await journal.transaction(msn)
     except JournalError as exc:
         fail(str(exc), Exit.USAGE)
     finally:
-        await reader.close()
+        await journal.close()
 
 
 def _show(entry: Entry, start_us: int) -> None:

@@ -137,7 +137,18 @@ class EventRecord(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """One access-control event; see `msc.acp.control_point.AuditEvent`."""
+    """One access-control event, member for member a `msc.acp.control_point.AuditEvent`.
+
+    Attributes:
+        at: Wall time, microseconds.
+        event: Its dotted name: `sign_on.refused`.
+        device, user, mnemonic, session: Who acted, and where.
+        source: The address they came from.
+        code: The wire code of a refusal.
+        detail: What the switch has to say of it.
+        subject: What was acted upon; None when it is the actor itself.
+        reason: Why, as the operator gave it.
+    """
 
     at: int
     event: str
@@ -148,3 +159,5 @@ class AuditRecord(NamedTuple):
     session: str | None = None
     code: str | None = None
     detail: str | None = None
+    subject: str | None = None
+    reason: str | None = None

@@ -1,17 +1,17 @@
 """The journal's tables.
 
-Few indexes on purpose: they weigh on every acknowledgement. Rows come in MSN order, so time ranges and
-the newest rows are found by the primary key; the rest is scanned.
+Few indexes on messages and their events, on purpose: they weigh on every acknowledgement. Rows come in MSN
+order, so time ranges and the newest rows are found by the primary key; the rest is scanned. Audit rows are few,
+and nobody waits for them.
+
+Whoever changes a table writes a revision too; see `msc.journal.migrations`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
-
-SCHEMA_VERSION = 1
-"""Written into the database, for those who will change the schema."""
 
 metadata = MetaData()
 
@@ -43,4 +43,11 @@ event_table = Table(
     *_columns(EventRecord, indexed="msn"),
 )
 
-audit_table = Table("audit", metadata, Column("number", _Key, primary_key=True), *_columns(AuditRecord))
+audit_table = Table(
+    "audit",
+    metadata,
+    Column("number", _Key, primary_key=True),
+    *_columns(AuditRecord),
+    Index("ix_audit_at", "at"),
+    *(Index(f"ix_audit_{name}_at", name, "at") for name in ("event", "user", "device")),
+)

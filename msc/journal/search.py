@@ -1,4 +1,4 @@
-"""Reading the journal: by any of its columns, newest first, and a transaction's whole life."""
+"""Reading the journal: by any of its columns, newest first; a transaction's whole life; the audit stream."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, or_, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from msc import clock
+from msc import clock, migration
 from msc.errors import JournalError
+from msc.journal import migrations
+from msc.journal.audit import AuditCriteria
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
 from msc.journal.schema import audit_table, event_table, message_table
 
@@ -145,15 +147,48 @@ class JournalReader:
         query = select(message_table).where(m.transaction == own).order_by(m.msn)
         return await self._with_events([MessageRecord(*row) for row in await self._rows(query)])
 
-    async def audit(self, limit: int) -> list[AuditRecord]:
-        """Return the newest access-control events, newest first.
+    async def audit(
+        self, criteria: AuditCriteria, *, limit: int | None = None, oldest_first: bool = False
+    ) -> AsyncIterator[AuditRecord]:
+        """Yield the access-control events that match, newest first.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or is of another release.
         """
-        columns = [column for column in audit_table.c if column.name != "number"]
-        query = select(*columns).order_by(audit_table.c.number.desc()).limit(limit)
-        return [AuditRecord(*row) for row in await self._rows(query)]
+        await self._check_revision()
+        number, at = audit_table.c.number, audit_table.c.at
+        place = tuple_(at, number)  # the clock may have been set back: numbers alone are not the order of time
+        columns = [audit_table.c[name] for name in AuditRecord._fields]
+        order = (at, number) if oldest_first else (at.desc(), number.desc())
+        query = select(number, *columns).where(*criteria.conditions()).order_by(*order)
+        last: tuple[int, int] | None = None
+        left = limit
+        while left is None or left > 0:
+            page = _PAGE if left is None else min(_PAGE, left)
+            here = query
+            if last is not None:
+                here = query.where(place > last if oldest_first else place < last)
+            rows = await self._rows(here.limit(page))
+            for row in rows:
+                yield AuditRecord(*row[1:])
+            if len(rows) < page:
+                return
+            last = (rows[-1].at, rows[-1].number)
+            if left is not None:
+                left -= len(rows)
+
+    async def _check_revision(self) -> None:
+        """Make sure the columns are there: a reader may not upgrade what it reads."""
+        try:
+            async with self._engine.connect() as connection:
+                found = await connection.run_sync(migration.stamped)
+        except (SQLAlchemyError, OSError) as exc:
+            raise JournalError(f"the journal cannot be read: {type(exc).__name__}") from exc
+        if found != migrations.HEAD:
+            raise JournalError(
+                "the journal is of another release: "
+                f"its revision is {found or 'that of 0.1'}, ours {migrations.HEAD}; `msc serve` upgrades an older one"
+            )
 
     async def _with_events(self, messages: list[MessageRecord]) -> list[Entry]:
         e = event_table.c

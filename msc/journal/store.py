@@ -20,7 +20,9 @@ from sqlalchemy import Connection, Table, and_, create_engine, event, func, make
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from msc import migration
 from msc.errors import JournalError, JournalUnavailable
+from msc.journal import migrations
 from msc.journal.record import (
     ENDS_AT_STATION,
     ENDS_ON_LINE,
@@ -29,7 +31,7 @@ from msc.journal.record import (
     Life,
     MessageRecord,
 )
-from msc.journal.schema import SCHEMA_VERSION, audit_table, event_table, message_table, metadata
+from msc.journal.schema import audit_table, event_table, message_table, metadata
 from msc.limits import PENDING_MAX
 
 Result = TypeVar("Result")
@@ -115,6 +117,7 @@ class JournalStore:
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._engine = create_engine(
             make_url(url).set(drivername="sqlite"),
             poolclass=NullPool,
@@ -133,25 +136,26 @@ class JournalStore:
             return await asyncio.get_running_loop().run_in_executor(self._thread, functools.partial(work, *args))
         except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
             raise JournalError(f"the journal cannot be {what}: {type(exc).__name__}") from exc
+        except migration.UnknownRevision as exc:
+            raise JournalError(f"the journal cannot be {what}: {exc}") from exc
 
     async def open(self) -> int:
-        """Open the database, making its tables where they are missing.
+        """Open the database. A new one gets its tables, one of an earlier release is upgraded.
 
         Returns:
             The highest MSN it holds, 0 if none.
 
         Raises:
-            JournalError: It cannot be opened.
+            JournalError: It cannot be opened, or is of a newer release.
         """
         return await self._in_thread("opened", self._open)
 
     def _open(self) -> int:
         self._close()
+        migration.upgrade(self._url, metadata, migrations.__name__, migrations.HEAD)
         self._connection = connection = self._engine.connect()
-        metadata.create_all(connection)
-        connection.commit()
         # A write, always: a database that can be read but not written is not open.
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
         connection.commit()
         last = connection.execute(select(func.max(message_table.c.msn))).scalar()
         connection.rollback()
