@@ -19,16 +19,16 @@ def upgrade() -> None:
         op.create_table(name, sa.Column(name, sa.String, primary_key=True), *columns, if_not_exists=True)
 
     def text(name: str, *, optional: bool = False) -> sa.Column[object]:
-        return sa.Column(name, sa.String, nullable=optional)  # type: ignore[return-value]
+        return sa.Column(name, sa.String, nullable=optional)
 
     def flag(name: str) -> sa.Column[object]:
-        return sa.Column(name, sa.Boolean, nullable=False)  # type: ignore[return-value]
+        return sa.Column(name, sa.Boolean, nullable=False)
 
     def number(name: str, *, optional: bool = False) -> sa.Column[object]:
-        return sa.Column(name, sa.BigInteger, nullable=optional)  # type: ignore[return-value]
+        return sa.Column(name, sa.BigInteger, nullable=optional)
 
     def day(name: str) -> sa.Column[object]:
-        return sa.Column(name, sa.Date)  # type: ignore[return-value]
+        return sa.Column(name, sa.Date)
 
     table("agency", text("title"), text("ori"), flag("suspended"))
     table(
