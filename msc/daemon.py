@@ -21,6 +21,7 @@ from msc.acp.follow import DirectoryFollower, lease_ended
 from msc.acp.password import load_banned
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.admin.monitor import Monitor
+from msc.admin.socket import SOCKET, AdminSocket
 from msc.errors import Fault, SiteError
 from msc.journal.record import AuditRecord
 from msc.journal.store import JournalStore
@@ -135,16 +136,28 @@ class Daemon:
         tls.report_refused_handshakes(server_context, desk.handshake_refused)
         self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
+        self._admin = AdminSocket(
+            settings.database(settings.journal).parent / SOCKET,
+            desk,
+            lambda: self._follower.revision,
+            lambda event, operator, account, subject, reason: self.point.audit(
+                AuditEvent(
+                    clock.wall_us(), event, user=operator, source=f"cli:{account}", subject=subject, reason=reason
+                )
+            ),
+        )
         self._gauges()
 
         self._sweeper.start()
         self._writer_task = self._spawn(self.writer.run(), "journal")
         try:
+            self._admin.bind()
             self._monitor.bind()
             await self.listener.open()
         except OSError as exc:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
+        self._spawn(self._admin.run(), "admin")
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
@@ -299,6 +312,7 @@ class Daemon:
         self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
         await self.point.close()
         self._monitor.stop()
+        self._admin.stop()
         self.writer.close()
         await self._writer_task
         await self._journal_store.close()

@@ -51,6 +51,27 @@ class Visit:
     users: HostSessions | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """A session, for who runs the switch.
+
+    Attributes:
+        began: RFC 3339, UTC.
+        idle_s: Since its station last sent a message; a host's users share their host's.
+    """
+
+    session: str
+    user: str
+    agency: str
+    device: str
+    mnemonic: str
+    pool: str | None
+    source: str | None
+    began: str
+    idle_s: float
+    locked: bool
+
+
 class Desk:
     """Takes what stations do, and answers it."""
 
@@ -175,13 +196,21 @@ class Desk:
                 return True
         return False  # its sign-on is not complete; it looks for itself whether it may go on
 
-    def sources(self) -> dict[str, str | None]:
-        """Return the address each session comes from, by session id."""
-        return {
-            session.session: visit.station.ip
-            for visit in self._visits.values()
-            for session in (*(visit.users or ()), *([visit.operator] if visit.operator else []))
-        }
+    def sessions(self) -> list[SessionReport]:
+        """Return who is signed on, the longest first."""
+        now = clock.monotonic()
+        found = []
+        for visit in self._visits.values():
+            station = visit.station
+            for session in (*(visit.users or ()), *([visit.operator] if visit.operator else [])):
+                found.append(
+                    SessionReport(
+                        session.session, session.user, session.agency, session.device, session.mnemonic,
+                        session.pool, station.ip, clock.rfc3339(session.began_us),
+                        round(now - station.session.active_at, 1), session.locked,
+                    )
+                )  # fmt: skip
+        return sorted(found, key=lambda report: report.began)
 
     # --- messages ---------------------------------------------------------------------------------
 
