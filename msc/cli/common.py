@@ -101,3 +101,22 @@ def shown_time(at_us: int) -> str:
 def cells(*values: str | None) -> list[Text]:
     """Make cells of a table's row: what a peer sent is neither markup nor an order to the terminal."""
     return [Text("".join(c if c.isprintable() else " " for c in value or "")) for value in values]
+
+
+def site_and_rest(arguments: list[str], wanted: str, count: int, *, more: bool = False) -> tuple[Path, list[str]]:
+    """Take apart `[SITE] THINGS...`: where the site is left out, it comes from MSC_CONFIG.
+
+    Args:
+        wanted: What the things are, for people.
+        count: How many of them there must be.
+        more: Whether there may be more.
+    """
+    if arguments and arguments[0].endswith(".toml"):
+        site, rest = arguments[0], arguments[1:]
+    else:
+        site, rest = os.environ.get("MSC_CONFIG", ""), arguments
+    if not site:
+        fail(f"give the site's msc.toml first, or set MSC_CONFIG; then {wanted}", Exit.USAGE)
+    if len(rest) < count or (len(rest) > count and not more):
+        fail(f"give {wanted}", Exit.USAGE)
+    return Path(site), rest

@@ -9,6 +9,7 @@ import typer
 
 from msc.admin.site import make_site
 from msc.cli.common import out, run
+from msc.cli.rows import show_otp
 
 
 def init(
@@ -23,6 +24,9 @@ def init(
     out.print(f"made {'demo ' if demo else ''}site {folder}", markup=False)
     if made.user:
         out.print(f"  first user {made.user}, password {made.password} (shown this once)", markup=False)
+    if made.otp_uri:
+        out.print("  their second factor, for an authenticator (shown this once):", markup=False)
+        show_otp(made.otp_uri)
     out.print(f"  check it        msc check {file}", markup=False)
     out.print(f"  start it        msc serve {file}", markup=False)
     out.print(f"  its state       msc simulate {file}", markup=False)
