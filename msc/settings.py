@@ -128,8 +128,8 @@ class PasswordPolicySettings(_Table):
 
 PASSWORD_POLICIES: Final[Mapping[str, PasswordPolicySettings]] = MappingProxyType(
     {
-        # CJISSECPOL IA-5(1): eight characters and a banned list, no forced change.
-        "cjis": PasswordPolicySettings(),
+        # CJISSECPOL IA-5(1): eight characters and a banned list; no forced change, so no history either.
+        "cjis": PasswordPolicySettings(history=0),
         # CJLEADS II.3.c-e: eight characters of four classes, changed every ninety days.
         "cjleads": PasswordPolicySettings(classes=4, days=90),
     }

@@ -19,6 +19,7 @@ from msc.metrics import Metrics
 from msc.protocol.control import Control, Hello
 from msc.protocol.session import (
     ControlReceived,
+    ControlRefused,
     Event,
     MessageAcknowledged,
     MessageOutOfPlace,
@@ -53,6 +54,9 @@ class StationEvents(Protocol):
 
     def control_received(self, station: StationConnection, message: Control) -> None:
         """A control message came that fits the session's state."""
+
+    def control_refused(self, station: StationConnection, refusal: Refusal) -> None:
+        """A control message came that has no place or makes no sense, and was refused."""
 
     def station_writable(self, station: StationConnection) -> None:
         """The station reads again."""
@@ -122,6 +126,8 @@ class StationConnection(Connection[StationSession]):
             self._events.message_answered(self, event.sequence, f"{event.code} {event.reason}")
         elif isinstance(event, ControlReceived):
             self._events.control_received(self, event.message)
+        elif isinstance(event, ControlRefused):
+            self._events.control_refused(self, event.refusal)
         elif isinstance(event, MessageOutOfPlace):
             self._events.message_out_of_place(self, event.sequence, event.payload, event.refusal)
 

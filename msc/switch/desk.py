@@ -255,7 +255,20 @@ class Desk:
                     station.session.send_control(self._status(station))
             except Refusal as refusal:
                 station.session.deny(message, refusal)
+                self.control_refused(station, refusal)
             station.flush()
+
+    def control_refused(self, station: StationPort, refusal: Refusal) -> None:
+        """A control message was refused: what makes no sense may be somebody trying the doors (C-ACPLOG)."""
+        operator = self._visits[station.identity].operator
+        self._point.audit(
+            AuditEvent(
+                clock.wall_us(), "control.refused", device=station.device.device,
+                user=operator.user if operator else None, mnemonic=operator.mnemonic if operator else None,
+                source=station.ip, session=operator.session if operator else None, code=refusal.code,
+                detail=refusal.meaning,
+            )
+        )  # fmt: skip
 
     def _operator(self, station: StationPort, user: str | None) -> OperatorSession:
         """Find the session a control message speaks of; a host must name the user."""
