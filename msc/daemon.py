@@ -26,6 +26,7 @@ from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
+from msc.link.tls_material import TlsMaterial
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
@@ -68,11 +69,7 @@ class Daemon:
         self._lock_site()
         catalog = load_catalog(settings.path(settings.catalog.folder))
         routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
-        ca, certificate, key = (
-            settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key)
-        )
-        server_context = tls.server_context(ca, certificate, key)
-        client_context = tls.client_context(ca, certificate, key)
+        self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         directory = await self._directory_store.load()
@@ -102,7 +99,9 @@ class Daemon:
             metrics=self.metrics,
         )
         self._lines = {
-            line.name: UpstreamLine(line, client_context, settings.switch.name, self.traffic, self._sweeper)
+            line.name: UpstreamLine(
+                line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
+            )
             for line in settings.line
         }
         self.traffic.connect(self._lines)
@@ -113,9 +112,12 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            examine=self.tls.examine,
         )
-        tls.report_refused_handshakes(server_context, desk.handshake_refused)
-        self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
+        tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
+        self.listener = Listener(
+            settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
+        )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         self._gauges()
 
@@ -128,6 +130,8 @@ class Daemon:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
         self._spawn(self._keep_time(), "clock")
+        self.tls.report()
+        self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
@@ -202,6 +206,8 @@ class Daemon:
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
         })  # fmt: skip
+        gauge("msc_certificate_expires_seconds", "How long a certificate or list is good for", "certificate",
+              self.tls.expires_seconds)  # fmt: skip
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
@@ -223,6 +229,15 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+
+    def _end_untrusted(self) -> None:
+        """End what is connected with a certificate that is revoked now, or has expired."""
+        for station in list(self.listener.connections):
+            self.desk.end_untrusted(station)
+        for line in self._lines.values():
+            if ended := line.end_untrusted():
+                peer, objection = ended
+                self.point.audit(AuditEvent(clock.wall_us(), objection.event, detail=f"{line.address}, {peer}"))
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -266,7 +281,7 @@ class Daemon:
         await self._directory_store.close()
         self._sweeper.stop()
         for task in self._tasks:
-            if task.get_name() == "clock":
+            if task.get_name() in ("clock", "certificates"):
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._site_lock is not None:

@@ -35,6 +35,7 @@ from msc.limits import PASSWORD_CHARS_MIN
 from msc.protocol.control import ChangePassword, SignOn, Unlock
 from msc.protocol.header import is_oif, make_taf, normalise_mac
 from msc.protocol.station import StationKind
+from msc.tls import PeerCertificate
 
 SCHEME: Final = "msc://"
 _CERTIFICATE_KIND: Final = {
@@ -126,17 +127,14 @@ class AccessControlPoint:
 
     # --- devices --------------------------------------------------------------------------------
 
-    def admit(self, names: list[str]) -> Device:
+    def admit(self, peer: PeerCertificate) -> Device:
         """Find the device a certificate names.
-
-        Args:
-            names: The URI names of the certificate.
 
         Raises:
             CertificateMismatch: It names none, more than one, an unknown or disabled one, or one of
                 another kind.
         """
-        ours = [name for name in names if name.startswith(SCHEME)]
+        ours = [name for name in peer.names if name.startswith(SCHEME)]
         if len(ours) != 1:
             raise CertificateMismatch("the certificate must name one holder")
         kind, _, name = ours[0].removeprefix(SCHEME).partition("/")

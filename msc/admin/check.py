@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from msc import tls
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
+from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.table import Deliver, RouteTable, load_routes
@@ -52,8 +53,9 @@ async def check_site(file: Path) -> Report:
     if catalog is not None:
         report.counts["message keys"] = len(catalog)
     _check_routes(report, settings, catalog)
-    ca = settings.path(settings.tls.ca)
-    report.collect(tls.server_context, ca, settings.path(settings.tls.certificate), settings.path(settings.tls.key))
+    ca, certificate, key = (settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key))
+    if report.collect(tls.server_context, ca, certificate, key) is not None:
+        report.remarks += report.collect(certificate_remarks, settings) or []
     for simulator in settings.simulator:
         report.collect(tls.server_context, ca, settings.path(simulator.certificate), settings.path(simulator.key))
     report.counts["lines"] = len(settings.line)

@@ -64,3 +64,13 @@ def site_and(arguments: list[str], wanted: str) -> tuple[Path, str]:
     if len(arguments) == 1 and site:
         return Path(site), arguments[0]
     fail(f"give the site's msc.toml and {wanted}, or set MSC_CONFIG and give {wanted}", Exit.USAGE)
+
+
+def site_and_words(arguments: list[str]) -> tuple[Path, list[str]]:
+    """Take apart `[SITE] WORDS`, however many there are: the first is the site if it is a file, or looks like one."""
+    if arguments and (arguments[0].endswith(".toml") or Path(arguments[0]).is_file()):
+        return Path(arguments[0]), arguments[1:]
+    site = os.environ.get("MSC_CONFIG")
+    if not site:
+        fail("give the site's msc.toml, or set MSC_CONFIG", Exit.USAGE)
+    return Path(site), arguments

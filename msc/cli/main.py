@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import journal
+from msc.cli import certs, journal
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -32,6 +32,7 @@ app.command()(serve)
 app.command()(simulate)
 app.command()(send)
 app.add_typer(journal.app, name="journal")
+app.add_typer(certs.app, name="certs")
 app.command()(demo)
 
 

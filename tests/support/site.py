@@ -317,7 +317,11 @@ class Site:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         authority = (
-            serialization.load_pem_private_key((self.folder / "certs/ca.key").read_bytes(), None) if trusted else key
+            serialization.load_pem_private_key(
+                (self.folder / self.demo["ca_key"]).read_bytes(), self.demo["ca_passphrase"].encode()
+            )
+            if trusted
+            else key
         )
         assert isinstance(authority, ec.EllipticCurvePrivateKey)
         issuer = (
