@@ -170,7 +170,7 @@ Examine = Callable[[PeerCertificate], Objection | None]
 def cryptography_in_force(context: ssl.SSLContext) -> dict[str, Any]:
     """Say what TLS a context speaks and with which cryptographic modules, and whether these run in FIPS mode."""
     return {
-        "tls_minimum": context.minimum_version.name,
+        "minimum_version": context.minimum_version.name,
         "ciphers": [cipher["name"] for cipher in context.get_ciphers()],
         "openssl": ssl.OPENSSL_VERSION,
         "openssl_fips": bool(_hashlib.get_fips_mode()),

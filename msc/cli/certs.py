@@ -44,7 +44,7 @@ Holders = Annotated[
 ]
 PassphraseFile = Annotated[
     Path | None,
-    typer.Option(help="Holds the passphrase of the authority's key; else MSC_CA_PASSPHRASE, or asked for."),
+    typer.Option(help="Holds the authority's passphrase; else MSC_CA_PASSPHRASE, or asked for."),
 ]
 CaKey = Annotated[
     Path | None, typer.Option(envvar="MSC_CA_KEY", help="The authority's key, where it is kept elsewhere.")
@@ -98,7 +98,10 @@ class _Certificates:
             )
         passphrase = _given_passphrase(passphrase_file) or demo_passphrase(self.settings)
         if passphrase is None and b"ENCRYPTED" in key.read_bytes():
-            passphrase = _ask(f"Passphrase of {key}: ", "give --passphrase-file or set MSC_CA_PASSPHRASE")
+            passphrase = _ask(
+                f"Passphrase of {key}: ",
+                "the authority's key is encrypted: give --passphrase-file or set MSC_CA_PASSPHRASE",
+            )
         return Authority.load(self.profile, folder.ca, key, passphrase)
 
     def holder(self, words: list[str]) -> Holder:
@@ -269,9 +272,7 @@ def import_(
         list[str], typer.Argument(metavar="[SITE] FILE", help="The site's msc.toml, what the authority sent (PEM).")
     ],
     crl: Annotated[bool, typer.Option("--crl", help="It is a revocation list.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Take a revocation list older than the present one.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take a list older than the present one.")] = False,
 ) -> None:
     """Take in a certificate or a revocation list from an authority elsewhere, after checking it."""
     site, name = site_and(arguments, "a file")

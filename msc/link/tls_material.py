@@ -18,7 +18,7 @@ from typing import Final
 from cryptography import x509
 
 from msc import clock, tls
-from msc.acp.authority import certificate_faults
+from msc.acp.authority import Holder, HolderKind, certificate_faults
 from msc.acp.revocation import RevocationList, load_revocations
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
@@ -62,7 +62,10 @@ def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
     server, client = tls.server_context(ca, certificate, key), tls.client_context(ca, certificate, key)
     authorities, own = _read_certificates(ca), _read_certificates(certificate)[0]
     # A certificate nobody will accept would shut the county out as surely as a broken one.
-    if faults := certificate_faults(own, authorities):
+    faults = certificate_faults(own, authorities)
+    if not faults and Holder.of(own).kind is not HolderKind.SWITCH:
+        faults.append(f"names {Holder.of(own)}, which is no switch")
+    if faults:
         raise SettingsError([Fault(certificate, "", fault) for fault in faults])
     revocations = load_revocations(crl, authorities)
     ends = {

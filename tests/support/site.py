@@ -307,7 +307,7 @@ class Site:
             await host.up(START_S)
             yield host
 
-    def certificate(self, *names: str, days: int = 30, trusted: bool = True) -> tuple[str, str]:
+    def certificate(self, *names: str, days: float = 30, trusted: bool = True) -> tuple[str, str]:
         """Issue a certificate that names its holder as the page says; paths relative to the site.
 
         Args:
