@@ -33,7 +33,8 @@ def _context(protocol: int, ca: Path, certificate: Path, key: Path) -> ssl.SSLCo
     except (OSError, ssl.SSLError) as exc:
         faults.append(Fault(ca, "", f"cannot be used as certificate authority: {exc}"))
     try:
-        context.load_cert_chain(certificate, key)
+        # A daemon has nobody to ask: an encrypted key is a fault, not a prompt.
+        context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as exc:
         faults.append(Fault(certificate, "", f"cannot be used with key {key}: {exc}"))
     if faults:

@@ -14,7 +14,7 @@ from msc import tls
 from msc.acp.authority import Holder, HolderKind, host_names
 from msc.acp.certificate_folder import CertificateFolder, CertificateState, IssuedCertificate
 from msc.acp.revocation import load_revocations
-from msc.errors import Fault
+from msc.errors import Fault, SiteError
 from msc.settings import Settings
 
 
@@ -24,10 +24,17 @@ def certificate_folder(settings: Settings) -> CertificateFolder:
 
 
 def usual_stem(settings: Settings, holder: Holder) -> Path:
-    """Return where a holder's certificate and key usually stand in a site, without `.pem` and `.key`."""
+    """Return where a holder's certificate and key usually stand in a site, without `.pem` and `.key`.
+
+    Raises:
+        SiteError: The switch's own do not stand side by side under one name.
+    """
     folder = settings.path(settings.tls.ca).parent
     if holder == Holder(HolderKind.SWITCH, settings.switch.name):
-        return settings.path(settings.tls.certificate).with_suffix("")
+        certificate, key = settings.path(settings.tls.certificate), settings.path(settings.tls.key)
+        if (certificate.suffix, key) != (".pem", certificate.with_suffix(".key")):
+            raise SiteError([Fault(settings.file, "tls", "certificate and key must be NAME.pem and NAME.key")])
+        return certificate.with_suffix("")
     if is_line_end(settings, holder):
         return folder / "lines" / holder.name
     # A CAD host is a device of the directory like any other.

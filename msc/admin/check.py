@@ -11,6 +11,8 @@ from msc import tls
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
+from msc.link.tls_material import TlsMaterial
+from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.table import Deliver, RouteTable, load_routes
 from msc.settings import Settings, load_settings, salvage_settings
@@ -53,8 +55,8 @@ async def check_site(file: Path) -> Report:
     if catalog is not None:
         report.counts["message keys"] = len(catalog)
     _check_routes(report, settings, catalog)
-    ca, certificate, key = (settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key))
-    if report.collect(tls.server_context, ca, certificate, key) is not None:
+    ca = settings.path(settings.tls.ca)
+    if report.collect(TlsMaterial, settings.tls, settings.folder, Metrics()) is not None:
         report.remarks += report.collect(certificate_remarks, settings) or []
     for simulator in settings.simulator:
         report.collect(tls.server_context, ca, settings.path(simulator.certificate), settings.path(simulator.key))

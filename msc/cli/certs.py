@@ -19,7 +19,15 @@ from cryptography import x509
 from rich.table import Table
 
 from msc import clock
-from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind, host_names, load_profile
+from msc.acp.authority import (
+    Authority,
+    CertificateProfile,
+    Holder,
+    HolderKind,
+    host_names,
+    key_is_encrypted,
+    load_profile,
+)
 from msc.acp.certificate_folder import CertificateFolder, IssuedCertificate, parse_certificates
 from msc.admin.certificate import (
     certificate_folder,
@@ -93,11 +101,12 @@ class _Certificates:
         folder, key = self.folder, key or self.folder.ca_key
         if not key.is_file():
             fail(
-                f"{key} is not there: bring the authority's key back (or --ca-key), or use --csr if it is elsewhere",
+                f"{key} is not there: bring the authority's key back, or name it with --ca-key; an authority "
+                "elsewhere issues and revokes by itself (--csr, import)",
                 Exit.USAGE,
             )
         passphrase = _given_passphrase(passphrase_file) or demo_passphrase(self.settings)
-        if passphrase is None and b"ENCRYPTED" in key.read_bytes():
+        if passphrase is None and key_is_encrypted(key.read_bytes()):
             passphrase = _ask(
                 f"Passphrase of {key}: ",
                 "the authority's key is encrypted: give --passphrase-file or set MSC_CA_PASSPHRASE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,14 @@ def test_init_tells_the_passphrase_once_or_takes_the_one_given(tmp_path: Path) -
     assert result.exit_code == 0, result.output
     told = init(tmp_path / "b", PASSPHRASE)
     assert "passphrase of" not in told and PASSPHRASE not in told
+
+
+def test_every_command_the_documents_name_exists() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    commands = set(re.findall(r"msc certs (\w+)", text))
+    assert commands >= {"issue", "renew", "revoke", "import", "export", "list", "show", "crl", "init"}
+    for command in commands:
+        result = CliRunner().invoke(app, ["certs", command, "--help"], env={"COLUMNS": "200"})
+        assert result.exit_code == 0, result.output
+        for option in re.findall(rf"msc certs {command} SITE[^\n]*?(--[a-z0-9-]+)", text):
+            assert option in result.output, f"{command} {option}"

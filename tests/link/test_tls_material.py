@@ -97,7 +97,9 @@ async def test_a_change_counts_only_once_it_has_stood_still(site: Site) -> None:
 
 
 @pytest.mark.requirement("F-TLS")
-@pytest.mark.parametrize("fault", ["garbage", "gone", "another key", "another authority", "device's", "expired"])
+@pytest.mark.parametrize(
+    "fault", ["garbage", "gone", "another key", "another authority", "device's", "encrypted", "expired"]
+)
 async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: Site, fault: str) -> None:
     pem = Path(f"{site.stem}.pem")
     site.revoke()  # good by itself, and not taken up either
@@ -111,6 +113,8 @@ async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: S
         Authority.create(PROFILE).issue(str(SWITCH)).save(site.stem)
     elif fault == "device's":
         site.authority.issue(str(DEVICE)).save(site.stem)
+    elif fault == "encrypted":
+        site.authority.sealed("a daemon has nobody to ask").save(site.stem)
     else:
         site.renew(valid_from=datetime.now(UTC) - timedelta(days=5), days=1)
     await site.look()
