@@ -131,7 +131,7 @@ class Daemon:
         self._spawn(self._monitor.run(), "monitor")
         self._spawn(self._keep_time(), "clock")
         self.tls.report()
-        self._spawn(self.tls.run(self._end_untrusted), "certificates")
+        self._tls_task = self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
@@ -269,9 +269,9 @@ class Daemon:
             await asyncio.sleep(0.02)
         self.desk.sign_everybody_off("the switch is shutting down")
         await self.listener.close("the switch is shutting down")
-        for task in self._line_tasks:
+        for task in (self._tls_task, *self._line_tasks):
             task.cancel()
-        await asyncio.gather(*self._line_tasks, return_exceptions=True)
+        await asyncio.gather(self._tls_task, *self._line_tasks, return_exceptions=True)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
         self.point.close()
         self._monitor.stop()
@@ -281,7 +281,7 @@ class Daemon:
         await self._directory_store.close()
         self._sweeper.stop()
         for task in self._tasks:
-            if task.get_name() in ("clock", "certificates"):
+            if task.get_name() == "clock":
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._site_lock is not None:

@@ -123,6 +123,8 @@ class Holder:
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
             raise ValueError("it names no holder") from None
+        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+            raise ValueError(f"its extensions cannot be read: {exc}") from exc
         uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith("msc://")]
         if len(uris) != 1:
             raise ValueError(f"it must name one holder, and names {len(uris)}")
@@ -351,8 +353,11 @@ def certificate_faults(
         holder = Holder.of(certificate)
     except ValueError as exc:
         return [str(exc)]
+    try:
+        key, algorithm = certificate.public_key(), certificate.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        return [f"its key or signature is of an unknown kind: {exc}"]
     faults = []
-    key, algorithm = certificate.public_key(), certificate.signature_hash_algorithm
     if not (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ALLOWED_CURVES):
         faults.append("its key is not ECDSA on P-256, P-384 or P-521")
     if algorithm is not None and algorithm.digest_size < hashes.SHA256.digest_size:

@@ -234,11 +234,11 @@ class CertificateFolder:
         _write(request, made.certificate)
         return request
 
-    def take_in(self, pem: bytes, file: Path, stem: Path, *, serves: bool) -> x509.Certificate:
+    def take_in(self, content: bytes, file: Path, stem: Path, *, serves: bool) -> x509.Certificate:
         """Take in a certificate an authority elsewhere has issued, for the key that waits at a stem.
 
         Args:
-            pem: The certificate; what follows it is passed over, for the chain stands in the site's `ca.pem`.
+            content: The certificate; what follows it is passed over, for the chain stands in the site's `ca.pem`.
             file: Where it came from, for faults.
             stem: Its holder's.
             serves: Whether its holder is connected to.
@@ -246,7 +246,7 @@ class CertificateFolder:
         Raises:
             SiteError: With everything that is wrong with it; nothing is changed.
         """
-        certificate = parse_certificates(pem, file)[0]
+        certificate = parse_certificates(content, file)[0]
         faults = certificate_faults(certificate, self.authorities(), serves=serves)
         now = datetime.now(UTC)
         if certificate.not_valid_after_utc <= now:
@@ -284,7 +284,7 @@ class CertificateFolder:
         number = max((_crl_number(crl) for crl in lists), default=0) + 1
         _write(self.crl, authority.sign_crl(entries.values(), number))
 
-    def take_in_crl(self, pem: bytes, file: Path, *, force: bool = False) -> int:
+    def take_in_crl(self, content: bytes, file: Path, *, force: bool = False) -> int:
         """Take in the revocation list of an authority elsewhere.
 
         Returns:
@@ -293,11 +293,11 @@ class CertificateFolder:
         Raises:
             SiteError: It is not signed by an authority of the site, or older than the one that is there.
         """
-        lists = parse_crl(pem, file, self.authorities())
+        lists = parse_crl(content, file, self.authorities())
         newest = max((crl.last_update_utc for crl in self._lists()), default=None)
         if newest is not None and max(crl.last_update_utc for crl in lists) < newest and not force:
             raise SiteError([Fault(file, "", f"is older than {self.crl}")])
-        _write(self.crl, pem)
+        _write(self.crl, b"".join(crl.public_bytes(serialization.Encoding.PEM) for crl in lists))
         return sum(len(list(crl)) for crl in lists)
 
     # --- handing over -----------------------------------------------------------------------------
@@ -352,16 +352,18 @@ class CertificateFolder:
             raise SiteError(there)
 
 
-def parse_certificates(pem: bytes, file: Path) -> list[x509.Certificate]:
-    """Read one or more certificates.
+def parse_certificates(content: bytes, file: Path) -> list[x509.Certificate]:
+    """Read one or more certificates: PEM, or a single one as DER.
 
     Raises:
         SiteError: There is none.
     """
     try:
-        return x509.load_pem_x509_certificates(pem)
+        if b"-----BEGIN" in content:
+            return x509.load_pem_x509_certificates(content)
+        return [x509.load_der_x509_certificate(content)]
     except ValueError as exc:
-        raise SiteError([Fault(file, "", "is no certificate (PEM)")]) from exc
+        raise SiteError([Fault(file, "", "is no certificate")]) from exc
 
 
 def _load_certificates(file: Path) -> list[x509.Certificate]:

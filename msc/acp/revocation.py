@@ -40,20 +40,18 @@ class RevocationList:
 
 
 def parse_crl(
-    pem: bytes, file: Path, authorities: Sequence[x509.Certificate]
+    content: bytes, file: Path, authorities: Sequence[x509.Certificate]
 ) -> list[x509.CertificateRevocationList]:
-    """Read revocation lists, one PEM block each.
+    """Read revocation lists: PEM, one block each, or a single one as DER.
 
     Raises:
         SettingsError: There is none, or one is not signed by an authority that is trusted.
     """
-    lists = []
+    blocks = _BLOCK.findall(content)
     try:
-        lists = [x509.load_pem_x509_crl(block) for block in _BLOCK.findall(pem)]
+        lists = [x509.load_pem_x509_crl(block) for block in blocks] or [x509.load_der_x509_crl(content)]
     except ValueError as exc:
-        raise SettingsError([Fault(file, "", f"is no revocation list: {exc}")]) from exc
-    if not lists:
-        raise SettingsError([Fault(file, "", "is no revocation list")])
+        raise SettingsError([Fault(file, "", "is no revocation list")]) from exc
     for crl in lists:
         if not any(_signed_by(crl, authority) for authority in authorities):
             raise SettingsError([Fault(file, "", "is not signed by the site's authority")])
@@ -76,12 +74,12 @@ def load_revocations(file: Path, authorities: Sequence[x509.Certificate]) -> Rev
         SettingsError: It cannot be read, or is not signed by an authority that is trusted.
     """
     try:
-        pem = file.read_bytes()
+        content = file.read_bytes()
     except FileNotFoundError:
         return RevocationList()
     except OSError as exc:
         raise SettingsError([Fault(file, "", f"cannot be read: {exc.strerror}")]) from exc
-    lists = parse_crl(pem, file, authorities)
+    lists = parse_crl(content, file, authorities)
     revoked = {(crl.issuer.rfc4514_string(), entry.serial_number) for crl in lists for entry in crl}
     due = [crl.next_update_utc for crl in lists if crl.next_update_utc is not None]
     return RevocationList(frozenset(revoked), min(due, default=None))

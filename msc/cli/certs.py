@@ -278,7 +278,8 @@ def renew(
 @app.command(name="import")
 def import_(
     arguments: Annotated[
-        list[str], typer.Argument(metavar="[SITE] FILE", help="The site's msc.toml, what the authority sent (PEM).")
+        list[str],
+        typer.Argument(metavar="[SITE] FILE", help="The site's msc.toml, what they sent (PEM or DER)."),
     ],
     crl: Annotated[bool, typer.Option("--crl", help="It is a revocation list.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Take a list older than the present one.")] = False,
@@ -287,19 +288,19 @@ def import_(
     site, name = site_and(arguments, "a file")
     certificates, file = _Certificates.at(site), Path(name)
     try:
-        pem = file.read_bytes()
+        content = file.read_bytes()
     except OSError as exc:
         fail(f"{file}: cannot be read: {exc.strerror}", Exit.USAGE)
     if crl:
-        revoked = certificates.folder.take_in_crl(pem, file, force=force)
+        revoked = certificates.folder.take_in_crl(content, file, force=force)
         out.print(f"{certificates.folder.crl}: revokes {revoked}", markup=False)
         return
     try:
-        holder = Holder.of(parse_certificates(pem, file)[0])
+        holder = Holder.of(parse_certificates(content, file)[0])
     except ValueError as exc:
         fail(f"{file}: {exc}", Exit.USAGE)
     where = certificates.stem(holder)
-    made = certificates.folder.take_in(pem, file, where, serves=is_line_end(certificates.settings, holder))
+    made = certificates.folder.take_in(content, file, where, serves=is_line_end(certificates.settings, holder))
     _tell(made, where, json=False)
 
 

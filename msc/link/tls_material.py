@@ -151,6 +151,11 @@ class TlsMaterial:
             self._metrics.certificate_changes["refused"] += 1
             log.error("certificates.refused", faults=[str(fault) for fault in exc.faults])
             return
+        except Exception:
+            # A file so strange that its reader fails is no reason for a running switch to stop.
+            self._metrics.certificate_changes["refused"] += 1
+            log.exception("certificates.refused")
+            return
         self._material = material
         self.server_context.replace(material.server)
         self.client_context.replace(material.client)

@@ -267,7 +267,9 @@ def test_its_revocation_list_is_taken_in_and_an_older_one_is_not(elsewhere: Else
     certificate = elsewhere.take_in(elsewhere.sign(elsewhere.request().public_key()))
     outside = elsewhere.outside
     outside.folder.revoke(outside.authority, [certificate.serial_number], COMPROMISED)
-    assert elsewhere.folder.take_in_crl(outside.folder.crl.read_bytes(), outside.folder.crl) == 1
+    der = x509.load_pem_x509_crl(outside.folder.crl.read_bytes()).public_bytes(serialization.Encoding.DER)
+    for content in (outside.folder.crl.read_bytes(), der):
+        assert elsewhere.folder.take_in_crl(content, outside.folder.crl) == 1
     assert [row.state for row in elsewhere.folder.of(D1)] == ["revoked"]
     past = datetime.now(UTC) - timedelta(days=3)
     older = (
