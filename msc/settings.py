@@ -58,11 +58,15 @@ class ListenerSettings(_Table):
 
 
 class TlsSettings(_Table):
-    """`[tls]`: the switch's certificate and the authority it trusts. Paths are relative to `msc.toml`."""
+    """`[tls]`: the switch's certificate, the authority it trusts and what that has revoked. Paths are relative to
+    `msc.toml`.
+    """
 
     ca: Path
     certificate: Path
     key: Path
+    crl: Path = Path("certs/crl.pem")
+    expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
 class StoreSettings(_Table):

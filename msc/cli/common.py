@@ -111,12 +111,17 @@ def site_and_rest(arguments: list[str], wanted: str, count: int, *, more: bool =
         count: How many of them there must be.
         more: Whether there may be more.
     """
-    if arguments and arguments[0].endswith(".toml"):
-        site, rest = arguments[0], arguments[1:]
-    else:
-        site, rest = os.environ.get("MSC_CONFIG", ""), arguments
-    if not site:
-        fail(f"give the site's msc.toml first, or set MSC_CONFIG; then {wanted}", Exit.USAGE)
+    site, rest = site_and_words(arguments)
     if len(rest) < count or (len(rest) > count and not more):
         fail(f"give {wanted}", Exit.USAGE)
-    return Path(site), rest
+    return site, rest
+
+
+def site_and_words(arguments: list[str]) -> tuple[Path, list[str]]:
+    """Take apart `[SITE] WORDS`, however many there are: the first is the site if it is a file, or looks like one."""
+    if arguments and (arguments[0].endswith(".toml") or Path(arguments[0]).is_file()):
+        return Path(arguments[0]), arguments[1:]
+    site = os.environ.get("MSC_CONFIG")
+    if not site:
+        fail("give the site's msc.toml, or set MSC_CONFIG", Exit.USAGE)
+    return Path(site), arguments

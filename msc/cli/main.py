@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import audit, journal, rows, session
+from msc.cli import audit, certs, journal, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -36,6 +36,7 @@ app.add_typer(audit.app, name="audit")
 for table, commands in rows.apps.items():
     app.add_typer(commands, name=table)
 app.add_typer(session.app, name="session")
+app.add_typer(certs.app, name="certs")
 app.command()(demo)
 
 

@@ -28,6 +28,7 @@ from msc.protocol.session import (
 )
 from msc.protocol.station import StationSession
 from msc.settings import ListenerSettings
+from msc.tls import PeerCertificate
 
 log = get_logger("link")
 
@@ -35,7 +36,7 @@ log = get_logger("link")
 class StationEvents(Protocol):
     """Who is told what stations do. The daemon puts the switch here."""
 
-    def admit(self, names: list[str], ip: str | None) -> Device:
+    def admit(self, peer: PeerCertificate, ip: str | None) -> Device:
         """Find the device a certificate names; a `Refusal` disconnects."""
 
     def station_connected(self, station: StationConnection) -> None:
@@ -89,10 +90,10 @@ class StationConnection(Connection[StationSession]):
             log.warning("connection.refused", reason="connections_max", ip=self.ip)
             return None
         try:
-            self.device = self._events.admit(self.names, self.ip)
+            self.device = self._events.admit(self.peer, self.ip)
         except Refusal as refusal:
             listener.metrics.connections_refused[refusal.code] += 1
-            log.warning("connection.refused", reason=refusal.reason, names=self.names, ip=self.ip)
+            log.warning("connection.refused", reason=refusal.reason, certificate=str(self.peer), ip=self.ip)
             return None
         name = self.device.device
         if listener.by_device[name] >= CONNECTIONS_PER_DEVICE:

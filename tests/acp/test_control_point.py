@@ -24,6 +24,7 @@ from msc.errors import (
 )
 from msc.protocol.control import ChangePassword, SignOn, Terminal, Unlock
 from msc.protocol.station import StationKind
+from msc.tls import PeerCertificate
 from tests.acp.conftest import MakePoint, Point
 from tests.support.county import OTP_SECRET, PASSWORD, county, terminal, user
 
@@ -67,7 +68,7 @@ async def refused(point: Point, device: str, asked: SignOn) -> str:
 )
 async def test_a_certificate_admits_the_device_it_names(make_point: MakePoint, names: list[str], device: str) -> None:
     point = await make_point(county())
-    assert point.admit(names) is point.directory.devices[device]
+    assert point.admit(PeerCertificate(tuple(names), 1, "CN=test", "", 4e9)) is point.directory.devices[device]
 
 
 @pytest.mark.requirement("O-DEVICE")
@@ -93,7 +94,7 @@ async def test_a_certificate_admits_the_device_it_names(make_point: MakePoint, n
 async def test_any_other_certificate_is_refused_with_e105(make_point: MakePoint, names: list[str]) -> None:
     point = await make_point(county(devices=[terminal("off", pool="cars", enabled=False)]))
     with pytest.raises(CertificateMismatch) as refusal:
-        point.admit(names)
+        point.admit(PeerCertificate(tuple(names), 1, "CN=test", "", 4e9))
     assert refusal.value.code == "E105"
 
 
