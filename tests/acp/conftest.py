@@ -41,7 +41,7 @@ async def make_point(store: DirectoryStore) -> AsyncIterator[MakePoint]:
             audited: list[AuditEvent] = []
             point = Point(directory, store, audited.append)
             point.audited, point.store = audited, store
-            stack.callback(point.close)
+            stack.push_async_callback(point.close)
             return point
 
         yield make
