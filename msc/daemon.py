@@ -269,6 +269,7 @@ class Daemon:
         while True:
             try:
                 if kept_at != clock.today():
+                    self.desk.note_use()
                     changes = housekeeping.due(self.point.directory, self.settings.access, clock.today())
                     await self._directory_store.change(
                         changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision

@@ -77,16 +77,16 @@ class Administration:
         Raises:
             DirectoryError: With every rule they would break.
         """
-        policies = self.settings.password_policies
+        names = self.settings.password_policies, self.settings.device_classes
         after = self.directory.copy()
         rows = [change for change in changes if change.table != "account"]
         after.replace(
             [change.row for change in rows if change.row is not None],
             [(change.table, change.key) for change in rows if change.row is None],
         )
-        known = set(consistency.faults(self.directory, policies))
+        known = set(consistency.faults(self.directory, *names))
         file = self.settings.database(self.settings.directory)
-        new = [fault for fault in consistency.faults(after, policies) if fault not in known]
+        new = [fault for fault in consistency.faults(after, *names) if fault not in known]
         if new:
             raise DirectoryError([Fault(file, f"{fault.table} {fault.key}", fault.problem) for fault in new])
 

@@ -217,6 +217,10 @@ class Desk:
             else:
                 visit.station.device = after
 
+    def note_use(self) -> None:
+        """Note what is in use today, before the calendar takes it for idle."""
+        self._point.note_use(self._open_devices)
+
     def end_session(self, session_id: str, reason: str) -> bool:
         """End a session by its id and tell its station why.
 
