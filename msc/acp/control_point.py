@@ -180,6 +180,10 @@ class AccessControlPoint:
     async def close(self) -> None:
         """Stop the verifier; what is still to be written is."""
         self._verifier.close()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until what nobody waits for is written: failures, ends of leases, last use."""
         while self._later:
             await asyncio.gather(*self._later)
 

@@ -164,6 +164,7 @@ async def test_an_unknown_user_and_a_wrong_password_are_refused_alike_with_e101(
     unknown = point.audited[-1].detail
     assert await refused(point, "desk-1", request(password="wrong")) == "E101"
     assert point.audited[-1].detail == unknown
+    await point.settled()
     assert (await point.store.load()).accounts["J40217"].failed_since == 1
 
 
@@ -183,6 +184,7 @@ async def test_a_locked_account_stays_locked_after_a_restart(make_point: MakePoi
     point = await make_point(county())
     for _ in range(5):
         await refused(point, "desk-1", request(password="wrong"))
+    await point.settled()
     again = await make_point(await point.store.load())
     assert await refused(again, "desk-1", request()) == "E102"
 
