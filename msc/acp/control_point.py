@@ -435,14 +435,16 @@ class AccessControlPoint:
         self._pool(device).check_room(request.mnemonic)
 
     def _pool(self, device: Device) -> MnemonicPool:
-        pool = self._pools.get(device.pool or "")
-        if pool is None or not self.directory.pools[pool.name].in_force(clock.today()):
+        pool, row = self._pools.get(device.pool or ""), self.directory.pools.get(device.pool or "")
+        if pool is None or row is None or not row.in_force(clock.today()):
             raise PoolExhausted("the device has neither a mnemonic nor a pool that may be used")
         return pool
 
     def _usable(self, mnemonic: str) -> bool:
         row = self.directory.mnemonics.get(mnemonic)
-        return row is not None and policy.mnemonic_in_force(row, clock.today())
+        # One that has just changed pool may be held for a moment by whoever took it from its old one.
+        held = mnemonic in self._by_mnemonic
+        return row is not None and not held and policy.mnemonic_in_force(row, clock.today())
 
     def _check_sessions(self, user: str, device: Device) -> None:
         most = self.device_class(device).sessions_max
