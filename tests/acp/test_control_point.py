@@ -55,6 +55,7 @@ async def refused(point: Point, device: str, asked: SignOn) -> str:
     sessions, audited, free = dict(point.sessions), len(point.audited), point.pools_free()
     with pytest.raises(Refusal) as refusal:
         await point.sign_on(point.directory.devices[device], asked, "10.0.0.23")
+    await point.settle()
     code = refusal.value.code
     event = point.audited[-1]
     assert len(point.audited) > audited
