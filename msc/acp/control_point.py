@@ -26,6 +26,7 @@ from msc.acp.pool import MnemonicPool
 from msc.acp.store import DirectoryStore, DirectoryUnavailable, Lease
 from msc.errors import (
     AccountLocked,
+    AccountSuspended,
     BadField,
     BannerNotAccepted,
     CertificateMismatch,
@@ -202,21 +203,29 @@ class AccessControlPoint:
         return classes.get(device.device_class) or classes["workstation"]
 
     def case(self, user: User, device: Device, mnemonic: str | None = None) -> policy.Case:
-        """Gather the rows a decision about a person at a device needs."""
-        return policy.case_of(self.directory, self.terms.access, clock.today(), user, device, mnemonic)
+        """Gather the rows a decision about a person at a device needs.
+
+        Raises:
+            AccountSuspended: The person's or the device's agency has been taken out.
+        """
+        try:
+            return policy.case_of(self.directory, self.terms.access, clock.today(), user, device, mnemonic)
+        except KeyError:
+            raise AccountSuspended("the agency is no longer there") from None
 
     def case_of(self, session: OperatorSession) -> policy.Case:
         """Gather the rows a decision about a session needs.
 
         Raises:
-            NotSignedOn: User, device or mnemonic has been taken out; the session is about to end.
+            NotSignedOn: User or device has been taken out; the session is about to end.
+            AccountSuspended: An agency has been.
         """
         directory = self.directory
         try:
             user, device = directory.users[session.user], directory.devices[session.device]
-            return self.case(user, device, session.mnemonic)
         except KeyError:
             raise NotSignedOn from None
+        return self.case(user, device, session.mnemonic)
 
     # --- devices --------------------------------------------------------------------------------
 
@@ -431,14 +440,16 @@ class AccessControlPoint:
         self._pool(device).check_room(request.mnemonic)
 
     def _pool(self, device: Device) -> MnemonicPool:
-        pool = self._pools.get(device.pool or "")
-        if pool is None or not self.directory.pools[pool.name].in_force(clock.today()):
+        pool, row = self._pools.get(device.pool or ""), self.directory.pools.get(device.pool or "")
+        if pool is None or row is None or not row.in_force(clock.today()):
             raise PoolExhausted("the device has neither a mnemonic nor a pool that may be used")
         return pool
 
     def _usable(self, mnemonic: str) -> bool:
         row = self.directory.mnemonics.get(mnemonic)
-        return row is not None and policy.mnemonic_in_force(row, clock.today())
+        # One that has just changed pool may be held for a moment by whoever took it from its old one.
+        held = mnemonic in self._by_mnemonic
+        return row is not None and not held and policy.mnemonic_in_force(row, clock.today())
 
     def _check_sessions(self, user: str, device: Device) -> None:
         most = self.device_class(device).sessions_max
@@ -449,6 +460,9 @@ class AccessControlPoint:
         # Nothing is awaited here: what was free is free, and what is taken is recorded.
         self._check_sessions(user.user, device)
         self._check_mnemonic(device, request)
+        agency = self.directory.agencies.get(user.agency)
+        if agency is None:
+            raise AccountSuspended("the agency is no longer there")
         session_id = secrets.token_hex(8)
         pool = None
         if device.mnemonic is not None:
@@ -460,7 +474,7 @@ class AccessControlPoint:
             session=session_id,
             user=user.user,
             agency=user.agency,
-            ori=self.directory.agencies[user.agency].ori,
+            ori=agency.ori,
             operator_class=user.operator_class,
             mnemonic=mnemonic,
             pool=pool,

@@ -54,10 +54,12 @@ def _idle_mnemonics(directory: Directory, rules: AccessSettings, today: date) ->
         if row.status is not Status.ACTIVE or last is None:
             continue
         idle_days = (today - last).days
-        listed_long = row.listed is not None and today - row.listed >= timedelta(days=NOTICE_DAYS)
+        # A notice given before it showed life again, or was reinstated, is none for this time.
+        listed = row.listed if row.listed is not None and row.listed > last else None
+        listed_long = listed is not None and today - listed >= timedelta(days=NOTICE_DAYS)
         if idle_days >= rules.idle_mnemonic_days and listed_long:
             gone = replace(row, status=Status.DISABLED, status_since=today, status_reason=f"not used since {last}")
             yield Change("mnemonic", row.mnemonic, "disabled", gone, detail={"last_used": str(last)})
-        elif idle_days >= rules.idle_mnemonic_days - NOTICE_DAYS and row.listed is None:
+        elif idle_days >= rules.idle_mnemonic_days - NOTICE_DAYS and listed is None:
             detail = {"last_used": str(last)}
             yield Change("mnemonic", row.mnemonic, "listed", replace(row, listed=today), detail=detail)
