@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from msc import tls
 from msc.acp import consistency
+from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.errors import Fault, FaultyInput
 from msc.protocol.catalog import Catalog, load_catalog
@@ -63,6 +64,7 @@ async def check_site(file: Path) -> Report:
     journal = settings.database(settings.journal)
     if not journal.parent.is_dir():
         report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
+    report.collect(load_high_profile, settings.high_profile)
     await _check_directory(report, settings)
     return report
 
