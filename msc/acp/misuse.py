@@ -223,7 +223,7 @@ class MisuseWatch:
             if value is None:
                 continue
             hashed = self._hash.copy()
-            hashed.update(f"{user} {code} {value}".encode())
+            hashed.update(f"{user} {code} {value}".replace(", ", ",").encode())
             thing = hashed.digest()
             first, second, flagged = self._before.pop(thing, (0, 0, 0))
             # Three inquiries, not all of one day; once a day is enough to look at.
