@@ -83,12 +83,11 @@ class Name(NamedTuple):
 
 def read_name(text: str) -> Name:
     """Read `LAST,FIRST MIDDLE` or `FIRST MIDDLE LAST`."""
-    last, comma, given = _plain(text).partition(",")
-    words = _words(last)
-    if comma:
-        surname, first = " ".join(words), _words(given)
-        known_as = [f"{surname},{first[0]}"] if words and first else []
-        return Name(text, frozenset(words + first), frozenset([surname] if words else []), frozenset(known_as))
+    last, _, given = _plain(text).partition(",")
+    words, first = _words(last), _words(given)
+    if words and first:
+        surname = " ".join(words)
+        return Name(text, frozenset(words + first), frozenset([surname]), frozenset([f"{surname},{first[0]}"]))
     # Where the last name begins is not to be seen, nor whether the first word is a rank: every reading counts.
     ends = range(1, len(words))
     surnames = [" ".join(words[end:]) for end in ends]

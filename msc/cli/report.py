@@ -111,7 +111,7 @@ _ACCOUNTS: Columns[AccountRow] = {
     "user": lambda row: row.user,
     "name": lambda row: row.name,
     "agency": lambda row: row.agency,
-    "class": lambda row: row.operator_class,
+    "class": lambda row: row.operator_class.replace("_", " "),
     "status": lambda row: " ".join(
         filter(None, (row.status, f"until {row.until}" if row.until else "", f"({row.reason})" if row.reason else ""))
     ),
