@@ -51,6 +51,7 @@ from msc.settings import (
     DeviceClassSettings,
     PasswordPolicySettings,
 )
+from msc.tls import PeerCertificate
 
 log = get_logger("acp")
 
@@ -215,23 +216,22 @@ class AccessControlPoint:
 
     # --- devices --------------------------------------------------------------------------------
 
-    def admit(self, names: list[str]) -> Device:
+    def admit(self, peer: PeerCertificate) -> Device:
         """Find the device a certificate names.
 
-        Args:
-            names: The URI names of the certificate.
-
         Raises:
-            CertificateMismatch: It names none, more than one, an unknown or disabled one, or one of
-                another kind.
+            CertificateMismatch: It names none, more than one, an unknown or disabled one, one of another kind,
+                or one that is bound to another certificate.
         """
-        ours = [name for name in names if name.startswith(SCHEME)]
+        ours = [name for name in peer.names if name.startswith(SCHEME)]
         if len(ours) != 1:
             raise CertificateMismatch("the certificate must name one holder")
         kind, _, name = ours[0].removeprefix(SCHEME).partition("/")
         device = self.directory.devices.get(name)
         if device is None or not device.in_force(clock.today()) or _CERTIFICATE_KIND[device.kind] != kind:
             raise CertificateMismatch("the certificate names no device that may connect")
+        if device.certificate and device.certificate.lower().replace(":", "") != peer.fingerprint:
+            raise CertificateMismatch("the certificate is not the one this device is bound to")
         return device
 
     def opened(self, device: Device) -> None:

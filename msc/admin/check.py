@@ -11,7 +11,10 @@ from msc import tls
 from msc.acp import consistency
 from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
+from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
+from msc.link.tls_material import TlsMaterial
+from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.table import Deliver, RouteTable, load_routes
 from msc.settings import Settings, load_settings, salvage_settings
@@ -55,7 +58,8 @@ async def check_site(file: Path) -> Report:
         report.counts["message keys"] = len(catalog)
     _check_routes(report, settings, catalog)
     ca = settings.path(settings.tls.ca)
-    report.collect(tls.server_context, ca, settings.path(settings.tls.certificate), settings.path(settings.tls.key))
+    if report.collect(TlsMaterial, settings.tls, settings.folder, Metrics()) is not None:
+        report.remarks += report.collect(certificate_remarks, settings) or []
     for simulator in settings.simulator:
         report.collect(tls.server_context, ca, settings.path(simulator.certificate), settings.path(simulator.key))
     report.counts["lines"] = len(settings.line)

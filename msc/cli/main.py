@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import acp, audit, journal, misuse, report
+from msc.cli import acp, audit, certs, journal, misuse, report, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -36,6 +36,10 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(acp.app, name="acp")
 app.add_typer(misuse.app, name="misuse")
 app.add_typer(report.app, name="report")
+for table, commands in rows.apps.items():
+    app.add_typer(commands, name=table)
+app.add_typer(session.app, name="session")
+app.add_typer(certs.app, name="certs")
 app.command()(demo)
 
 

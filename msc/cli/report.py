@@ -15,7 +15,7 @@ from msc.admin import reports
 from msc.admin.administration import administer
 from msc.admin.reports import AccountRow, CertificationRow, IdleRow, LeaseRow, LocationRow, MnemonicRow
 from msc.cli.common import Exit, Json, Site, fail, run
-from msc.cli.rows import Columns, Csv, form_of, print_rows, second, text
+from msc.cli.table import Columns, Csv, form_of, print_rows, second, text
 from msc.settings import Settings, load_settings
 
 app = typer.Typer(help="Reports for auditors, as tables, JSON or CSV.", no_args_is_help=True)
