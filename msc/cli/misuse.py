@@ -11,6 +11,7 @@ from msc import clock
 from msc.admin.administration import administer
 from msc.admin.reports import FlagRow, flag_row
 from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
+from msc.cli.rows import Operator
 from msc.cli.table import Columns, form_of, print_rows, second
 from msc.settings import load_settings
 
@@ -63,7 +64,7 @@ def show(
 def close(
     arguments: Annotated[list[str], typer.Argument(metavar="[SITE] FLAG", help="The site's msc.toml, a flag.")],
     outcome: Annotated[str, typer.Option(help="What came of looking at it.")],
-    operator: Annotated[str | None, typer.Option("--as", help="Who closes it; else the account you use.")] = None,
+    operator: Operator = None,
 ) -> None:
     """Close a flag. Exit code 1 if there is no such flag, or it is closed already."""
     site, number = _site_and_flag(arguments)
