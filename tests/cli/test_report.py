@@ -16,7 +16,8 @@ import pytest
 from msc import clock
 from msc.acp.store import DirectoryStore, Lease
 from msc.clock import rfc3339
-from tests.support.site import Site, run_msc
+from tests.support.command import call_msc
+from tests.support.site import Site
 
 NOW = clock.wall_us()
 REPORTS = {
@@ -56,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def rows(site: Site, *args: str) -> list[dict[str, Any]]:
-    done = run_msc(args[0], args[1], site.toml, *args[2:], "--json")
+    done = call_msc(args[0], args[1], site.toml, *args[2:], "--json")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -67,10 +68,10 @@ def rows(site: Site, *args: str) -> list[dict[str, Any]]:
 @pytest.mark.requirement("C-DBAUTH", "C-WHERE", "C-NINE", "N-IDLE", "C-TRAIN", "C-POOL")
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_is_a_table_json_or_csv_of_the_same_rows(site: Site, report: str) -> None:
-    table = run_msc("report", report, site.toml)
+    table = call_msc("report", report, site.toml)
     assert table.returncode == 0 and REPORTS[report] in table.stdout
     as_json = rows(site, "report", report)
-    done = run_msc("report", report, site.toml, "--csv")
+    done = call_msc("report", report, site.toml, "--csv")
     as_csv = list(csv.DictReader(done.stdout.splitlines()))
     assert len(as_json) == len(as_csv) == len([r for r in as_csv if r]) > 0
     assert [[*row] for row in as_json] == [[*row] for row in as_csv]
@@ -111,13 +112,13 @@ def test_the_leases_say_when_they_began_and_how_they_ended(site: Site) -> None:
 
 
 def test_no_report_prints_a_secret(site: Site) -> None:
-    printed = "".join(run_msc("report", report, site.toml, "--json").stdout for report in REPORTS)
+    printed = "".join(call_msc("report", report, site.toml, "--json").stdout for report in REPORTS)
     assert "argon2" not in printed
     assert not [u for u in site.demo["users"] if u["otp_secret"] and u["otp_secret"] in printed]
 
 
 def test_a_report_without_rows_says_so_and_is_no_failure(site: Site) -> None:
-    done = run_msc("report", "leases", site.toml, "--user", "NOBODY")
+    done = call_msc("report", "leases", site.toml, "--user", "NOBODY")
     assert (done.returncode, done.stdout) == (0, "") and "nothing" in done.stderr
 
 
@@ -132,7 +133,7 @@ def test_a_report_without_rows_says_so_and_is_no_failure(site: Site) -> None:
     ids=" ".join,
 )
 def test_wrong_usage_is_told_and_returns_2(site: Site, args: list[str]) -> None:
-    done = run_msc(*args[:2], site.toml, *args[2:])
+    done = call_msc(*args[:2], site.toml, *args[2:])
     assert done.returncode == 2 and done.stderr
 
 
@@ -140,7 +141,7 @@ def test_wrong_usage_is_told_and_returns_2(site: Site, args: list[str]) -> None:
 
 
 def explained(site: Site, *args: str) -> tuple[int, dict[str, Any]]:
-    done = run_msc("acp", "explain", site.toml, *args, "--json")
+    done = call_msc("acp", "explain", site.toml, *args, "--json")
     return done.returncode, json.loads(done.stdout)
 
 
@@ -164,7 +165,7 @@ def test_what_is_refused_names_every_rule_against_it_and_the_code_that_counts(si
     assert [rule["code"] for rule in said["rules"] if rule["objection"]] == ["E302", "E303", "E304"]
     code, said = explained(site, *asked, "--purpose", "C", "--requester", "DET ROE")
     assert [rule["code"] for rule in said["rules"] if rule["objection"]] == ["E302"]
-    done = run_msc("acp", "explain", site.toml, *asked)
+    done = call_msc("acp", "explain", site.toml, *asked)
     assert done.returncode == 1 and "refused with E302" in done.stdout and "C-ACHS" in done.stdout
 
 
@@ -200,7 +201,7 @@ def test_a_key_that_no_route_takes_is_refused(site: Site, tmp_path: Path) -> Non
     ids=" ".join,
 )
 def test_what_is_not_there_cannot_be_explained(site: Site, args: list[str]) -> None:
-    done = run_msc("acp", "explain", site.toml, *args)
+    done = call_msc("acp", "explain", site.toml, *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert args[-1] in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -227,12 +228,12 @@ def flagged(tmp_path: Path) -> Site:
 def test_a_flag_is_listed_until_somebody_closes_it(flagged: Site) -> None:
     assert [row["flag"] for row in rows(flagged, "misuse", "list")] == [1, 2]
     assert [row["msn"] for row in rows(flagged, "misuse", "list", "--user", "P50110")] == [18]
-    done = run_msc("misuse", "show", flagged.toml, "1")
+    done = call_msc("misuse", "show", flagged.toml, "1")
     assert done.returncode == 0 and "own_name" in done.stdout
     assert f"msc journal show {flagged.toml} 17" in done.stdout
     asked = ("misuse", "close", flagged.toml, "1", "--outcome", "TRAINING EXAMPLE", "--as", "Capt. Roe")
-    assert run_msc(*asked).returncode == 0
-    assert run_msc(*asked).returncode == 1  # closed once
+    assert call_msc(*asked).returncode == 0
+    assert call_msc(*asked).returncode == 1  # closed once
     assert [row["flag"] for row in rows(flagged, "misuse", "list")] == [2]
     closed, _ = rows(flagged, "misuse", "list", "--all")
     assert (closed["closed_by"], closed["outcome"], closed["at"]) == ("Capt. Roe", "TRAINING EXAMPLE", rfc3339(NOW))
@@ -251,10 +252,10 @@ def test_a_flag_is_listed_until_somebody_closes_it(flagged: Site) -> None:
     ids=str,
 )
 def test_what_cannot_be_reviewed_is_told(site: Site, args: list[str], code: int) -> None:
-    done = run_msc("misuse", args[0], site.toml, *args[1:])
+    done = call_msc("misuse", args[0], site.toml, *args[1:])
     assert done.returncode == code and done.stderr
 
 
 def test_an_empty_review_list_is_no_failure(site: Site) -> None:
-    done = run_msc("misuse", "list", site.toml)
+    done = call_msc("misuse", "list", site.toml)
     assert (done.returncode, done.stdout) == (0, "")
