@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
+import secrets
 import signal
 from dataclasses import astuple
 from io import TextIOWrapper
@@ -18,7 +19,9 @@ from msc import __version__, clock, tls
 from msc.acp import housekeeping
 from msc.acp.control_point import AccessControlPoint, AuditEvent, Terms
 from msc.acp.follow import DirectoryFollower, lease_ended
+from msc.acp.misuse import MisuseWatch, load_high_profile
 from msc.acp.password import load_banned
+from msc.acp.review import MisuseReview
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.admin.monitor import Monitor
 from msc.admin.socket import SOCKET, AdminSocket
@@ -100,6 +103,10 @@ class Daemon:
         for lease in left:
             self.point.audit(lease_ended(lease, clock.wall_us(), "the switch had stopped"))
         self._follower = DirectoryFollower(self._directory_store, self.point, revision, lambda: not self.writer.busy)
+        watch = MisuseWatch(
+            directory, settings.misuse, load_high_profile(settings.high_profile), secrets.token_bytes(16)
+        )
+        self._review = MisuseReview(watch, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics)
         self.traffic = LineTraffic(
@@ -116,6 +123,7 @@ class Daemon:
             traffic=self.traffic,
             deliveries=self.deliveries,
             metrics=self.metrics,
+            watch=self._review.take,
         )
         self._lines = {
             line.name: UpstreamLine(
@@ -277,6 +285,8 @@ class Daemon:
                     kept_at = clock.today()
                 if await self._follower.poll():
                     self.desk.directory_changed()
+                    self._review.refresh()
+                await self._review.write()
             except DirectoryChanged:
                 pass  # looked at again in a moment, when the change is taken up
             except DirectoryUnavailable as exc:
@@ -332,6 +342,10 @@ class Daemon:
         self.writer.close()
         await self._writer_task
         await self._journal_store.close()
+        try:
+            await self._review.write()
+        except DirectoryUnavailable as exc:
+            log.error("directory.unavailable", error=str(exc))
         await self._directory_store.close()
         self._sweeper.stop()
         for task in self._tasks:

@@ -107,6 +107,11 @@ SESSIONS_PER_USER: Final = 8
 RECOVERY_CODES: Final = 10
 DIRECTORY_POLL_S: Final = 0.25
 """How often the switch looks whether somebody changed the directory; a change is in force this much later."""
+MISUSE_REMEMBERED_MAX: Final = 200_000
+"""Who asked for what within a week, as hashes for the misuse watch: two thousand operators with a hundred different
+inquiries each, in some fifty megabytes. Beyond it what was asked longest ago is forgotten."""
+MISUSE_FLAGS_WAITING_MAX: Final = 10_000
+"""Flags kept while the directory cannot be written; beyond it the oldest stand in the audit stream alone."""
 PASSWORD_CHARS_MIN: Final = 8
 PASSWORD_CHARS_MAX: Final = 128
 

@@ -153,6 +153,19 @@ class CredentialSettings(_Table):
     banned_passwords: Path | None = None
 
 
+class MisuseSettings(_Table):
+    """`[misuse]`: which messages are put on the list for review. None is ever held up by it."""
+
+    own_name: bool = True
+    own_surname: bool = True
+    colleague: bool = True
+    repeated: bool = True
+    high_profile: Path | None = None
+    """A file of names, one a line."""
+    inquiries_per_hour: int = Field(default=120, ge=0, le=10_000)
+    """More of one person are flagged; 0 is never."""
+
+
 class CatalogSettings(_Table):
     """`[catalog]`: the folder of the message catalog."""
 
@@ -229,6 +242,7 @@ class Settings(_Table):
     credentials: CredentialSettings = CredentialSettings()
     device_class: dict[Name, DeviceClassSettings] = {}
     password_policy: dict[Name, PasswordPolicySettings] = {}
+    misuse: MisuseSettings = MisuseSettings()
     log: LogSettings = LogSettings()
     line: list[LineSettings] = []
     simulator: list[SimulatorSettings] = []
@@ -254,6 +268,12 @@ class Settings(_Table):
     def banned_passwords(self) -> Path | None:
         """The site's list of banned passwords, or None for the one MSC brings."""
         file = self.credentials.banned_passwords
+        return self.path(file) if file is not None else None
+
+    @property
+    def high_profile(self) -> Path | None:
+        """The site's list of people whose records tempt the curious, or None."""
+        file = self.misuse.high_profile
         return self.path(file) if file is not None else None
 
     @property

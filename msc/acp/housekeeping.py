@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
-from msc.acp.directory import Directory, Mnemonic, Status
+from msc.acp.directory import Account, Directory, Mnemonic, Status, User
 from msc.acp.policy import last_active
 from msc.acp.store import Actor, Change
 from msc.settings import AccessSettings
@@ -27,10 +27,7 @@ def _idle_accounts(directory: Directory, rules: AccessSettings, today: date) -> 
     for user in directory.users.values():
         if user.status is Status.REMOVED:
             continue
-        account = directory.account(user.user)
-        # Being disabled is no sign of life.
-        alive = user if user.status is Status.ACTIVE else replace(user, status_since=None)
-        last = last_active(alive, account)
+        last = last_life(user, directory.account(user.user))
         idle_days = (today - last).days if last is not None else 0
         if idle_days >= rules.idle_withdraw_days and user.authorised_by:
             detail = {"authorised_by": [user.authorised_by, ""]}
@@ -40,6 +37,11 @@ def _idle_accounts(directory: Directory, rules: AccessSettings, today: date) -> 
                 user, status=Status.DISABLED, status_since=today, status_reason=f"not used since {last}"
             )  # fmt: skip
             yield Change("user", user.user, "disabled", row, detail={"last_used": str(last)})
+
+
+def last_life(user: User, account: Account) -> date | None:
+    """Return the last day an account showed life; being disabled or suspended is no sign of it."""
+    return last_active(user if user.status is Status.ACTIVE else replace(user, status_since=None), account)
 
 
 def last_use(row: Mnemonic) -> date | None:

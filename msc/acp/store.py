@@ -323,8 +323,8 @@ class DirectoryStore:
         async with self._reading() as connection:
             return {mnemonic: at or 0 for mnemonic, at in await connection.execute(statement)}
 
-    async def leases(self, limit: int, **equal: str | None) -> list[Lease]:
-        """Return leases, newest first, of a pool, mnemonic, user or device where one is named."""
+    async def leases(self, limit: int | None, **equal: str | None) -> list[Lease]:
+        """Return leases, newest first, of a pool, mnemonic, user or device where one is named; None is all."""
         statement = select(lease_table).order_by(lease_table.c.began.desc()).limit(limit)
         for name, value in equal.items():
             if value is not None:
@@ -343,13 +343,15 @@ class DirectoryStore:
         async with self._transaction() as connection:
             await connection.execute(insert(misuse_table), rows)
 
-    async def misuse(self, *, closed: bool, user: str | None = None) -> list[MisuseFlag]:
-        """Return the review list: the open flags, or all."""
+    async def misuse(self, *, closed: bool, user: str | None = None, flag: int | None = None) -> list[MisuseFlag]:
+        """Return the review list: the open flags or all, of a user or of one number where that is given."""
         statement = select(misuse_table).order_by(misuse_table.c.flag)
         if not closed:
             statement = statement.where(misuse_table.c.closed.is_(None))
         if user is not None:
             statement = statement.where(misuse_table.c.user == user)
+        if flag is not None:
+            statement = statement.where(misuse_table.c.flag == flag)
         async with self._reading() as connection:
             return [MisuseFlag(**row) for row in (await connection.execute(statement)).mappings()]
 

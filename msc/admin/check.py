@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from msc import clock, tls
 from msc.acp import consistency
 from msc.acp.credential import hash_password
+from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
@@ -68,6 +69,7 @@ async def check_site(file: Path) -> Report:
     journal = settings.database(settings.journal)
     if not journal.parent.is_dir():
         report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
+    report.collect(load_high_profile, settings.high_profile)
     await _check_directory(report, settings)
     return report
 

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import audit, certs, journal, rows, session
+from msc.cli import acp, audit, certs, journal, misuse, report, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -33,6 +33,9 @@ app.command()(simulate)
 app.command()(send)
 app.add_typer(journal.app, name="journal")
 app.add_typer(audit.app, name="audit")
+app.add_typer(acp.app, name="acp")
+app.add_typer(misuse.app, name="misuse")
+app.add_typer(report.app, name="report")
 for table, commands in rows.apps.items():
     app.add_typer(commands, name=table)
 app.add_typer(session.app, name="session")

@@ -6,7 +6,7 @@ The checks stand in the order of their codes, so the first that fails is the low
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msc.acp import policy
 from msc.acp.control_point import AccessControlPoint, OperatorSession
@@ -43,6 +43,7 @@ class Incoming:
     """A host's own header, OIF and TAF."""
     message: str = ""
     """The text without a host's head."""
+    fields: Mapping[str, str] = field(default_factory=dict)
     raw: bytes = b""
     """The text as it came."""
     operator: OperatorSession | None = None
@@ -128,6 +129,7 @@ class Intake:
         incoming.message = text
         incoming.key, rest = self._catalog.find(text)
         body = incoming.key.parse(rest)
+        incoming.fields = body.fields
         policy.check_ori(operator.ori, body)
         # The bytes, not their readable form: what is no ASCII must not pass as its escape.
         check_characters(incoming.raw.decode("latin-1"))

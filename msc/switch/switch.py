@@ -8,12 +8,13 @@ refused, given up, or in the operator's queue, and the journal says which for ea
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.host import HostSessions
+from msc.acp.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, Refusal, ShuttingDown
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.store import Unfinished
@@ -36,7 +37,11 @@ log = get_logger("switch")
 
 
 class Switch:
-    """Takes what stations send, and brings it on its way."""
+    """Takes what stations send, and brings it on its way.
+
+    Args:
+        watch: Is shown every message that was accepted. It has no say in it, takes no time, and must not raise.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Switch:
         traffic: LineTraffic,
         deliveries: Deliveries,
         metrics: Metrics,
+        watch: Callable[[Asked], None] = lambda _asked: None,
     ) -> None:
         self.draining = False
         self._intake = intake
@@ -56,6 +62,7 @@ class Switch:
         self._pending = traffic.pending
         self._deliveries = deliveries
         self._metrics = metrics
+        self._watch = watch
         # Bound once: it is asked for every message, and mostly says nothing.
         self._log = log.bind()
 
@@ -193,6 +200,7 @@ class Switch:
         self._metrics.messages[kind, "accepted"] += 1
         self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
         self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
+        self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
         if incoming.addressees:
