@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,7 @@ from typing import TypeVar
 import uvloop
 
 from loadtest.bench import process, wait_ready
-from loadtest.generator import Caller, Tally, TerminalCaller, run
+from loadtest.generator import Tally, TerminalCaller
 from msc import tls
 from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.document import to_toml
@@ -38,8 +36,11 @@ Result = TypeVar("Result")
 
 _AGENCIES = 40
 _DAY = date(2026, 1, 1)
+_USER = "J40217"
 _QUIET_S = 3.0
-"""How long the traffic is measured alone, before and after the change."""
+"""How long the traffic is measured alone."""
+_LATER_S = 2.0
+"""How long a step is watched after its end: what it leaves behind, such as audit rows, is its own."""
 
 
 def synthetic(users: int, devices: int) -> Directory:
@@ -89,36 +90,45 @@ async def msc(*arguments: str | Path) -> float:
 
 
 class Traffic:
-    """A terminal of the demo that inquires without a pause."""
+    """A terminal of the demo that inquires without a pause, while open."""
 
-    def __init__(self, settings: Settings, user: str, password: str) -> None:
-        certs = settings.folder / "certs"
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tally = Tally()
+
+    async def __aenter__(self) -> Traffic:
+        folder = self._settings.folder
+        demo = json.loads((folder / "demo.json").read_text("utf-8"))
+        (password,) = (row["password"] for row in demo["users"] if row["user"] == _USER)
+        certs = folder / "certs"
         stem = certs / "devices" / "DISPATCH1"
         context = tls.client_context(certs / "ca.pem", stem.with_suffix(".pem"), stem.with_suffix(".key"))
-        self.tally = Tally()
-        self._callers: list[tuple[Caller, ssl.SSLContext]] = [(TerminalCaller(self.tally, 1, user, password), context)]
-        self._port = settings.listener.port
+        self._caller = TerminalCaller(self._tally, 1, _USER, password)
+        await asyncio.get_running_loop().create_connection(
+            lambda: self._caller, "127.0.0.1", self._settings.listener.port, ssl=context, server_hostname=""
+        )
+        await self._caller.ready
+        self._caller.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._caller.running = False
+        self._caller.transport.close()
 
     async def beside(self, work: Awaitable[Result]) -> tuple[Result, dict[str, float]]:
-        """Do something while messages pass; returns its result and the waits, in milliseconds."""
-        first = len(self.tally.latencies)
+        """Do something while messages pass.
+
+        Returns:
+            What came of it, and how long messages waited, in milliseconds.
+        """
+        self._tally.latencies = []
         result = await work
-        waits = sorted(self.tally.latencies[first:]) or [0.0]
+        waits = sorted(self._tally.latencies) or [0.0]
         return result, {
             "p50_ms": round(waits[len(waits) // 2] * 1e3, 2),
             "p99_ms": round(waits[int(len(waits) * 0.99)] * 1e3, 2),
             "longest_ms": round(waits[-1] * 1e3, 1),
         }
-
-    async def run(self, work: Awaitable[Result], seconds: float) -> Result:
-        """Keep messages going for a time, and do something meanwhile."""
-        generator = asyncio.ensure_future(run(self._callers, self._port, seconds, 0.0, self.tally))
-        await self._callers[0][0].ready
-        try:
-            return await work
-        finally:
-            self._callers[0][0].running = False
-            await generator
 
 
 async def measure(settings: Settings, options: argparse.Namespace) -> list[tuple[str, float, dict[str, float]]]:
@@ -134,8 +144,8 @@ async def measure(settings: Settings, options: argparse.Namespace) -> list[tuple
     declared.write_text(to_toml(directory), "utf-8")
     directory.replace([replace(row, certified=_DAY) for row in directory.users.values()])
     changed.write_text(to_toml(directory), "utf-8")
-    steps = [
-        ("nothing, for comparison", ("sleep",)),
+    steps: list[tuple[str, tuple[str | Path, ...]]] = [
+        ("nothing, for comparison", ()),
         ("apply, and taken up", ("directory", "apply", site, declared, "--yes")),
         ("apply again: nothing to change", ("directory", "apply", site, declared, "--yes")),
         ("apply, most users changed", ("directory", "apply", site, changed, "--yes")),
@@ -144,19 +154,11 @@ async def measure(settings: Settings, options: argparse.Namespace) -> list[tuple
         ("export again", ("directory", "export", site, again)),
         ("export as CSV", ("directory", "export", "--csv", site, folder / "csv")),
     ]
-    demo = json.loads((folder / "demo.json").read_text("utf-8"))
-    user = next(row for row in demo["users"] if row["user"] == "J40217")
-    traffic = Traffic(settings, user["user"], user["password"])
-
-    async def all_steps() -> list[tuple[str, float, dict[str, float]]]:
-        found = []
+    found = []
+    async with Traffic(settings) as traffic:
         for name, arguments in steps:
-            work = _idle() if arguments == ("sleep",) else msc(*arguments)
-            seconds, waits = await traffic.beside(_and_a_while(work))
+            seconds, waits = await traffic.beside(_and_a_while(msc(*arguments) if arguments else _idle()))
             found.append((name, seconds, waits))
-        return found
-
-    found = await traffic.run(all_steps(), 3_600.0 if options.patient else 120.0)
     if first.read_bytes() != again.read_bytes():
         raise SystemExit("the second export differs from the first")
     return found
@@ -168,9 +170,8 @@ async def _idle() -> float:
 
 
 async def _and_a_while(work: Awaitable[float]) -> float:
-    """Let what a change leaves behind, such as its audit rows, fall into its own step."""
     seconds = await work
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(_LATER_S)
     return seconds
 
 

@@ -155,10 +155,10 @@ def difference(before: AnyRow | None, after: AnyRow) -> dict[str, Any]:
     """Return what differs between two rows, member by member: the old and the new value, or the new one alone."""
     found: dict[str, Any] = {}
     for name, member in members(type(after)).items():
-        new = member.to_plain(getattr(after, name))
-        old = member.to_plain(getattr(before, name)) if before is not None else None
-        if before is None and getattr(after, name) != member.default and name != table_of(after):
-            found[name] = new
-        elif before is not None and old != new:
-            found[name] = [old, new]
+        new = getattr(after, name)
+        if before is None:
+            if new != member.default and name != table_of(after):
+                found[name] = member.to_plain(new)
+        elif (old := getattr(before, name)) != new:
+            found[name] = [member.to_plain(old), member.to_plain(new)]
     return found

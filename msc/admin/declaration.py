@@ -26,7 +26,8 @@ _NO_CREDENTIALS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# Without a repr: asyncio writes a task's result out as it ends, and this one has thousands of rows.
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """What files would do to a directory.
 

@@ -49,26 +49,29 @@ def apply(
         fail("give the files to apply", Exit.USAGE)
     settings = load_settings(site)
     document = read_files(files)
+    why = reason or f"directory apply {' '.join(file.name for file in files)}"
+    outcome = None
     try:
-        planned = run(_plan(settings, document, prune))
+        if yes and not dry_run:
+            planned, outcome = run(_apply(settings, document, prune, operator, why, None if json else full))
+        else:
+            planned = run(_plan(settings, document, prune))
+            if not json:
+                _show(planned, full)
+            if planned.changes and not dry_run and _agreed(json):
+                _, outcome = run(_apply(settings, document, prune, operator, why, revision=planned.revision))
     except DirectoryError as exc:
         if not json:
             raise
         print(jsonlib.dumps({"faults": [_fault(fault) for fault in exc.faults]}))
         raise typer.Exit(Exit.USAGE) from exc
-    if not json:
-        _show(planned, full)
-    outcome = Outcome(planned.revision, None)
-    agreed = bool(planned.changes) and not dry_run and _agreed(yes, json)
-    if agreed:
-        why = reason or f"directory apply {' '.join(file.name for file in files)}"
-        outcome = run(_apply(settings, document, prune, planned.revision, operator, why))
     if json:
         counts = {kind: planned.count(kind) for kind in _SIGNS}
-        print(jsonlib.dumps(counts | {"revision": outcome.revision, "in_force": outcome.in_force}))
-    elif agreed:
+        revision, in_force = (outcome.revision, outcome.in_force) if outcome else (planned.revision, None)
+        print(jsonlib.dumps(counts | {"revision": revision, "in_force": in_force}))
+    elif outcome is not None:
         out.print(f"applied as revision {outcome.revision}; {_in_force(outcome.in_force)}", markup=False)
-    if planned.changes and not dry_run and not agreed:
+    if planned.changes and not dry_run and outcome is None:
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -78,18 +81,32 @@ async def _plan(settings: Settings, document: Document, prune: bool) -> Plan:
 
 
 async def _apply(
-    settings: Settings, document: Document, prune: bool, revision: int, operator: str | None, reason: str
-) -> Outcome:
+    settings: Settings,
+    document: Document,
+    prune: bool,
+    operator: str | None,
+    reason: str,
+    show_full: bool | None = None,
+    *,
+    revision: int | None = None,
+) -> tuple[Plan, Outcome | None]:
+    """Work out what changes, show it unless it was shown, and make it so.
+
+    Args:
+        show_full: Whether every row is shown; None shows nothing.
+        revision: The state of which the plan was shown, where it was. The directory is read anew, so that what the
+            switch learnt while somebody looked at it stays.
+    """
     async with administer(settings, operator) as administration:
-        # Read anew, so that what the switch learnt meanwhile stays; but what was shown is what is done.
-        administration.expect(revision)
+        if revision is not None:
+            administration.expect(revision)
         planned = plan(administration, document, prune=prune)
-        return await administration.change(planned.changes, reason)
+        if show_full is not None:
+            _show(planned, show_full)
+        return planned, await administration.change(planned.changes, reason) if planned.changes else None
 
 
-def _agreed(yes: bool, json: bool) -> bool:
-    if yes:
-        return True
+def _agreed(json: bool) -> bool:
     if json or not sys.stdin.isatty():
         err.print("msc: nothing was changed; --yes applies it", markup=False, style="yellow")
         return False
