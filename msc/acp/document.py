@@ -360,7 +360,8 @@ def _csv_text(table: str, rows: Iterable[dict[str, Any]]) -> str:
     names = [m.name for m in stated_members(table) if m.required or m.name in used]
     names += [name for name in CREDENTIALS if name in used]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # A line ends with CR LF, so that either of the two in a cell is quoted.
+    writer = csv.writer(text)
     writer.writerow(names)
     for stated in rows:
         writer.writerow([_cell(known.get(name), stated.get(name)) for name in names])
