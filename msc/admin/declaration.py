@@ -173,7 +173,8 @@ class _Planner:
             same = row.status is (before.status if before is not None else Status.ACTIVE)
             known["status_since"] = (before.status_since if before is not None else None) if same else self._today
         if isinstance(row, User) and row.added is None:
-            known["added"] = before.added if isinstance(before, User) and before.added and not gone else self._today
+            back = gone and row.status is not Status.REMOVED
+            known["added"] = before.added if isinstance(before, User) and not back else self._today
         return replace(row, **known)
 
     def _account(self, entry: Entry, before: AnyRow | None, row: AnyRow) -> dict[str, Any]:

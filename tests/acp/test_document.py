@@ -97,9 +97,7 @@ def test_what_is_written_as_toml_is_read_again(table: str, data: st.DataObject, 
 @pytest.mark.parametrize("table", TABLES)
 @given(data=st.data(), credentials=st.booleans(), bom=st.booleans())
 @A_FEW
-def test_what_is_written_as_csv_is_read_again(
-    table: str, data: st.DataObject, credentials: bool, bom: bool
-) -> None:
+def test_what_is_written_as_csv_is_read_again(table: str, data: st.DataObject, credentials: bool, bom: bool) -> None:
     directory = directory_of(data.draw(st.lists(ROWS[table], max_size=2)), credentials=credentials)
     texts = to_csv(directory, credentials=credentials)
     same(read(*((Path(f"{name}.csv"), "\ufeff" * bom + text) for name, text in texts.items())), directory)
@@ -127,7 +125,8 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(text: str) -> None:
 
 
 def test_a_spreadsheet_with_semicolons_blanks_and_empty_lines_is_read() -> None:
-    text = '\ufeffUser; Name ;agency;operator_class;direct;suspended_databases;\r\n J40217 ;"DOE;\nJOHN";EXLP;query_only;no;WPS SRF;\r\n;;;;;;\r\n'
+    header = "\ufeffUser; Name ;agency;operator_class;direct;suspended_databases;\r\n"
+    text = header + ' J40217 ;"DOE;\nJOHN";EXLP;query_only;no;WPS SRF;\r\n;;;;;;\r\n'
     row = rows_of(read((Path("Users.CSV"), text)))["user", "J40217"]
     assert (row.name, row.direct, row.suspended_databases) == ("DOE;\nJOHN", False, {"WPS", "SRF"})  # type: ignore[union-attr]
 
@@ -194,14 +193,20 @@ shoe_size = 44
 
 
 BROKEN: dict[str, tuple[Path, str, list[str]]] = {
-    "TOML that is none": (TOML, '[[user]]\nuser = "J40217\n', ["county.toml:2: is not TOML: Illegal character '\\n'"]),
+    "TOML that is none": (
+        TOML, '[[user]]\nuser = "J40217\n', ["county.toml:2: is not TOML: Illegal character '\\n'"],
+    ),
     "TOML that ends too soon": (TOML, "[[user]]\nuser =", ["county.toml:2: is not TOML: Invalid value"]),
-    "a member twice": (TOML, "[[user]]\nuser = 'A'\nuser = 'B'\n", ["county.toml:3: is not TOML: Cannot overwrite a value"]),
+    "a member twice": (
+        TOML, "[[user]]\nuser = 'A'\nuser = 'B'\n", ["county.toml:3: is not TOML: Cannot overwrite a value"],
+    ),
     "an unknown table": (
         TOML, "\n[[person]]\nname = 'x'\n",
         ["county.toml:2: person: there is no such table; there are agency, agreement, user, pool, mnemonic, device"],
     ),
-    "a table that is no list": (TOML, "[user]\nuser = 'x'\n", ["county.toml:1: user: each row is a table of its own: [[user]]"]),
+    "a table that is no list": (
+        TOML, "[user]\nuser = 'x'\n", ["county.toml:1: user: each row is a table of its own: [[user]]"],
+    ),
     "an unknown name": (
         Path("people.csv"), HEADER,
         [
