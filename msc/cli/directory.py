@@ -215,7 +215,7 @@ def export(
     except BrokenPipeError:
         raise
     except OSError as exc:
-        fail(f"{exc.filename}: cannot be written: {exc.strerror}", Exit.USAGE)
+        fail(f"{targets[0]}: cannot be written: {exc.strerror}", Exit.USAGE)
 
 
 async def _texts(settings: Settings, csv: bool, credentials: bool) -> dict[str, str]:
