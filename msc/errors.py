@@ -32,14 +32,21 @@ class MSCError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of an input file: where, and what is wrong there."""
+    """One fault of an input file: where, and what is wrong there.
+
+    Attributes:
+        where: Key, member or row; empty is the file.
+        line: The line it stands in, counted from 1, where that is known.
+    """
 
     file: Path
     where: str
     problem: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.where}: {self.problem}" if self.where else f"{self.file}: {self.problem}"
+        file = f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+        return f"{file}: {self.where}: {self.problem}" if self.where else f"{file}: {self.problem}"
 
 
 class FaultyInput(MSCError):

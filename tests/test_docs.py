@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from msc import __version__
+from msc.acp.codec import Member
+from msc.acp.directory import TABLES
+from msc.acp.document import CREDENTIALS, stated_members
 from msc.errors import CODES
 from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
 
@@ -58,12 +61,41 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
 
 
 def test_every_command_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit) \w+)", README))
+    commands = set(
+        re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit|directory) \w+)", README)
+    )
     assert {"init", "serve", "simulate", "send", "check"} <= commands
-    assert {"journal search", "journal show", "audit search"} <= commands
+    assert {"journal search", "journal show", "audit search", "directory apply"} <= commands
     for command in commands:
         arguments = [sys.executable, "-m", "msc", *command.split(), "--help"]
         assert subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0
 
 
 README = (ROOT / "README.md").read_text()
+
+
+def directory_row(member: Member) -> str:
+    """Write what the code knows of a member as the first columns of its row in the table of docs/directory.md."""
+    form = " ".join(f"`{choice}`" for choice in member.choices) if member.choices is not None else member.expected
+    if member.required:
+        left_out = "required"
+    else:
+        text = "" if member.default is None else member.to_text(member.default)
+        left_out = f"`{text}`" if text else "empty"
+    return f"| `{member.name}` | {form} | {left_out} |"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_member_of_the_directory_is_documented(table: str) -> None:
+    document = (ROOT / "docs" / "directory.md").read_text()
+    sections = dict(re.findall(r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", document, re.MULTILINE | re.DOTALL))
+    lines = [
+        line
+        for section in (sections[table].split("\nBesides,")[0], sections["Every table"])
+        for line in section.splitlines()
+        if line.startswith("| `")
+    ]
+    expected = [directory_row(member) for member in stated_members(table)]
+    assert [line[: len(row)] for line, row in zip(lines, expected, strict=True)] == expected
+    assert all(len(line.split("|")[4].strip()) > 5 for line in lines)
+    assert all(f"| `{name}` |" in sections["user"] for name in CREDENTIALS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import hashlib
@@ -28,6 +29,8 @@ OTP_STEP_S = 30
 OTP_SKEW_STEPS = 1
 """Codes of the step before and after are taken: clocks of tokens drift."""
 
+_OTP_SECRET_BYTES_MIN: Final = 10
+"""RFC 4226 wants 128 bits; tokens that were sold with 80 are still about."""
 _RECOVERY_ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _NICENESS: Final = 10
 """How much the hashing thread steps back: a sign-on may wait a moment, an officer's answer may not."""
@@ -51,6 +54,14 @@ def is_password_hash(text: str) -> bool:
     except InvalidHashError:
         return False
     return True
+
+
+def is_otp_secret(text: str) -> bool:
+    """Tell whether a text can be the secret of a second factor: base 32, at least 80 bits."""
+    try:
+        return len(base64.b32decode(text + "=" * (-len(text) % 8))) >= _OTP_SECRET_BYTES_MIN
+    except ValueError:
+        return False
 
 
 def check_otp(secret: str, code: str, last_step: int, now_us: int) -> int | None:

@@ -19,6 +19,8 @@ log = get_logger("acp")
 
 _AT_ONCE = 200
 """Rows read, and changes audited, before other work gets its turn: a few milliseconds."""
+_AUDIT_PAUSE_S = 0.01
+"""Between the audit rows of a large change: a commit takes all there are, and a message's waits for it."""
 
 
 class DirectoryFollower:
@@ -96,7 +98,8 @@ class DirectoryFollower:
         while part := list(islice(remaining, _AT_ONCE)):
             for change in part:
                 self._point.audit(event_of(change))
-            await asyncio.sleep(0)
+            if len(part) == _AT_ONCE:
+                await asyncio.sleep(_AUDIT_PAUSE_S)
         if changes:
             self._audited = changes[-1].revision
 

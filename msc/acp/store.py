@@ -26,7 +26,7 @@ from msc.acp.schema import account_table, change_table, lease_table, metadata, m
 from msc.errors import MSCError
 
 _CHUNK = 500
-"""Keys in one SELECT: SQLite bounds the variables of a statement."""
+"""Keys or rows of one SELECT: SQLite bounds the variables of a statement, and other work wants its turn."""
 
 
 class DirectoryUnavailable(MSCError):
@@ -239,10 +239,17 @@ class DirectoryStore:
 
     async def changes_since(self, revision: int) -> list[LoggedChange]:
         """Return the changes after a revision, and older ones not journaled yet, in order."""
-        where = (change_table.c.revision > revision) | ~change_table.c.journaled
+        wanted = (change_table.c.revision > revision) | ~change_table.c.journaled
+        statement = select(change_table).where(wanted).order_by(change_table.c.revision).limit(_CHUNK)
+        found: list[LoggedChange] = []
         async with self._reading() as connection:
-            rows = await connection.execute(select(change_table).where(where).order_by(change_table.c.revision))
-            return [LoggedChange(**row) for row in rows.mappings()]
+            # A part at a time: thousands at once would keep the switch's messages waiting.
+            while True:
+                part = statement.where(change_table.c.revision > found[-1].revision) if found else statement
+                rows = (await connection.execute(part)).mappings().all()
+                found += [LoggedChange(**row) for row in rows]
+                if len(rows) < _CHUNK:
+                    return found
 
     async def mark_journaled(self, revision: int) -> None:
         """Note that the changes up to a revision stand in the journal."""

@@ -15,8 +15,9 @@ from typing import Any
 from msc import clock
 from msc.acp import consistency
 from msc.acp.codec import members
+from msc.acp.consistency import RowFault
 from msc.acp.directory import AnyRow, Directory, key_of, table_of
-from msc.acp.store import Actor, Change, DirectoryStore
+from msc.acp.store import Actor, Change, DirectoryChanged, DirectoryStore
 from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
 from msc.errors import DirectoryError, Fault
 from msc.settings import Settings
@@ -56,6 +57,15 @@ class Administration:
         self.revision = revision
         self.actor = actor
 
+    def expect(self, revision: int) -> None:
+        """Make sure the directory is what somebody was shown.
+
+        Raises:
+            DirectoryChanged: Somebody else changed it since.
+        """
+        if self.revision != revision:
+            raise DirectoryChanged("somebody else changed the directory meanwhile; look again, and repeat")
+
     async def change(self, changes: Sequence[Change], reason: str) -> Outcome:
         """Check changes, write them all or none, and wait until the running switch has them.
 
@@ -65,9 +75,7 @@ class Administration:
         """
         self.check(changes)
         revision = await self.store.change(changes, self.actor, reason, clock.wall_us(), self.revision)
-        for change in changes:
-            if change.row is not None:
-                self.directory.replace([change.row])
+        _make(changes, self.directory)
         self.revision = revision
         return Outcome(revision, await self._taken_up(revision))
 
@@ -77,18 +85,22 @@ class Administration:
         Raises:
             DirectoryError: With every rule they would break.
         """
+        broken = self.broken_by(changes)
+        if broken:
+            raise DirectoryError([self.fault(rule) for rule in broken])
+
+    def broken_by(self, changes: Sequence[Change]) -> list[RowFault]:
+        """Return every rule changes would break that the directory keeps now."""
         names = self.settings.password_policies, self.settings.device_classes
         after = self.directory.copy()
-        rows = [change for change in changes if change.table != "account"]
-        after.replace(
-            [change.row for change in rows if change.row is not None],
-            [(change.table, change.key) for change in rows if change.row is None],
-        )
+        _make(changes, after)
         known = set(consistency.faults(self.directory, *names))
+        return [fault for fault in consistency.faults(after, *names) if fault not in known]
+
+    def fault(self, rule: RowFault) -> Fault:
+        """Tell of a row that breaks a rule, named by table and key."""
         file = self.settings.database(self.settings.directory)
-        new = [fault for fault in consistency.faults(after, *names) if fault not in known]
-        if new:
-            raise DirectoryError([Fault(file, f"{fault.table} {fault.key}", fault.problem) for fault in new])
+        return Fault(file, f"{rule.table} {rule.key}", rule.problem)
 
     async def _taken_up(self, revision: int) -> bool | None:
         deadline = clock.monotonic() + _TAKE_UP_S
@@ -102,6 +114,14 @@ class Administration:
             if clock.monotonic() > deadline:
                 return False
             await asyncio.sleep(_LOOK_S)
+
+
+def _make(changes: Sequence[Change], directory: Directory) -> None:
+    rows = [change for change in changes if change.table != "account"]
+    directory.replace(
+        [change.row for change in rows if change.row is not None],
+        [(change.table, change.key) for change in rows if change.row is None],
+    )
 
 
 @asynccontextmanager
@@ -135,10 +155,10 @@ def difference(before: AnyRow | None, after: AnyRow) -> dict[str, Any]:
     """Return what differs between two rows, member by member: the old and the new value, or the new one alone."""
     found: dict[str, Any] = {}
     for name, member in members(type(after)).items():
-        new = member.to_plain(getattr(after, name))
-        old = member.to_plain(getattr(before, name)) if before is not None else None
-        if before is None and getattr(after, name) != member.default and name != table_of(after):
-            found[name] = new
-        elif before is not None and old != new:
-            found[name] = [old, new]
+        new = getattr(after, name)
+        if before is None:
+            if new != member.default and name != table_of(after):
+                found[name] = member.to_plain(new)
+        elif (old := getattr(before, name)) != new:
+            found[name] = [member.to_plain(old), member.to_plain(new)]
     return found

@@ -47,6 +47,10 @@ Site = Annotated[
     Path,
     typer.Argument(envvar="MSC_CONFIG", metavar="SITE", help="The site's msc.toml.", show_default=False),
 ]
+Operator = Annotated[
+    str | None,
+    typer.Option("--as", envvar="MSC_OPERATOR", metavar="NAME", help="Who acts; else this machine's account."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -69,6 +73,16 @@ def site_and(arguments: list[str], wanted: str) -> tuple[Path, str]:
     if len(arguments) == 1 and site:
         return Path(site), arguments[0]
     fail(f"give the site's msc.toml and {wanted}, or set MSC_CONFIG and give {wanted}", Exit.USAGE)
+
+
+def site_and_files(arguments: list[Path]) -> tuple[Path, list[Path]]:
+    """Take apart `[SITE] FILE…`: where MSC_CONFIG is set, only what is called msc.toml is a site."""
+    site = os.environ.get("MSC_CONFIG")
+    if site and not (arguments and arguments[0].name == "msc.toml"):
+        return Path(site), arguments
+    if not arguments:
+        fail("give the site's msc.toml, or set MSC_CONFIG", Exit.USAGE)
+    return arguments[0], arguments[1:]
 
 
 def moment(text: str | None, option: str) -> int | None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import acp, audit, certs, journal, misuse, report, rows, session
+from msc.cli import acp, audit, certs, directory, journal, misuse, report, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -31,6 +31,7 @@ app.command()(check)
 app.command()(serve)
 app.command()(simulate)
 app.command()(send)
+app.add_typer(directory.app, name="directory")
 app.add_typer(journal.app, name="journal")
 app.add_typer(audit.app, name="audit")
 app.add_typer(acp.app, name="acp")
