@@ -49,6 +49,11 @@ def last_use(row: Mnemonic) -> date | None:
     return max((day for day in (row.last_used, row.programmed, row.status_since) if day is not None), default=None)
 
 
+def notice(row: Mnemonic, last: date) -> date | None:
+    """Return when a mnemonic was listed as idle. What was listed before it last showed life is none for this time."""
+    return row.listed if row.listed is not None and row.listed > last else None
+
+
 def _idle_mnemonics(directory: Directory, rules: AccessSettings, today: date) -> Iterator[Change]:
     """PPP 1.6.2: unused for nine months it is disabled, and it is listed 90 days before."""
     for row in directory.mnemonics.values():
@@ -56,8 +61,7 @@ def _idle_mnemonics(directory: Directory, rules: AccessSettings, today: date) ->
         if row.status is not Status.ACTIVE or last is None:
             continue
         idle_days = (today - last).days
-        # A notice given before it showed life again, or was reinstated, is none for this time.
-        listed = row.listed if row.listed is not None and row.listed > last else None
+        listed = notice(row, last)
         listed_long = listed is not None and today - listed >= timedelta(days=NOTICE_DAYS)
         if idle_days >= rules.idle_mnemonic_days and listed_long:
             gone = replace(row, status=Status.DISABLED, status_since=today, status_reason=f"not used since {last}")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from msc import clock
 from msc.acp.directory import EVERYTHING, Directory, Mnemonic, Row, Status, User
-from msc.acp.housekeeping import NOTICE_DAYS, last_life, last_use
+from msc.acp.housekeeping import NOTICE_DAYS, last_life, last_use, notice
 from msc.acp.store import Lease, MisuseFlag
 from msc.settings import AccessSettings
 
@@ -113,14 +113,15 @@ def idle_mnemonics(directory: Directory, rules: AccessSettings, today: date) -> 
         if row.status is not Status.ACTIVE or last is None:
             continue
         idle_days = (today - last).days
-        if row.listed is None and idle_days < rules.idle_mnemonic_days - NOTICE_DAYS:
+        listed = notice(row, last)
+        if listed is None and idle_days < rules.idle_mnemonic_days - NOTICE_DAYS:
             continue
-        notice = (row.listed or today) + timedelta(days=NOTICE_DAYS)
-        disables = max(last + timedelta(days=rules.idle_mnemonic_days), notice)
+        noticed = (listed or today) + timedelta(days=NOTICE_DAYS)
+        disables = max(last + timedelta(days=rules.idle_mnemonic_days), noticed)
         found.append(
             IdleRow(
                 mnemonic=name, agency=row.agency, place=_place(directory, row), last_used=last, idle_days=idle_days,
-                listed=row.listed, disables=disables,
+                listed=listed, disables=disables,
             )
         )  # fmt: skip
     return sorted(found, key=lambda row: (row.disables, row.mnemonic))
