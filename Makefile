@@ -6,10 +6,10 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench campaign lock format clean
+.PHONY: help setup demo test check bench bench-sign-on campaign lock format clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with the locked packages and the msc command
 
@@ -36,6 +36,9 @@ check: $(READY) ## format, lint and types
 
 bench: $(READY) ## measure against a bare TLS echo; writes loadtest/results/latest.json
 	$(BIN)/python -m loadtest.bench
+
+bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes loadtest/results/sign_on.json
+	$(BIN)/python -m loadtest.sign_on
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills
 	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill"

@@ -21,6 +21,7 @@ from msc.acp.follow import DirectoryFollower, lease_ended
 from msc.acp.password import load_banned
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.admin.monitor import Monitor
+from msc.admin.socket import SOCKET, AdminSocket
 from msc.errors import Fault, SiteError
 from msc.journal.record import AuditRecord
 from msc.journal.store import JournalStore
@@ -29,6 +30,7 @@ from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SW
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
+from msc.link.tls_material import TlsMaterial
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
@@ -71,11 +73,7 @@ class Daemon:
         self._lock_site()
         catalog = load_catalog(settings.path(settings.catalog.folder))
         routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
-        ca, certificate, key = (
-            settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key)
-        )
-        server_context = tls.server_context(ca, certificate, key)
-        client_context = tls.client_context(ca, certificate, key)
+        self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         await self._directory_store.open()
@@ -120,7 +118,9 @@ class Daemon:
             metrics=self.metrics,
         )
         self._lines = {
-            line.name: UpstreamLine(line, client_context, settings.switch.name, self.traffic, self._sweeper)
+            line.name: UpstreamLine(
+                line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
+            )
             for line in settings.line
         }
         self.traffic.connect(self._lines)
@@ -131,22 +131,39 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            examine=self.tls.examine,
         )
-        tls.report_refused_handshakes(server_context, desk.handshake_refused)
-        self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
+        tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
+        self.listener = Listener(
+            settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
+        )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
+        self._admin = AdminSocket(
+            settings.database(settings.journal).parent / SOCKET,
+            desk,
+            lambda: self._follower.revision,
+            lambda event, operator, account, subject, reason: self.point.audit(
+                AuditEvent(
+                    clock.wall_us(), event, user=operator, source=f"cli:{account}", subject=subject, reason=reason
+                )
+            ),
+        )
         self._gauges()
 
         self._sweeper.start()
         self._writer_task = self._spawn(self.writer.run(), "journal")
         try:
+            self._admin.bind()
             self._monitor.bind()
             await self.listener.open()
         except OSError as exc:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
+        self._spawn(self._admin.run(), "admin")
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
+        self.tls.report()
+        self._tls_task = self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
@@ -222,6 +239,8 @@ class Daemon:
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
         })  # fmt: skip
+        gauge("msc_certificate_expires_seconds", "How long a certificate or list is good for", "certificate",
+              self.tls.expires_seconds)  # fmt: skip
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
@@ -250,6 +269,7 @@ class Daemon:
         while True:
             try:
                 if kept_at != clock.today():
+                    self.desk.note_use()
                     changes = housekeeping.due(self.point.directory, self.settings.access, clock.today())
                     await self._directory_store.change(
                         changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
@@ -262,6 +282,15 @@ class Daemon:
             except DirectoryUnavailable as exc:
                 log.error("directory.unavailable", error=str(exc))
             await asyncio.sleep(DIRECTORY_POLL_S)
+
+    def _end_untrusted(self) -> None:
+        """End what is connected with a certificate that is revoked now, or has expired."""
+        for station in list(self.listener.connections):
+            self.desk.end_untrusted(station)
+        for line in self._lines.values():
+            if ended := line.end_untrusted():
+                peer, objection = ended
+                self.point.audit(AuditEvent(clock.wall_us(), objection.event, detail=f"{line.address}, {peer}"))
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -293,12 +322,13 @@ class Daemon:
             await asyncio.sleep(0.02)
         self.desk.sign_everybody_off("the switch is shutting down")
         await self.listener.close("the switch is shutting down")
-        for task in self._line_tasks:
+        for task in (self._tls_task, *self._line_tasks):
             task.cancel()
-        await asyncio.gather(*self._line_tasks, return_exceptions=True)
+        await asyncio.gather(self._tls_task, *self._line_tasks, return_exceptions=True)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
         await self.point.close()
         self._monitor.stop()
+        self._admin.stop()
         self.writer.close()
         await self._writer_task
         await self._journal_store.close()

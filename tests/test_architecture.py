@@ -24,8 +24,8 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
     ("protocol",),
     ("routing", "acp", "journal"),
     ("link", "switch"),
-    # The monitor is the daemon's; everything else of admin is for those who run a switch.
-    ("admin.monitor",),
+    # Monitor and administrative socket are the daemon's; everything else of admin is for those who run a switch.
+    ("admin.served",),
     ("simulators", "daemon", "admin"),
     ("cli",),
     ("__main__",),
@@ -111,8 +111,8 @@ FILES: Final = {module_of(file): file for file in sorted(MSC.rglob("*.py"))}
 def room_of(module: str) -> str:
     """Return the room of a module of ours."""
     rest = module.split(".")[1:]
-    if ".".join(rest[:2]) == "admin.monitor":
-        return "admin.monitor"
+    if ".".join(rest[:2]) in ("admin.monitor", "admin.socket"):
+        return "admin.served"
     if not rest or rest[0] in GROUND:
         return "ground"
     return rest[0]
@@ -264,7 +264,7 @@ def test_no_import_names_a_module_that_is_not_there() -> None:
         ("switch", "ground", True),
         ("routing", "protocol", True),
         ("acp", "protocol", True),
-        ("daemon", "admin.monitor", True),
+        ("daemon", "admin.served", True),
         ("daemon", "link", True),
         ("cli", "admin", True),
         ("cli", "daemon", True),
@@ -281,7 +281,7 @@ def test_no_import_names_a_module_that_is_not_there() -> None:
         ("simulators", "cli", False),
         ("daemon", "admin", False),
         ("simulators", "daemon", False),
-        ("admin.monitor", "daemon", False),
+        ("admin.served", "daemon", False),
         ("journal", "switch", False),
     ],
 )

@@ -20,7 +20,7 @@ from msc.metrics import Metrics
 log = get_logger("admin")
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the daemon has those."""
 
     @contextlib.contextmanager
@@ -47,7 +47,7 @@ class Monitor:
                 Route("/ready", self._show_ready),
             ]
         )
-        self._server = _Server(
+        self._server = Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )
         self._socket: socket.socket | None = None

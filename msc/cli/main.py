@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import audit, journal
+from msc.cli import audit, certs, journal, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -33,6 +33,10 @@ app.command()(simulate)
 app.command()(send)
 app.add_typer(journal.app, name="journal")
 app.add_typer(audit.app, name="audit")
+for table, commands in rows.apps.items():
+    app.add_typer(commands, name=table)
+app.add_typer(session.app, name="session")
+app.add_typer(certs.app, name="certs")
 app.command()(demo)
 
 

@@ -34,6 +34,7 @@ from msc.limits import FAILED_AT_DEVICE_MAX, FAILED_AT_HOST_MAX, FAILED_SIGN_ON_
 from msc.protocol.control import ChangePassword, SignOn, Terminal, Unlock
 from msc.protocol.station import StationKind
 from msc.settings import DeviceClassSettings, PasswordPolicySettings
+from msc.tls import PeerCertificate
 from tests.acp.conftest import CHEAP, TERMS, MakePoint, Point
 from tests.support.county import OTP_SECRET, PASSWORD, account, county, mnemonic, terminal, user
 
@@ -86,7 +87,7 @@ async def refused(point: Point, device: str, asked: SignOn) -> str:
 )
 async def test_a_certificate_admits_the_device_it_names(make_point: MakePoint, names: list[str], device: str) -> None:
     point = await make_point(county())
-    assert point.admit(names) is point.directory.devices[device]
+    assert point.admit(PeerCertificate(tuple(names), 1, "CN=test", "", 4e9)) is point.directory.devices[device]
 
 
 @pytest.mark.requirement("O-DEVICE")
@@ -112,7 +113,7 @@ async def test_a_certificate_admits_the_device_it_names(make_point: MakePoint, n
 async def test_any_other_certificate_is_refused_with_e105(make_point: MakePoint, names: list[str]) -> None:
     point = await make_point(county(devices=[terminal("off", pool="cars", status=Status.DISABLED)]))
     with pytest.raises(CertificateMismatch) as refusal:
-        point.admit(names)
+        point.admit(PeerCertificate(tuple(names), 1, "CN=test", "", 4e9))
     assert refusal.value.code == "E105"
 
 
@@ -172,6 +173,7 @@ async def test_an_unknown_user_and_a_wrong_password_are_refused_alike_with_e101(
     unknown = point.audited[-1].detail
     assert await refused(point, "desk-1", request(password="wrong")) == "E101"
     assert point.audited[-1].detail == unknown
+    await point.settled()
     assert (await point.store.load()).accounts["J40217"].failed_since == 1
 
 
@@ -191,6 +193,7 @@ async def test_a_locked_account_stays_locked_after_a_restart(make_point: MakePoi
     point = await make_point(county())
     for _ in range(5):
         await refused(point, "desk-1", request(password="wrong"))
+    await point.settled()
     again = await make_point(await point.store.load())
     assert await refused(again, "desk-1", request()) == "E102"
 
