@@ -117,6 +117,23 @@ async def test_any_other_certificate_is_refused_with_e105(make_point: MakePoint,
     assert refusal.value.code == "E105"
 
 
+@pytest.mark.requirement("O-DEVICE")
+@pytest.mark.parametrize(
+    ("bound", "admitted"),
+    [("", True), ("ab" * 32, True), ("AB:" * 31 + "AB", True), ("cd" * 32, False), ("ab" * 31, False)],
+)
+async def test_a_device_bound_to_a_certificate_is_admitted_with_that_one_only(
+    make_point: MakePoint, bound: str, admitted: bool
+) -> None:
+    point = await make_point(county(devices=[terminal("x", pool="cars", certificate=bound)]))
+    peer = PeerCertificate(("msc://device/x",), 1, "CN=test", "ab" * 32, 4e9)
+    if admitted:
+        assert point.admit(peer).device == "x"
+        return
+    with pytest.raises(CertificateMismatch):
+        point.admit(peer)
+
+
 # --- signing on ---------------------------------------------------------------------------------------------
 
 
@@ -981,6 +998,21 @@ async def test_use_of_a_mnemonic_is_noted_once_a_day_and_ends_its_listing(make_p
         assert (directory.mnemonics["A125"].last_used, directory.mnemonics["A125"].listed) == (today, None)
         assert directory.mnemonics["P001"].last_used == today
         assert directory.mnemonics["A124"].last_used is None
+
+
+@pytest.mark.requirement("C-NINE", "N-IDLE")
+async def test_what_is_in_use_from_day_to_day_is_noted_without_a_new_sign_on(
+    make_point: MakePoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = await make_point(county())
+    await point.sign_on(point.directory.devices["car-1"], request(), None)
+    later = clock.today() + timedelta(days=200)
+    monkeypatch.setattr(clock, "today", lambda: later)
+    point.note_use(["printer-1", "gone"])
+    await point.settle()
+    for directory in (point.directory, await point.store.load()):
+        used = {name for name, row in directory.mnemonics.items() if row.last_used == later}
+        assert used == {"M001", "P001"}
 
 
 @pytest.mark.requirement("C-NINE")
