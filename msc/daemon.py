@@ -17,12 +17,14 @@ from typing import Any
 
 from msc import __version__, clock, tls
 from msc.acp import housekeeping
-from msc.acp.control_point import AccessControlPoint, AuditEvent, Terms
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import AccessControlPoint
 from msc.acp.follow import DirectoryFollower, lease_ended
 from msc.acp.misuse import MisuseWatch, load_high_profile
 from msc.acp.password import load_banned
 from msc.acp.review import MisuseReview
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
+from msc.acp.terms import Terms
 from msc.admin.monitor import Monitor
 from msc.admin.socket import SOCKET, AdminSocket
 from msc.errors import Fault, SiteError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from msc import tls
-from msc.acp.control_point import AuditEvent
+from msc.acp.audit import AuditEvent
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError

@@ -8,53 +8,37 @@ about a person is written behind it.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
 
 from msc import clock
-from msc.acp import password as passwords
 from msc.acp import policy
-from msc.acp.credential import Verifier, check_otp, recovery_digest
+from msc.acp.audit import Audit, AuditEvent
+from msc.acp.authentication import Authentication
 from msc.acp.directory import Account, Device, Directory, OperatorClass, User
-from msc.acp.lockout import FailureLog
+from msc.acp.keeper import Keeper
 from msc.acp.pool import MnemonicPool
-from msc.acp.store import DirectoryStore, DirectoryUnavailable, Lease
+from msc.acp.store import DirectoryStore, Lease
+from msc.acp.terms import Terms
 from msc.errors import (
-    AccountLocked,
     AccountSuspended,
-    BadField,
     BannerNotAccepted,
     CertificateMismatch,
     MnemonicInUse,
     NotSignedOn,
-    PasswordExpired,
     PoolExhausted,
     Refusal,
-    SecondFactorFailed,
     TooManySessions,
-    UnknownUserOrPassword,
 )
-from msc.limits import FAILED_AT_DEVICE_MAX, FAILED_AT_HOST_MAX
-from msc.log import get_logger
 from msc.protocol.control import ChangePassword, SignOn, Unlock
 from msc.protocol.header import is_oif, make_taf, normalise_mac
 from msc.protocol.station import StationKind
-from msc.settings import (
-    DEVICE_CLASSES,
-    PASSWORD_POLICIES,
-    AccessSettings,
-    CredentialSettings,
-    DeviceClassSettings,
-    PasswordPolicySettings,
-)
+from msc.settings import DeviceClassSettings
 from msc.tls import PeerCertificate
-
-log = get_logger("acp")
 
 SCHEME: Final = "msc://"
 _CERTIFICATE_KIND: Final = {
@@ -62,47 +46,6 @@ _CERTIFICATE_KIND: Final = {
     StationKind.PRINTER: "device",
     StationKind.HOST: "host",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """Something an auditor asks about: who, what, on which device, from where, with what outcome.
-
-    Attributes:
-        event: `connection.opened`, `sign_on.granted`, `sign_on.refused` …
-        user: Who acted.
-        code: The refusal's wire code, or None.
-        detail: More, in the switch's own words: without a subject it is logged, so never a secret and nothing a
-            person typed.
-        subject: What was acted upon (`user J40217`, `device MOBILE1`); None when it is the actor itself.
-        reason: Why, as the operator gave it. It goes to the journal and nowhere else.
-    """
-
-    at_us: int
-    event: str
-    device: str | None = None
-    user: str | None = None
-    mnemonic: str | None = None
-    source: str | None = None
-    session: str | None = None
-    code: str | None = None
-    detail: str | None = None
-    subject: str | None = None
-    reason: str | None = None
-
-
-Audit = Callable[[AuditEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The site's terms of access, from `msc.toml`."""
-
-    access: AccessSettings = field(default_factory=AccessSettings)
-    credentials: CredentialSettings = field(default_factory=CredentialSettings)
-    device_classes: Mapping[str, DeviceClassSettings] = field(default_factory=lambda: DEVICE_CLASSES)
-    password_policies: Mapping[str, PasswordPolicySettings] = field(default_factory=lambda: PASSWORD_POLICIES)
-    banned_passwords: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -161,11 +104,8 @@ class AccessControlPoint:
         self.directory = directory
         self.audit = audit
         self.terms = terms or Terms()
-        self._store = store
-        self._verifier = Verifier(self.terms.credentials)
-        self._failures = FailureLog()
-        self._terminal_failures = FailureLog(FAILED_AT_DEVICE_MAX)
-        self._host_failures = FailureLog(FAILED_AT_HOST_MAX, lasting=False)
+        self._keeper = Keeper(directory, store)
+        self._authentication = Authentication(directory, self._keeper, audit, self.terms)
         rested = rested or {}
         self._pools = {
             name: MnemonicPool(
@@ -176,17 +116,19 @@ class AccessControlPoint:
         self._sessions: dict[str, OperatorSession] = {}
         self._by_mnemonic: dict[str, OperatorSession] = {}
         self._per_user: Counter[str] = Counter()
-        self._later: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Stop the verifier; what is still to be written is."""
-        self._verifier.close()
+        self._authentication.close()
         await self.settled()
 
     async def settled(self) -> None:
         """Wait until what nobody waits for is written: failures, ends of leases, last use."""
-        while self._later:
-            await asyncio.gather(*self._later)
+        await self._keeper.settled()
+
+    def unwritten(self, keys: Iterable[str]) -> bool:
+        """Tell whether the database is behind memory for any of these users, devices and mnemonics."""
+        return self._keeper.unwritten(keys)
 
     @property
     def sessions(self) -> dict[str, OperatorSession]:
@@ -287,24 +229,35 @@ class AccessControlPoint:
             raise
 
     async def _sign_on(self, device: Device, request: SignOn, ip: str | None) -> tuple[OperatorSession, Account]:
-        user = await self._authenticate(device, request)
+        otp = request.otp.get_secret_value() if request.otp else ""
+        password = request.password.get_secret_value()
+        user = await self._authentication.check(device, request.user, password, otp)
         case = self.case(user, device, device.mnemonic)
         policy.require((*policy.STANDING, *policy.STATION), case)
         self._check_mnemonic(device, request)
         if not request.banner_accepted:
             raise BannerNotAccepted
         policy.require(policy.QUALIFICATION, case)
-        await self._check_password_age(case, request)
+        if request.new_password is None:
+            policy.require(policy.PASSWORD, case)
         self._check_sessions(user.user, device)
         mac = normalise_mac(request.terminal.mac) if request.terminal.mac else None
         taf = make_taf(ip, mac, device.device)
+        if request.new_password is not None:
+            await self._authentication.set_password(user, password, request.new_password.get_secret_value())
+            self.audit(
+                AuditEvent(
+                    clock.wall_us(), "password.changed", device=device.device, user=user.user, source=ip,
+                    detail="at sign-on",
+                )
+            )  # fmt: skip
         session = self._open_session(device, user, request, taf)
         before = self.directory.account(user.user)
         lease = None
         if session.pool is not None:
             lease = Lease(session.session, session.pool, session.mnemonic, user.user, device.device, session.began_us)
         try:
-            await self._update(user.user, lease, previous_sign_on=session.began_us, failed_since=0)
+            await self._keeper.account(user.user, lease, previous_sign_on=session.began_us, failed_since=0)
             # The world may have changed while that was written: somebody suspended, a device gone.
             self._check_still(session)
         except BaseException:
@@ -318,112 +271,6 @@ class AccessControlPoint:
         )  # fmt: skip
         self._used(session.mnemonic, case.today)
         return session, before
-
-    async def _authenticate(self, device: Device, request: SignOn) -> User:
-        # Locks are looked at first, for names nobody has as well: while one holds, no answer tells whether a
-        # password was right.
-        name, password = request.user, request.password.get_secret_value()
-        self._check_locks(name, device)
-        known = self.directory.accounts.get(name) if name in self.directory.users else None
-        right = await self._verifier.check(known.password_hash if known else None, password)
-        # Asked again, for a burst of guesses may have locked the account while this one was being checked.
-        self._check_locks(name, device)
-        user = self.directory.users.get(name)
-        if user is None or not right:
-            self._failed(name, device)
-            raise UnknownUserOrPassword
-        await self._check_second_factor(user, device, request.otp.get_secret_value() if request.otp else "")
-        self._failures.succeeded(name)
-        await self._renew_hash(name, password)
-        return self.directory.users.get(name) or user
-
-    def _check_locks(self, name: str, device: Device) -> None:
-        """Refuse whoever is locked by failures: the account, or every sign-on at this device."""
-        now_us = clock.wall_us()
-        if self._failures_at(device).locked(device.device, now_us) or self._device_locked(device):
-            raise AccountLocked("sign-on at this device is locked: too many failures")
-        if self._failures.locked(name, now_us) or self.directory.account(name).locked_at is not None:
-            raise AccountLocked
-
-    def _device_locked(self, device: Device) -> bool:
-        row = self.directory.devices.get(device.device)
-        return row is not None and row.locked_at is not None
-
-    def _failures_at(self, device: Device) -> FailureLog:
-        return self._host_failures if device.kind is StationKind.HOST else self._terminal_failures
-
-    async def _check_second_factor(self, user: User, device: Device, code: str) -> None:
-        account = self.directory.account(user.user)
-        if account.otp_secret is None:
-            if self.terms.credentials.second_factor == "required":
-                raise SecondFactorFailed("a second factor must be enrolled first")
-            return
-        step = check_otp(account.otp_secret, code, account.otp_step, clock.wall_us())
-        if step is not None:
-            # In memory at once, so that no second sign-on can use the code; on disk before it counts.
-            await self._update(user.user, otp_step=step)
-            return
-        digest = recovery_digest(code)
-        if digest in account.recovery_codes:
-            left = tuple(one for one in account.recovery_codes if one != digest)
-            self.audit(
-                AuditEvent(
-                    clock.wall_us(), "recovery_code.used", device=device.device, user=user.user,
-                    detail=f"{len(left)} left",
-                )
-            )  # fmt: skip
-            await self._update(user.user, recovery_codes=left)
-            return
-        self._failed(user.user, device)
-        raise SecondFactorFailed
-
-    def _failed(self, name: str, device: Device) -> None:
-        """Count a failure. It is written behind the answer, whose time does not tell whether the user exists."""
-        now_us = clock.wall_us()
-        if self._failures_at(device).failed(device.device, now_us):
-            self._lock_device(device, now_us)
-        locks = self._failures.failed(name, now_us)
-        if name not in self.directory.users:
-            return
-        failed = self.directory.account(name).failed_since + 1
-        if locks:
-            self.audit(AuditEvent(now_us, "account.locked", device=device.device, user=name))
-            self._write_later(self._update(name, failed_since=failed, locked_at=now_us))
-        else:
-            self._write_later(self._update(name, failed_since=failed))
-
-    def _lock_device(self, device: Device, now_us: int) -> None:
-        self.audit(AuditEvent(now_us, "device.locked", device=device.device, subject=f"device {device.device}"))
-        row = self.directory.devices.get(device.device)
-        if device.kind is StationKind.TERMINAL and row is not None and row.locked_at is None:
-            self.directory.devices[device.device] = replace(row, locked_at=now_us)
-            self._write_later(self._store.touch("device", device.device, locked_at=now_us))
-
-    async def _renew_hash(self, name: str, password: str) -> None:
-        """Hash a password anew where the cost of a hash was raised since: now it is known."""
-        before = self.directory.account(name).password_hash
-        if self._verifier.is_outdated(before):
-            renewed = await self._verifier.hash(password)
-            if self.directory.account(name).password_hash == before:
-                await self._update(name, password_hash=renewed)
-
-    async def _check_password_age(self, case: policy.Case, request: SignOn) -> None:
-        """Refuse an expired password, or change it where the request brings a new one."""
-        if request.new_password is not None:
-            await self._set_password(
-                case.user, request.password.get_secret_value(), request.new_password.get_secret_value()
-            )
-            self.audit(
-                AuditEvent(
-                    clock.wall_us(), "password.changed", device=case.device.device, user=case.user.user,
-                    detail="at sign-on",
-                )
-            )  # fmt: skip
-        else:
-            try:
-                policy.require(policy.PASSWORD, case)
-            except PasswordExpired as refusal:
-                raise PasswordExpired(f"{refusal.reason}: sign on with `new_password`") from None
 
     def _check_mnemonic(self, device: Device, request: SignOn) -> None:
         """Check that a mnemonic could be had; see `_open_session`."""
@@ -518,7 +365,7 @@ class AccessControlPoint:
             pool = self._pools.get(session.pool)
             if pool is not None:
                 pool.release(session.mnemonic, session.session)
-            self._write_later(self._store.end_lease(session.session, clock.wall_us(), reason[:200]))
+            self._keeper.later(self._keeper.end_lease(session.session, clock.wall_us(), reason[:200]))
         return True
 
     # --- during a session -----------------------------------------------------------------------
@@ -539,7 +386,7 @@ class AccessControlPoint:
         session.authenticated_at = clock.monotonic()
         self._note("session.unlocked", session)
         # Who works behind one sign-on for months is not idle.
-        self._write_later(self._update(session.user, previous_sign_on=clock.wall_us()))
+        self._keeper.later(self._keeper.account(session.user, previous_sign_on=clock.wall_us()))
 
     async def change_password(self, session: OperatorSession, request: ChangePassword) -> None:
         """Change the password of a session's user.
@@ -550,47 +397,21 @@ class AccessControlPoint:
         old, new = request.old.get_secret_value(), request.new.get_secret_value()
         await self._reauthenticate(session, old, "password.change_refused")
         try:
-            await self._set_password(self.directory.users[session.user], old, new)
+            await self._authentication.set_password(self.directory.users[session.user], old, new)
         except Refusal as refusal:
             self._note("password.change_refused", session, code=refusal.code, detail=refusal.reason)
             raise
         self._note("password.changed", session)
-
-    async def _set_password(self, user: User, old: str, new: str) -> None:
-        agency = self.directory.agencies[user.agency]
-        rules = self.terms.password_policies.get(agency.password_policy) or PASSWORD_POLICIES["cjis"]
-        words = [agency.agency, *agency.title.split()]
-        wrong = passwords.objection(new, rules, self.terms.banned_passwords, user, words)
-        if wrong is None and new == old:
-            wrong = "the new password is the old one"
-        account = self.directory.account(user.user)
-        history = account.password_history[: max(rules.history - 1, 0)]
-        if wrong is None and await self._verifier.check_any(history, new):
-            wrong = f"the new password is one of the last {rules.history}"
-        if wrong is not None:
-            raise BadField(wrong)
-        expires = clock.today() + timedelta(days=rules.days) if rules.days else None
-        kept = (account.password_hash, *account.password_history)[: rules.history]
-        await self._update(
-            user.user, password_hash=await self._verifier.hash(new), password_expires=expires, password_history=kept
-        )
 
     async def _reauthenticate(self, session: OperatorSession, password: str, event: str) -> None:
         device = self.directory.devices.get(session.device)
         try:
             if device is None:
                 raise CertificateMismatch
-            self._check_locks(session.user, device)
-            right = await self._verifier.check(self.directory.account(session.user).password_hash, password)
-            # Asked again: a burst of guesses may have locked the account meanwhile.
-            self._check_locks(session.user, device)
-            if not right:
-                self._failed(session.user, device)
-                raise UnknownUserOrPassword
+            await self._authentication.check_again(device, session.user, password)
         except Refusal as refusal:
             self._note(event, session, code=refusal.code)
             raise
-        self._failures.succeeded(session.user)
 
     def _note(
         self, event: str, session: OperatorSession, *, code: str | None = None, detail: str | None = None
@@ -624,19 +445,7 @@ class AccessControlPoint:
 
         The rows themselves have been replaced already; who may not go on is told by `objection`.
         """
-        for account in accounts:
-            known = self.directory.account(account.user)
-            # What this switch learnt and has not written yet stays: a code must not count twice.
-            step = (
-                max(account.otp_step, known.otp_step) if account.otp_secret == known.otp_secret else account.otp_step
-            )
-            self.directory.accounts[account.user] = replace(account, otp_step=step)
-            if account.locked_at is None:
-                self._failures.succeeded(account.user)
-        for name in devices:
-            device = self.directory.devices.get(name)
-            if device is None or device.locked_at is None:
-                self._terminal_failures.succeeded(name)
+        self._authentication.take_up(accounts, devices)
         for name in self.directory.pools:
             if name not in self._pools:
                 self._pools[name] = MnemonicPool(name, (), self._usable)
@@ -664,25 +473,4 @@ class AccessControlPoint:
         """Note that somebody works under a mnemonic, once a day."""
         row = self.directory.mnemonics.get(mnemonic)
         if row is not None and row.last_used != today:
-            self.directory.mnemonics[mnemonic] = replace(row, last_used=today, listed=None)
-            self._write_later(self._store.touch("mnemonic", mnemonic, last_used=today, listed=None))
-
-    def _update(
-        self, name: str, lease: Lease | None = None, **changed: int | str | date | tuple[str, ...] | None
-    ) -> Coroutine[Any, Any, None]:
-        """Change an account in memory, at once; the coroutine returned writes it."""
-        self.directory.accounts[name] = replace(self.directory.account(name), **changed)  # type: ignore[arg-type]
-        return self._store.update_account(name, lease, **changed)
-
-    def _write_later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Write what nobody waits for."""
-        task = asyncio.get_running_loop().create_task(_write(work))
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
-
-
-async def _write(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except DirectoryUnavailable as exc:
-        log.error("directory.unavailable", error=str(exc))
+            self._keeper.later(self._keeper.mnemonic(mnemonic, last_used=today, listed=None))

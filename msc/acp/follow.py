@@ -7,10 +7,11 @@ while no switch ran: it counts as journaled only when the journal has said so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from msc.acp.control_point import AccessControlPoint, AuditEvent
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import AccessControlPoint
 from msc.acp.directory import AnyRow, key_of
 from msc.acp.store import DirectoryStore, Lease, LoggedChange
 from msc.log import get_logger
@@ -71,27 +72,29 @@ class DirectoryFollower:
     async def _take_up(self, changes: Sequence[LoggedChange]) -> None:
         touched: dict[str, dict[str, None]] = {}
         for change in changes:
-            touched.setdefault(change.table, {})[change.key] = None
+            if change.table != "misuse":
+                touched.setdefault(change.table, {})[change.key] = None
         users = touched.pop("account", {}) | touched.get("user", {})
-        rows: list[AnyRow] = []
-        removed: list[tuple[str, str]] = []
-        for table, keys in touched.items():
-            if table == "misuse":
-                continue
-            found = []
-            remaining = iter(keys)
-            while part := list(islice(remaining, _AT_ONCE)):
-                found += await self._store.read(table, part)
-            rows += found
-            removed += [(table, key) for key in keys.keys() - {key_of(row) for row in found}]
-        accounts = []
-        remaining = iter(users)
-        while part := list(islice(remaining, _AT_ONCE)):
-            accounts += await self._store.read_accounts(part)
+        while True:
+            rows, removed = await self._read_rows(touched)
+            accounts = [row for part in _parts(users) for row in await self._store.read_accounts(part)]
+            # A lock or a used code that is not on disk yet must not be undone by an older row: read again.
+            if not self._point.unwritten([*users, *(key for keys in touched.values() for key in keys)]):
+                break
         # All at once, between two messages.
         self._point.directory.replace(rows, removed)
         self._point.take_up(accounts, touched.get("device", ()))
         log.info("directory.taken_up", rows=len(rows), accounts=len(accounts), removed=len(removed))
+
+    async def _read_rows(self, touched: Mapping[str, Iterable[str]]) -> tuple[list[AnyRow], list[tuple[str, str]]]:
+        """Read the rows that were touched, and name those that are no longer there."""
+        rows: list[AnyRow] = []
+        removed: list[tuple[str, str]] = []
+        for table, keys in touched.items():
+            found = [row for part in _parts(keys) for row in await self._store.read(table, part)]
+            rows += found
+            removed += [(table, key) for key in set(keys) - {key_of(row) for row in found}]
+        return rows, removed
 
     async def _audit(self, changes: Sequence[LoggedChange]) -> None:
         remaining = (change for change in changes if change.revision > self._audited)
@@ -108,6 +111,12 @@ class DirectoryFollower:
         if self._marked < self._audited and self._settled():
             await self._store.mark_journaled(self._audited)
             self._marked = self._audited
+
+
+def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(keys)
+    while part := list(islice(remaining, _AT_ONCE)):
+        yield part
 
 
 def event_of(change: LoggedChange) -> AuditEvent:

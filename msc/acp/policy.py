@@ -245,7 +245,11 @@ def _acknowledgement(case: Case) -> str | None:
 
 def _password_current(case: Case) -> str | None:
     expires = case.account.password_expires
-    return "the password must be changed" if expires is not None and expires <= case.today else None
+    return (
+        "the password must be changed: sign on with `new_password`"
+        if expires is not None and expires <= case.today
+        else None
+    )
 
 
 QUALIFICATION: Final = (

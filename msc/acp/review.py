@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from msc.acp.control_point import Audit, AuditEvent
+from msc.acp.audit import Audit, AuditEvent
 from msc.acp.misuse import Asked, MisuseWatch
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.limits import MISUSE_FLAGS_WAITING_MAX

@@ -293,7 +293,7 @@ class DirectoryStore:
                 await connection.execute(update(lease_table).where(where).values(**values))
                 await connection.execute(insert(lease_table), [asdict(lease)])
 
-    async def touch(self, table: str, key: str, **changed: str | int | datetime.date | None) -> None:
+    async def touch(self, table: str, key: str, **changed: Any) -> None:
         """Write members of a row that the switch keeps: last use, lock-out.
 
         Raises:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from msc import clock
-from msc.acp.control_point import AccessControlPoint, AuditEvent, OperatorSession
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.directory import Account, Device
 from msc.acp.host import HostSessions
 from msc.acp.store import DirectoryUnavailable

@@ -10,9 +10,11 @@ from typing import Protocol
 
 import pytest
 
-from msc.acp.control_point import AccessControlPoint, AuditEvent, Terms
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import AccessControlPoint
 from msc.acp.directory import Directory
 from msc.acp.store import DirectoryStore
+from msc.acp.terms import Terms
 from msc.settings import CredentialSettings
 
 # The cheapest hashes, as those of the county are: tests check what is decided.

@@ -15,10 +15,10 @@ from argon2.exceptions import VerificationError
 from pydantic import SecretStr
 
 from msc import clock
-from msc.acp.control_point import Terms
 from msc.acp.credential import present_otp, recovery_digest
 from msc.acp.directory import Account, Agency, Device, Directory, OperatorClass, Pool, Status
 from msc.acp.store import DirectoryStore, DirectoryUnavailable, Lease
+from msc.acp.terms import Terms
 from msc.errors import (
     AccountLocked,
     BadField,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from msc import limits
-from msc.acp.control_point import AuditEvent, OperatorSession
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import OperatorSession
 from msc.acp.directory import Directory, OperatorClass
 from msc.acp.misuse import Asked, MisuseWatch, Pattern, load_high_profile, read_name
 from msc.acp.review import MisuseReview
