@@ -6,7 +6,7 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-directory campaign lock format clean
+.PHONY: help setup demo test check bench bench-directory bench-sign-on campaign lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(READY) ## measure against a bare TLS echo; writes loadtest/results/late
 
 bench-directory: $(READY) ## time a directory of 10 000 users: applied, taken up, exported
 	$(BIN)/python -m loadtest.directory
+
+bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes loadtest/results/sign_on.json
+	$(BIN)/python -m loadtest.sign_on
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills
 	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill"

@@ -29,7 +29,7 @@ import uvloop
 
 from loadtest.generator import Caller, EchoCaller, Tally, TerminalCaller, run
 from msc import tls
-from msc.acp.authority import Authority, load_profile
+from msc.acp.authority import Authority, load_profile, pem_of
 from msc.acp.credential import hash_password
 from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.store import DirectoryStore
@@ -71,8 +71,8 @@ async def prepare(folder: Path, terminals: int) -> Settings:
     await store.close()
     # An authority of the run's own, trusted by all its processes.
     certs = folder / "certs"
-    authority = Authority(load_profile(certs / "profile.toml"))
-    authority.issued.save(certs / "ca")
+    authority = Authority.create(load_profile(certs / "profile.toml"))
+    (certs / "ca.pem").write_bytes(pem_of(authority.certificate))
     authority.issue(f"msc://switch/{settings.switch.name}").save(certs / "switch")
     for line in settings.line:
         authority.issue(f"msc://host/{line.name}").save(certs / "lines" / line.name)

@@ -30,6 +30,7 @@ from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SW
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
+from msc.link.tls_material import TlsMaterial
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
@@ -72,11 +73,7 @@ class Daemon:
         self._lock_site()
         catalog = load_catalog(settings.path(settings.catalog.folder))
         routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
-        ca, certificate, key = (
-            settings.path(p) for p in (settings.tls.ca, settings.tls.certificate, settings.tls.key)
-        )
-        server_context = tls.server_context(ca, certificate, key)
-        client_context = tls.client_context(ca, certificate, key)
+        self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         await self._directory_store.open()
@@ -121,7 +118,9 @@ class Daemon:
             metrics=self.metrics,
         )
         self._lines = {
-            line.name: UpstreamLine(line, client_context, settings.switch.name, self.traffic, self._sweeper)
+            line.name: UpstreamLine(
+                line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
+            )
             for line in settings.line
         }
         self.traffic.connect(self._lines)
@@ -132,9 +131,12 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            examine=self.tls.examine,
         )
-        tls.report_refused_handshakes(server_context, desk.handshake_refused)
-        self.listener = Listener(settings.listener, server_context, self._hello, desk, self._sweeper, self.metrics)
+        tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
+        self.listener = Listener(
+            settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
+        )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         self._admin = AdminSocket(
             settings.database(settings.journal).parent / SOCKET,
@@ -160,6 +162,8 @@ class Daemon:
         self._spawn(self._admin.run(), "admin")
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
+        self.tls.report()
+        self._tls_task = self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
         # What lives as long as the daemon need not be looked at by every collection.
         gc.collect()
@@ -235,6 +239,8 @@ class Daemon:
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
         })  # fmt: skip
+        gauge("msc_certificate_expires_seconds", "How long a certificate or list is good for", "certificate",
+              self.tls.expires_seconds)  # fmt: skip
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
@@ -263,6 +269,7 @@ class Daemon:
         while True:
             try:
                 if kept_at != clock.today():
+                    self.desk.note_use()
                     changes = housekeeping.due(self.point.directory, self.settings.access, clock.today())
                     await self._directory_store.change(
                         changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
@@ -275,6 +282,15 @@ class Daemon:
             except DirectoryUnavailable as exc:
                 log.error("directory.unavailable", error=str(exc))
             await asyncio.sleep(DIRECTORY_POLL_S)
+
+    def _end_untrusted(self) -> None:
+        """End what is connected with a certificate that is revoked now, or has expired."""
+        for station in list(self.listener.connections):
+            self.desk.end_untrusted(station)
+        for line in self._lines.values():
+            if ended := line.end_untrusted():
+                peer, objection = ended
+                self.point.audit(AuditEvent(clock.wall_us(), objection.event, detail=f"{line.address}, {peer}"))
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -306,9 +322,9 @@ class Daemon:
             await asyncio.sleep(0.02)
         self.desk.sign_everybody_off("the switch is shutting down")
         await self.listener.close("the switch is shutting down")
-        for task in self._line_tasks:
+        for task in (self._tls_task, *self._line_tasks):
             task.cancel()
-        await asyncio.gather(*self._line_tasks, return_exceptions=True)
+        await asyncio.gather(self._tls_task, *self._line_tasks, return_exceptions=True)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.stopped"))
         await self.point.close()
         self._monitor.stop()

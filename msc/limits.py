@@ -46,6 +46,9 @@ IDLE_LOCK_S: Final = 1_800
 IDLE_END_S: Final = 3_600
 """CJIS SC-10: the session ends after an idle hour."""
 DRAIN_S: Final = 10.0
+CERTIFICATE_POLL_S: Final = 0.4
+"""How often certificate files are looked at. A change counts once it has stood still from one look to the next, so
+what is revoked or renewed takes effect within a second, and never half written."""
 SWEEP_S: Final = 0.25
 """How often clocks are looked at: heartbeats, time-outs and idle locks are this exact, no more."""
 

@@ -56,6 +56,8 @@ class Metrics(Collector):
         self._commit_seconds = Spread(_SECONDS)
         self.connections_refused: defaultdict[str, int] = defaultdict(int)
         self.audit_events: defaultdict[str, int] = defaultdict(int)
+        self.certificate_changes: defaultdict[str, int] = defaultdict(int)
+        """Changed certificate files, by outcome: `taken_up`, `refused`."""
         self.journal_rows_dropped = 0
         """Events and audit records that an outage of the journal lasted too long for."""
         self._gauges: list[tuple[str, str, str, Callable[[], dict[str, float]]]] = []
@@ -113,6 +115,12 @@ class Metrics(Collector):
         for event, count in list(self.audit_events.items()):
             audit.add_metric([event], count)
         yield audit
+        changes = CounterMetricFamily(
+            "msc_certificate_changes", "Changed certificate files, by outcome", labels=["outcome"]
+        )
+        for outcome, count in list(self.certificate_changes.items()):
+            changes.add_metric([outcome], count)
+        yield changes
         yield CounterMetricFamily(
             "msc_journal_rows_dropped",
             "Events and audit records lost because an outage of the journal lasted too long",

@@ -58,11 +58,15 @@ class ListenerSettings(_Table):
 
 
 class TlsSettings(_Table):
-    """`[tls]`: the switch's certificate and the authority it trusts. Paths are relative to `msc.toml`."""
+    """`[tls]`: the switch's certificate, the authority it trusts and what that has revoked. Paths are relative to
+    `msc.toml`.
+    """
 
     ca: Path
     certificate: Path
     key: Path
+    crl: Path = Path("certs/crl.pem")
+    expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
 class StoreSettings(_Table):
@@ -128,8 +132,8 @@ class PasswordPolicySettings(_Table):
 
 PASSWORD_POLICIES: Final[Mapping[str, PasswordPolicySettings]] = MappingProxyType(
     {
-        # CJISSECPOL IA-5(1): eight characters and a banned list, no forced change.
-        "cjis": PasswordPolicySettings(),
+        # CJISSECPOL IA-5(1): eight characters and a banned list; no forced change, so no history either.
+        "cjis": PasswordPolicySettings(history=0),
         # CJLEADS II.3.c-e: eight characters of four classes, changed every ninety days.
         "cjleads": PasswordPolicySettings(classes=4, days=90),
     }

@@ -36,17 +36,19 @@ class RowFault(NamedTuple):
     problem: str
 
 
-def faults(directory: Directory, password_policies: Iterable[str] = ()) -> list[RowFault]:
+def faults(
+    directory: Directory, password_policies: Iterable[str] = (), device_classes: Iterable[str] = ()
+) -> list[RowFault]:
     """Return everything that breaks a rule of the directory.
 
     Args:
-        password_policies: The policies there are; none given means their names are not looked at.
+        password_policies, device_classes: Those there are; none given means their names are not looked at.
     """
     return [
         *_agency_faults(directory, frozenset(password_policies)),
         *_agreement_faults(directory),
         *_user_faults(directory),
-        *_device_faults(directory),
+        *_device_faults(directory, frozenset(device_classes)),
         *_pool_faults(directory),
         *_mnemonic_faults(directory),
     ]
@@ -102,7 +104,7 @@ def _named_faults(row: User) -> Iterator[RowFault]:
         yield RowFault("user", row.user, "reviewed needs reviewed_by (C-REVIEW)")
 
 
-def _device_faults(directory: Directory) -> Iterator[RowFault]:
+def _device_faults(directory: Directory, classes: frozenset[str]) -> Iterator[RowFault]:
     holders: dict[str, str] = {}
     for device in directory.devices.values():
         key = device.device
@@ -125,6 +127,8 @@ def _device_faults(directory: Directory) -> Iterator[RowFault]:
             yield RowFault("device", key, f"there is no pool {device.pool!r}")
         if device.delegated and device.kind is not StationKind.HOST:
             yield RowFault("device", key, "only a host can be delegated")
+        if classes and device.device_class not in classes:
+            yield RowFault("device", key, f"there is no device class {device.device_class!r}")
         yield from _coverage_faults(directory, device)
 
 

@@ -51,6 +51,7 @@ from msc.settings import (
     DeviceClassSettings,
     PasswordPolicySettings,
 )
+from msc.tls import PeerCertificate
 
 log = get_logger("acp")
 
@@ -215,23 +216,22 @@ class AccessControlPoint:
 
     # --- devices --------------------------------------------------------------------------------
 
-    def admit(self, names: list[str]) -> Device:
+    def admit(self, peer: PeerCertificate) -> Device:
         """Find the device a certificate names.
 
-        Args:
-            names: The URI names of the certificate.
-
         Raises:
-            CertificateMismatch: It names none, more than one, an unknown or disabled one, or one of
-                another kind.
+            CertificateMismatch: It names none, more than one, an unknown or disabled one, one of another kind,
+                or one that is bound to another certificate.
         """
-        ours = [name for name in names if name.startswith(SCHEME)]
+        ours = [name for name in peer.names if name.startswith(SCHEME)]
         if len(ours) != 1:
             raise CertificateMismatch("the certificate must name one holder")
         kind, _, name = ours[0].removeprefix(SCHEME).partition("/")
         device = self.directory.devices.get(name)
         if device is None or not device.in_force(clock.today()) or _CERTIFICATE_KIND[device.kind] != kind:
             raise CertificateMismatch("the certificate names no device that may connect")
+        if device.certificate and device.certificate.lower().replace(":", "") != peer.fingerprint:
+            raise CertificateMismatch("the certificate is not the one this device is bound to")
         return device
 
     def opened(self, device: Device) -> None:
@@ -317,7 +317,7 @@ class AccessControlPoint:
         self._check_locks(name, device)
         user = self.directory.users.get(name)
         if user is None or not right:
-            await self._failed(name, device)
+            self._failed(name, device)
             raise UnknownUserOrPassword
         await self._check_second_factor(user, device, request.otp.get_secret_value() if request.otp else "")
         self._failures.succeeded(name)
@@ -361,29 +361,30 @@ class AccessControlPoint:
             )  # fmt: skip
             await self._update(user.user, recovery_codes=left)
             return
-        await self._failed(user.user, device)
+        self._failed(user.user, device)
         raise SecondFactorFailed
 
-    async def _failed(self, name: str, device: Device) -> None:
+    def _failed(self, name: str, device: Device) -> None:
+        """Count a failure. It is written behind the answer, whose time does not tell whether the user exists."""
         now_us = clock.wall_us()
         if self._failures_at(device).failed(device.device, now_us):
-            await self._lock_device(device, now_us)
+            self._lock_device(device, now_us)
         locks = self._failures.failed(name, now_us)
         if name not in self.directory.users:
             return
         failed = self.directory.account(name).failed_since + 1
         if locks:
             self.audit(AuditEvent(now_us, "account.locked", device=device.device, user=name))
-            await self._update(name, failed_since=failed, locked_at=now_us)
+            self._write_later(self._update(name, failed_since=failed, locked_at=now_us))
         else:
-            await self._update(name, failed_since=failed)
+            self._write_later(self._update(name, failed_since=failed))
 
-    async def _lock_device(self, device: Device, now_us: int) -> None:
+    def _lock_device(self, device: Device, now_us: int) -> None:
         self.audit(AuditEvent(now_us, "device.locked", device=device.device, subject=f"device {device.device}"))
         row = self.directory.devices.get(device.device)
         if device.kind is StationKind.TERMINAL and row is not None and row.locked_at is None:
             self.directory.devices[device.device] = replace(row, locked_at=now_us)
-            await self._store.touch("device", device.device, locked_at=now_us)
+            self._write_later(self._store.touch("device", device.device, locked_at=now_us))
 
     async def _renew_hash(self, name: str, password: str) -> None:
         """Hash a password anew where the cost of a hash was raised since: now it is known."""
@@ -519,6 +520,8 @@ class AccessControlPoint:
         session.locked = False
         session.authenticated_at = clock.monotonic()
         self._note("session.unlocked", session)
+        # Who works behind one sign-on for months is not idle.
+        self._write_later(self._update(session.user, previous_sign_on=clock.wall_us()))
 
     async def change_password(self, session: OperatorSession, request: ChangePassword) -> None:
         """Change the password of a session's user.
@@ -564,7 +567,7 @@ class AccessControlPoint:
             # Asked again: a burst of guesses may have locked the account meanwhile.
             self._check_locks(session.user, device)
             if not right:
-                await self._failed(session.user, device)
+                self._failed(session.user, device)
                 raise UnknownUserOrPassword
         except Refusal as refusal:
             self._note(event, session, code=refusal.code)
@@ -625,6 +628,20 @@ class AccessControlPoint:
 
     # --- writing ------------------------------------------------------------------------------------
 
+    def note_use(self, open_devices: Iterable[str]) -> None:
+        """Note, once a day, the mnemonics that are in use without anybody signing on anew.
+
+        Args:
+            open_devices: Printers and hosts that are open.
+        """
+        today = clock.today()
+        for session in self._sessions.values():
+            self._used(session.mnemonic, today)
+        for name in open_devices:
+            device = self.directory.devices.get(name)
+            if device is not None and device.mnemonic is not None:
+                self._used(device.mnemonic, today)
+
     def _used(self, mnemonic: str, today: date) -> None:
         """Note that somebody works under a mnemonic, once a day."""
         row = self.directory.mnemonics.get(mnemonic)
@@ -632,11 +649,12 @@ class AccessControlPoint:
             self.directory.mnemonics[mnemonic] = replace(row, last_used=today, listed=None)
             self._write_later(self._store.touch("mnemonic", mnemonic, last_used=today, listed=None))
 
-    async def _update(
+    def _update(
         self, name: str, lease: Lease | None = None, **changed: int | str | date | tuple[str, ...] | None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
+        """Change an account in memory, at once; the coroutine returned writes it."""
         self.directory.accounts[name] = replace(self.directory.account(name), **changed)  # type: ignore[arg-type]
-        await self._store.update_account(name, lease, **changed)
+        return self._store.update_account(name, lease, **changed)
 
     def _write_later(self, work: Coroutine[Any, Any, None]) -> None:
         """Write what nobody waits for."""

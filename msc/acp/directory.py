@@ -436,6 +436,14 @@ class Directory:
         pool = self.pools.get(row.pool)
         return self.devices.get(pool.unsolicited_to) if pool and pool.unsolicited_to else None
 
+    def late_answers_device(self, mnemonic: str) -> Device | None:
+        """Return the device that gets answers whose asker has left, where a pool wants them to go to one."""
+        row = self.mnemonics.get(mnemonic)
+        pool = self.pools.get(row.pool) if row is not None and row.pool is not None else None
+        if pool is None or pool.late_answers is not LateAnswers.DESTINATION or pool.unsolicited_to is None:
+            return None
+        return self.devices.get(pool.unsolicited_to)
+
     def addressees(self, destination: str) -> list[Device]:
         """Return the devices a destination names: a mnemonic's, or for an ORI its agency's staffed ones."""
         if is_mnemonic(destination):

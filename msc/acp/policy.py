@@ -304,7 +304,9 @@ def _mnemonic_programmed(case: Case) -> str | None:
 
 def _mnemonic_database(case: Case) -> str | None:
     row, key = case.mnemonic, case.key
-    assert row is not None and key is not None
+    assert key is not None
+    if row is None:
+        return None  # the rule above has refused it; `explain` asks on
     if covers(row.databases, key.database) and covers(row.functions, key.function):
         return None
     return f"{key.database} ({key.function.value}) is not authorised for {row.mnemonic}"
@@ -312,7 +314,8 @@ def _mnemonic_database(case: Case) -> str | None:
 
 def _same_mode(case: Case) -> str | None:
     row = case.mnemonic
-    assert row is not None
+    if row is None:
+        return None
     foreign = case.modes - {row.mode.value}
     return f"{row.mnemonic} is a {row.mode.value} mnemonic, its line is not" if foreign else None
 

@@ -328,7 +328,7 @@ class DirectoryStore:
         """Return when each pooled mnemonic was last given back (wall microseconds)."""
         statement = select(lease_table.c.mnemonic, func.max(lease_table.c.ended)).group_by(lease_table.c.mnemonic)
         async with self._reading() as connection:
-            return {mnemonic: at or 0 for mnemonic, at in (await connection.execute(statement)).tuples()}
+            return {mnemonic: at or 0 for mnemonic, at in await connection.execute(statement)}
 
     async def leases(self, limit: int, **equal: str | None) -> list[Lease]:
         """Return leases, newest first, of a pool, mnemonic, user or device where one is named."""

@@ -91,11 +91,11 @@ class Administration:
 
     def broken_by(self, changes: Sequence[Change]) -> list[RowFault]:
         """Return every rule changes would break that the directory keeps now."""
-        policies = self.settings.password_policies
+        names = self.settings.password_policies, self.settings.device_classes
         after = self.directory.copy()
         _make(changes, after)
-        known = set(consistency.faults(self.directory, policies))
-        return [fault for fault in consistency.faults(after, policies) if fault not in known]
+        known = set(consistency.faults(self.directory, *names))
+        return [fault for fault in consistency.faults(after, *names) if fault not in known]
 
     def fault(self, rule: RowFault) -> Fault:
         """Tell of a row that breaks a rule, named by table and key."""

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msc import tls
+from msc import clock, tls
 from msc.acp import consistency
+from msc.acp.credential import hash_password
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
+from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
+from msc.link.tls_material import TlsMaterial
+from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.table import Deliver, RouteTable, load_routes
 from msc.settings import Settings, load_settings, salvage_settings
@@ -54,7 +58,8 @@ async def check_site(file: Path) -> Report:
         report.counts["message keys"] = len(catalog)
     _check_routes(report, settings, catalog)
     ca = settings.path(settings.tls.ca)
-    report.collect(tls.server_context, ca, settings.path(settings.tls.certificate), settings.path(settings.tls.key))
+    if report.collect(TlsMaterial, settings.tls, settings.folder, Metrics()) is not None:
+        report.remarks += report.collect(certificate_remarks, settings) or []
     for simulator in settings.simulator:
         report.collect(tls.server_context, ca, settings.path(simulator.certificate), settings.path(simulator.key))
     report.counts["lines"] = len(settings.line)
@@ -96,7 +101,7 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         return
     finally:
         await store.close()
-    found = consistency.faults(directory, settings.password_policies)
+    found = consistency.faults(directory, settings.password_policies, settings.device_classes)
     report.faults += [Fault(file, f"{table} {key}", problem) for table, key, problem in found]
     report.counts |= {
         "agencies": len(directory.agencies),
@@ -104,3 +109,6 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         "devices": len(directory.devices),
         "mnemonics": len(directory.mnemonics),
     }
+    began = clock.monotonic()
+    hash_password("how long does this take", settings.credentials)
+    report.counts["ms a password check"] = round((clock.monotonic() - began) * 1e3)

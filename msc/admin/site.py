@@ -12,23 +12,24 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from msc.acp.authority import Authority, load_profile
+from msc.acp.authority import CertificateProfile, Holder, HolderKind, load_profile
 from msc.acp.credential import hash_password, new_otp_secret, otp_uri
 from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.store import DirectoryStore
+from msc.admin.certificate import certificate_folder, usual_stem
 from msc.admin.demo_examples import EXAMPLES
 from msc.admin.demo_site import DemoUser, demo_directory, demo_users
 from msc.admin.shipped import shipped_config, shipped_profile
 from msc.errors import Fault, SiteError
 from msc.journal.store import JournalStore
 from msc.protocol.station import StationKind
-from msc.settings import load_settings
+from msc.settings import Settings, load_settings
 
 LINES = ("clets-a", "ncic-a")
 """The lines of a new site, in the order of their ports."""
@@ -48,16 +49,23 @@ class MadeSite:
         folder: Where.
         user, password: Who can sign on in a site that is no demo; told once.
         otp_uri: Their second factor, as an authenticator scans it; told once.
+        ca_passphrase: Of the authority's key, where it was made up; told once.
     """
 
     folder: Path
     user: str | None = None
     password: str | None = None
     otp_uri: str | None = None
+    ca_passphrase: str | None = None
 
 
-async def make_site(folder: Path, *, demo: bool) -> MadeSite:
+async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = None) -> MadeSite:
     """Make a site.
+
+    Args:
+        folder: Where; new or empty.
+        demo: Whether it is a whole fictitious county, whose secrets stand in `demo.json`.
+        ca_passphrase: For the authority's key; one is made up if there is none.
 
     Raises:
         SiteError: The folder is not empty, or cannot be made.
@@ -73,7 +81,7 @@ async def make_site(folder: Path, *, demo: bool) -> MadeSite:
     except OSError as exc:
         raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
     try:
-        made = await _fill(building, folder, demo=demo)
+        made = await _fill(building, folder, demo=demo, ca_passphrase=ca_passphrase)
         for part in sorted(building.iterdir()):
             part.rename(folder / part.name)
         folder.chmod(0o750)
@@ -89,7 +97,7 @@ async def make_site(folder: Path, *, demo: bool) -> MadeSite:
     return made
 
 
-async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
+async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str | None) -> MadeSite:
     shutil.copytree(shipped_config() / "catalog", building / "catalog")
     shutil.copy(shipped_config() / "routes.toml", building / "routes.toml")
     (building / "certs").mkdir()
@@ -116,8 +124,11 @@ async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
         ),
         "utf-8",
     )
-    _make_certificates(building / "certs", Authority(load_profile(profile)), switch, directory)
     settings = load_settings(building / "msc.toml")
+    passphrase = ca_passphrase or secrets.token_urlsafe(18)
+    _make_certificates(settings, load_profile(profile), passphrase, directory)
+    if ca_passphrase is None and not demo:
+        made = replace(made, ca_passphrase=passphrase)
     directory_store = DirectoryStore(settings.database_url(settings.directory))
     await directory_store.save(directory)
     await directory_store.close()
@@ -127,7 +138,7 @@ async def _fill(building: Path, folder: Path, *, demo: bool) -> MadeSite:
     for file in (building / "data").iterdir():
         file.chmod(0o600)
     if demo:
-        contract = describe_demo(directory, users, ports)
+        contract = describe_demo(directory, users, ports, passphrase)
         file = building / "demo.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(contract, indent=2) + "\n", "utf-8")
@@ -180,17 +191,27 @@ def line_files(line: str) -> tuple[str, str]:
     return f"certs/lines/{line}.pem", f"certs/lines/{line}.key"
 
 
-def _make_certificates(folder: Path, authority: Authority, switch: str, directory: Directory) -> None:
-    authority.issued.save(folder / "ca")
-    authority.issue(f"msc://switch/{switch}", hosts=_LOCAL).save(folder / "switch")
+def _make_certificates(
+    settings: Settings, profile: CertificateProfile, passphrase: str, directory: Directory
+) -> None:
+    folder = certificate_folder(settings)
+    authority = folder.establish(profile, passphrase)
+
+    def issue(kind: HolderKind, name: str, *hosts: str) -> None:
+        holder = Holder(kind, name)
+        folder.issue(authority, holder, usual_stem(settings, holder), hosts=hosts)
+
+    issue(HolderKind.SWITCH, settings.switch.name, *_LOCAL)
     for device in directory.devices.values():
-        kind = "host" if device.kind is StationKind.HOST else "device"
-        authority.issue(f"msc://{kind}/{device.device}").save(folder / "devices" / device.device)
+        kind = HolderKind.HOST if device.kind is StationKind.HOST else HolderKind.DEVICE
+        issue(kind, device.device)
     for line in LINES:
-        authority.issue(f"msc://host/{line}", hosts=_LOCAL).save(folder / "lines" / line)
+        issue(HolderKind.HOST, line, *_LOCAL)
 
 
-def describe_demo(directory: Directory, users: Iterable[DemoUser], ports: tuple[int, ...]) -> dict[str, Any]:
+def describe_demo(
+    directory: Directory, users: Iterable[DemoUser], ports: tuple[int, ...], ca_passphrase: str
+) -> dict[str, Any]:
     """Write `demo.json`: all that a program needs to act as the demo's stations and state hosts.
 
     Paths are relative to the site's folder.
@@ -219,6 +240,8 @@ def describe_demo(directory: Directory, users: Iterable[DemoUser], ports: tuple[
         "switch": {"host": "127.0.0.1", "port": ports[0]},
         "monitor": {"host": "127.0.0.1", "port": ports[1]},
         "ca": "certs/ca.pem",
+        "ca_key": "certs/ca.key",
+        "ca_passphrase": ca_passphrase,
         "devices": devices,
         "users": [
             {

@@ -47,10 +47,6 @@ Site = Annotated[
     Path,
     typer.Argument(envvar="MSC_CONFIG", metavar="SITE", help="The site's msc.toml.", show_default=False),
 ]
-Operator = Annotated[
-    str | None,
-    typer.Option("--as", envvar="MSC_OPERATOR", metavar="NAME", help="Who acts; else this machine's account."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -115,3 +111,27 @@ def shown_time(at_us: int) -> str:
 def cells(*values: str | None) -> list[Text]:
     """Make cells of a table's row: what a peer sent is neither markup nor an order to the terminal."""
     return [Text("".join(c if c.isprintable() else " " for c in value or "")) for value in values]
+
+
+def site_and_rest(arguments: list[str], wanted: str, count: int, *, more: bool = False) -> tuple[Path, list[str]]:
+    """Take apart `[SITE] THINGS...`: where the site is left out, it comes from MSC_CONFIG.
+
+    Args:
+        wanted: What the things are, for people.
+        count: How many of them there must be.
+        more: Whether there may be more.
+    """
+    site, rest = site_and_words(arguments)
+    if len(rest) < count or (len(rest) > count and not more):
+        fail(f"give {wanted}", Exit.USAGE)
+    return site, rest
+
+
+def site_and_words(arguments: list[str]) -> tuple[Path, list[str]]:
+    """Take apart `[SITE] WORDS`, however many there are: the first is the site if it is a file, or looks like one."""
+    if arguments and (arguments[0].endswith(".toml") or Path(arguments[0]).is_file()):
+        return Path(arguments[0]), arguments[1:]
+    site = os.environ.get("MSC_CONFIG")
+    if not site:
+        fail("give the site's msc.toml, or set MSC_CONFIG", Exit.USAGE)
+    return Path(site), arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from msc.admin.site import make_site
 from msc.cli.common import out, run
+from msc.cli.rows import show_otp
 
 
 def init(
@@ -18,11 +20,17 @@ def init(
     ] = False,
 ) -> None:
     """Make a ready site: msc.toml, catalog, routes, directory, certificates, data folder."""
-    made = run(make_site(folder, demo=demo))
+    made = run(make_site(folder, demo=demo, ca_passphrase=os.environ.get("MSC_CA_PASSPHRASE") or None))
     file = folder / "msc.toml"
     out.print(f"made {'demo ' if demo else ''}site {folder}", markup=False)
     if made.user:
         out.print(f"  first user {made.user}, password {made.password} (shown this once)", markup=False)
+    if made.otp_uri:
+        out.print("  their second factor, for an authenticator (shown this once):", markup=False)
+        show_otp(made.otp_uri)
+    if made.ca_passphrase:
+        text = f"  passphrase of certs/ca.key {made.ca_passphrase} (shown this once)"
+        out.print(text, markup=False)
     out.print(f"  check it        msc check {file}", markup=False)
     out.print(f"  start it        msc serve {file}", markup=False)
     out.print(f"  its state       msc simulate {file}", markup=False)

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from msc import __version__
-from msc.cli import audit, directory, journal
+from msc.cli import audit, certs, directory, journal, rows, session
 from msc.cli.check import check
 from msc.cli.common import Exit, err, out
 from msc.cli.demo import demo
@@ -34,6 +34,10 @@ app.command()(send)
 app.add_typer(directory.app, name="directory")
 app.add_typer(journal.app, name="journal")
 app.add_typer(audit.app, name="audit")
+for table, commands in rows.apps.items():
+    app.add_typer(commands, name=table)
+app.add_typer(session.app, name="session")
+app.add_typer(certs.app, name="certs")
 app.command()(demo)
 
 

@@ -34,6 +34,10 @@ def send(
         typer.Option(envvar="MSC_PASSWORD", help="Their password; a demo site knows it, else it is asked for."),
     ] = None,
     otp: Annotated[str | None, typer.Option(help="Their one-time code, where they need one.")] = None,
+    new_password: Annotated[
+        str | None,
+        typer.Option(envvar="MSC_NEW_PASSWORD", help="Change the password at sign-on; an expired one must."),
+    ] = None,
     requester: Annotated[str | None, typer.Option(help="Who asks (criminal history).")] = None,
     secondary: Annotated[str | None, typer.Option(help="Who else receives the answer.")] = None,
     urgent: Annotated[bool, typer.Option("--urgent", help="Send with priority.")] = False,
@@ -57,7 +61,7 @@ def send(
     if urgent:
         envelope["priority"] = "urgent"
     envelope = {name: value for name, value in envelope.items() if value is not None}
-    request = Request(settings, device, user, password, otps, text, envelope or None, wait, json)
+    request = Request(settings, device, user, password, new_password, otps, text, envelope or None, wait, json)
     try:
         raise typer.Exit(run(request.run()))
     except RefusedByPeer as exc:
@@ -92,6 +96,7 @@ class Request:
     device: str
     user: str
     password: str
+    new_password: str | None
     otps: list[str | None]
     text: str
     envelope: dict[str, Any] | None
@@ -122,11 +127,11 @@ class Request:
     async def _sign_on(self, client: Client) -> SignedOn:
         for otp in self.otps[:-1]:
             try:
-                return await client.sign_on(self.user, self.password, otp=otp)
+                return await client.sign_on(self.user, self.password, otp=otp, new_password=self.new_password)
             except RefusedByPeer as exc:
                 if exc.code != SecondFactorFailed.code:
                     raise
-        return await client.sign_on(self.user, self.password, otp=self.otps[-1])
+        return await client.sign_on(self.user, self.password, otp=self.otps[-1], new_password=self.new_password)
 
     async def _answers(self, client: Client, msn: int) -> Exit:
         """Print what comes until every destination has answered or been given up, or time is up."""

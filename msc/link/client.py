@@ -109,7 +109,7 @@ class Client(Connection[StationClient]):
         Args:
             user: User id.
             password: Theirs.
-            members: Further members of `sign_on`: `otp`, `mnemonic`, `pool`, `terminal`.
+            members: Further members of `sign_on`: `otp`, `new_password`, `mnemonic`, `pool`, `terminal`.
 
         Raises:
             RefusedByPeer: The switch says no.

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from msc import clock
 from msc.limits import SLOW_READER_S, SWEEP_S, WRITE_BUFFER_HIGH_BYTES, WRITE_BUFFER_LOW_BYTES
 from msc.protocol.session import Event, PeerLost, ProtocolFailed, Session
-from msc.tls import peer_names
+from msc.tls import PeerCertificate, read_peer
 
 AnySession = TypeVar("AnySession", bound=Session)
 
@@ -58,11 +58,18 @@ before the next reads. Reading into it spares a large allocation per read (a thi
 
 
 class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
-    """Glue between a transport and a session. Ends exactly once, with `lost`."""
+    """Glue between a transport and a session. Ends exactly once, with `lost`.
+
+    Attributes:
+        ip: The peer's address.
+        peer: What its certificate says; known once the handshake is done.
+        cipher: TLS version and cipher suite, for auditors.
+    """
 
     def __init__(self, sweeper: Sweeper) -> None:
         self.ip: str | None = None
-        self.names: list[str] = []
+        self.peer: PeerCertificate
+        self.cipher = ""
         self.write_paused = False
         self._session: AnySession | None = None
         self._sweeper = sweeper
@@ -98,7 +105,10 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH_BYTES, WRITE_BUFFER_LOW_BYTES)
         peer = transport.get_extra_info("peername")
         self.ip = peer[0] if peer else None
-        self.names = peer_names(transport.get_extra_info("peercert"))
+        secured = transport.get_extra_info("ssl_object")
+        # Both sides demand a certificate: without one there is no handshake, and we are not called.
+        self.peer = read_peer(secured.getpeercert(True))
+        self.cipher = f"{secured.version()} {secured.cipher()[0]}"
         self._session = self.open_session(clock.monotonic())
         if self._session is None:
             self._transport.abort()

@@ -21,6 +21,7 @@ from msc.protocol.session import (
     MessageRefused,
 )
 from msc.settings import LineSettings
+from msc.tls import Examine, Objection, PeerCertificate
 
 log = get_logger("link")
 
@@ -58,9 +59,13 @@ class _LineConnection(Connection[LineSession]):
     def open_session(self, now: float) -> LineSession | None:
         line = self._line
         self._made_at = now
-        if line.settings.peer not in self.names:
-            log.error("line.peer_unknown", line=line.name, names=self.names, expected=line.settings.peer)
+        if line.settings.peer not in self.peer.names:
+            log.error("line.peer_unknown", line=line.name, certificate=str(self.peer), expected=line.settings.peer)
             self.ended.set_result("the host's certificate names another")
+            return None
+        if objection := line.examine(self.peer):
+            log.error("line.peer_refused", line=line.name, certificate=str(self.peer), reason=objection)
+            self.ended.set_result(objection)
             return None
         self.session = LineSession(
             now, line.opening, window=line.settings.window, heartbeat_s=line.settings.heartbeat_s
@@ -108,12 +113,14 @@ class UpstreamLine:
         switch: str,
         events: LineEvents,
         sweeper: Sweeper,
+        examine: Examine,
     ) -> None:
         self.settings = settings
         self.name = settings.name
         self.events = events
         self.sweeper = sweeper
         self.opening = OpenLine(line=settings.name, switch=switch, mode=settings.mode)
+        self.examine = examine
         self.state = "down"
         self._context = context
         self._connection: _LineConnection | None = None
@@ -212,6 +219,18 @@ class UpstreamLine:
             # Jitter spreads reconnections; it protects no secret.
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
             wait_s = min(wait_s * 2, self.settings.reconnect_last_s)
+
+    def end_untrusted(self) -> tuple[PeerCertificate, Objection] | None:
+        """End the connection if there is now something wrong with the host's certificate.
+
+        Returns:
+            The certificate and what is wrong, if it was ended.
+        """
+        connection = self._connection
+        if connection is None or not (objection := self.examine(connection.peer)):
+            return None
+        connection.close(objection)
+        return connection.peer, objection
 
     def opened(self, connection: _LineConnection) -> None:
         """The host has opened the line."""

@@ -19,6 +19,7 @@ from msc.metrics import Metrics
 from msc.protocol.control import Control, Hello
 from msc.protocol.session import (
     ControlReceived,
+    ControlRefused,
     Event,
     MessageAcknowledged,
     MessageOutOfPlace,
@@ -27,6 +28,7 @@ from msc.protocol.session import (
 )
 from msc.protocol.station import StationSession
 from msc.settings import ListenerSettings
+from msc.tls import PeerCertificate
 
 log = get_logger("link")
 
@@ -34,7 +36,7 @@ log = get_logger("link")
 class StationEvents(Protocol):
     """Who is told what stations do. The daemon puts the switch here."""
 
-    def admit(self, names: list[str], ip: str | None) -> Device:
+    def admit(self, peer: PeerCertificate, ip: str | None) -> Device:
         """Find the device a certificate names; a `Refusal` disconnects."""
 
     def station_connected(self, station: StationConnection) -> None:
@@ -53,6 +55,9 @@ class StationEvents(Protocol):
 
     def control_received(self, station: StationConnection, message: Control) -> None:
         """A control message came that fits the session's state."""
+
+    def control_refused(self, station: StationConnection, refusal: Refusal) -> None:
+        """A control message came that has no place or makes no sense, and was refused."""
 
     def station_writable(self, station: StationConnection) -> None:
         """The station reads again."""
@@ -85,10 +90,10 @@ class StationConnection(Connection[StationSession]):
             log.warning("connection.refused", reason="connections_max", ip=self.ip)
             return None
         try:
-            self.device = self._events.admit(self.names, self.ip)
+            self.device = self._events.admit(self.peer, self.ip)
         except Refusal as refusal:
             listener.metrics.connections_refused[refusal.code] += 1
-            log.warning("connection.refused", reason=refusal.reason, names=self.names, ip=self.ip)
+            log.warning("connection.refused", reason=refusal.reason, certificate=str(self.peer), ip=self.ip)
             return None
         name = self.device.device
         if listener.by_device[name] >= CONNECTIONS_PER_DEVICE:
@@ -122,6 +127,8 @@ class StationConnection(Connection[StationSession]):
             self._events.message_answered(self, event.sequence, f"{event.code} {event.reason}")
         elif isinstance(event, ControlReceived):
             self._events.control_received(self, event.message)
+        elif isinstance(event, ControlRefused):
+            self._events.control_refused(self, event.refusal)
         elif isinstance(event, MessageOutOfPlace):
             self._events.message_out_of_place(self, event.sequence, event.payload, event.refusal)
 

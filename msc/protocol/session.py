@@ -49,6 +49,12 @@ class MessageOutOfPlace(NamedTuple):
     refusal: Refusal
 
 
+class ControlRefused(NamedTuple):
+    """A control message came that has no place here, or makes no sense; it has been refused."""
+
+    refusal: Refusal
+
+
 class MessageAcknowledged(NamedTuple):
     """The peer has taken over the data frame we sent with this sequence."""
 
@@ -89,6 +95,7 @@ Event = (
     | MessageAcknowledged
     | MessageRefused
     | ControlReceived
+    | ControlRefused
     | ProtocolFailed
     | PeerLost
 )
@@ -203,10 +210,12 @@ class Session(ABC):
         try:
             message = parse_control(payload, self.vocabulary)
             self._receive_control(message)
-        except UnknownControl as refusal:
-            self.send_control(refusal_of(refusal.type, refusal))
-        except BadMember as refusal:
-            self.send_control(refusal_of(refusal.type, refusal))
+        except (UnknownControl, BadMember) as refusal:
+            self._refuse_control(refusal.type, refusal)
+
+    def _refuse_control(self, type_: str, refusal: Refusal, user: str | None = None) -> None:
+        self.send_control(refusal_of(type_, refusal, user))
+        self._events.append(ControlRefused(refusal))
 
     @abstractmethod
     def _receive_control(self, message: Control) -> None:

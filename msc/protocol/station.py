@@ -141,7 +141,7 @@ class StationSession(Session):
         if state is None:
             user = getattr(message, "user", None)
             refusal = out_of_place(message, self.state.name.lower().replace("_", " "))
-            self.send_control(refusal_of(message.type, refusal, user))
+            self._refuse_control(message.type, refusal, user)
             return
         self.state = state
         self._events.append(ControlReceived(message))

@@ -71,12 +71,14 @@ class LineEnd(Connection[LineHostSession]):
         host = self._host
         self._made_at = now
         reason = ""
-        if not any(name.startswith(PEER) for name in self.names):
+        if not any(name.startswith(PEER) for name in self.peer.names):
             reason = "the certificate is no switch's"
         elif len(host.connections) > CONNECTIONS_MAX:
             reason = "too many connections"
         if reason:
-            log.warning("simulator.refused", simulator=host.name, reason=reason, names=self.names, ip=self.ip)
+            log.warning(
+                "simulator.refused", simulator=host.name, reason=reason, certificate=str(self.peer), ip=self.ip
+            )
             return None
         self.session = LineHostSession(now, host.hello())
         return self.session

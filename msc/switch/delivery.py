@@ -91,6 +91,10 @@ class Deliveries:
         if not len(outbox):
             del self._outboxes[address]
 
+    def attended(self, address: str) -> bool:
+        """Whether somebody receives for an address now."""
+        return address in self._stations
+
     def undelivered(self, address: str) -> int:
         """How many messages wait for an address."""
         outbox = self._outboxes.get(address)

@@ -16,12 +16,21 @@ from msc.acp.control_point import AccessControlPoint, AuditEvent, OperatorSessio
 from msc.acp.directory import Account, Device
 from msc.acp.host import HostSessions
 from msc.acp.store import DirectoryUnavailable
-from msc.errors import ControlOutOfPlace, InternalFault, MnemonicInUse, NotSignedOn, Refusal, ShuttingDown
+from msc.errors import (
+    CertificateMismatch,
+    ControlOutOfPlace,
+    InternalFault,
+    MnemonicInUse,
+    NotSignedOn,
+    Refusal,
+    ShuttingDown,
+)
 from msc.limits import REAUTHENTICATE_S
 from msc.log import get_logger
 from msc.protocol.control import (
     ChangePassword,
     Control,
+    ErrorNotice,
     Lock,
     Open,
     PasswordChanged,
@@ -38,6 +47,7 @@ from msc.settings import ListenerSettings
 from msc.switch.delivery import Deliveries
 from msc.switch.port import StationPort
 from msc.switch.switch import Switch
+from msc.tls import Examine, PeerCertificate
 
 log = get_logger("switch")
 
@@ -73,7 +83,11 @@ class SessionReport:
 
 
 class Desk:
-    """Takes what stations do, and answers it."""
+    """Takes what stations do, and answers it.
+
+    Args:
+        examine: Says what is wrong with a certificate that TLS has let pass.
+    """
 
     def __init__(
         self,
@@ -83,27 +97,50 @@ class Desk:
         deliveries: Deliveries,
         settings: ListenerSettings,
         line_states: Callable[[], dict[str, str]],
+        examine: Examine,
     ) -> None:
         self._point = point
         self._switch = switch
         self._deliveries = deliveries
         self._settings = settings
         self._line_states = line_states
+        self._examine = examine
         self._visits: dict[int, Visit] = {}
         self._open_devices: dict[str, StationPort] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- connections ------------------------------------------------------------------------------
 
-    def admit(self, names: list[str], ip: str | None) -> Device:
-        """Find the device a certificate names; see `AccessControlPoint.admit`."""
+    def admit(self, peer: PeerCertificate, ip: str | None) -> Device:
+        """Find the device a certificate names; see `AccessControlPoint.admit`.
+
+        Raises:
+            CertificateMismatch: It names none that may connect, or the certificate is revoked or has expired.
+        """
+        device = None
         try:
-            return self._point.admit(names)
+            device = self._point.admit(peer)
+            if objection := self._examine(peer):
+                raise CertificateMismatch(objection)
         except Refusal as refusal:
-            at = clock.wall_us()
-            detail = ", ".join(names)[:200] or "no name"
-            self._point.audit(AuditEvent(at, "connection.refused", source=ip, code=refusal.code, detail=detail))
+            self._point.audit(
+                AuditEvent(
+                    clock.wall_us(), "connection.refused", device=device.device if device else None, source=ip,
+                    code=refusal.code, detail=f"{peer}: {refusal.reason}",
+                )
+            )  # fmt: skip
             raise
+        return device
+
+    def end_untrusted(self, station: StationPort) -> None:
+        """End a connection if there is now something wrong with its certificate; its operators are told why."""
+        objection = self._examine(station.peer)
+        if objection is None:
+            return
+        self._audit(station, objection.event, detail=str(station.peer))
+        self._sign_all_off(self._visits[station.identity], objection)
+        station.session.send_control(ErrorNotice(code=CertificateMismatch.code, reason=objection))
+        station.close(objection)
 
     def handshake_refused(self, reason: str) -> None:
         """Somebody came without a certificate we trust, or with no TLS at all."""
@@ -115,7 +152,7 @@ class Desk:
         if station.device.kind is StationKind.HOST:
             users = HostSessions(self._point, station.device)
         self._visits[station.identity] = Visit(station, users=users)
-        self._audit(station, "connection.opened")
+        self._audit(station, "connection.opened", detail=station.cipher)
 
     def station_lost(self, station: StationPort, reason: str) -> None:
         """A connection has ended, and with it what was signed on through it."""
@@ -179,6 +216,10 @@ class Desk:
                 visit.station.close("the device's entry in the directory has changed")
             else:
                 visit.station.device = after
+
+    def note_use(self) -> None:
+        """Note what is in use today, before the calendar takes it for idle."""
+        self._point.note_use(self._open_devices)
 
     def end_session(self, session_id: str, reason: str) -> bool:
         """End a session by its id and tell its station why.
@@ -255,7 +296,20 @@ class Desk:
                     station.session.send_control(self._status(station))
             except Refusal as refusal:
                 station.session.deny(message, refusal)
+                self.control_refused(station, refusal)
             station.flush()
+
+    def control_refused(self, station: StationPort, refusal: Refusal) -> None:
+        """A control message was refused: what makes no sense may be somebody trying the doors (C-ACPLOG)."""
+        operator = self._visits[station.identity].operator
+        self._point.audit(
+            AuditEvent(
+                clock.wall_us(), "control.refused", device=station.device.device,
+                user=operator.user if operator else None, mnemonic=operator.mnemonic if operator else None,
+                source=station.ip, session=operator.session if operator else None, code=refusal.code,
+                detail=refusal.meaning,
+            )
+        )  # fmt: skip
 
     def _operator(self, station: StationPort, user: str | None) -> OperatorSession:
         """Find the session a control message speaks of; a host must name the user."""
@@ -357,13 +411,16 @@ class Desk:
     def sign_everybody_off(self, reason: str) -> None:
         """End every operator's session and say why: the switch is about to go."""
         for visit in list(self._visits.values()):
-            sessions = visit.users.clear() if visit.users is not None else []
-            for session in sessions:
-                self._point.sign_off(session, reason, visit.station.ip)
-                visit.station.session.sign_off(session.user, reason)
-            if visit.operator is not None:
-                self._sign_off(visit.station, visit.operator, reason, tell=reason)
-            visit.station.flush()
+            self._sign_all_off(visit, reason)
+
+    def _sign_all_off(self, visit: Visit, reason: str) -> None:
+        sessions = visit.users.clear() if visit.users is not None else []
+        for session in sessions:
+            self._point.sign_off(session, reason, visit.station.ip)
+            visit.station.session.sign_off(session.user, reason)
+        if visit.operator is not None:
+            self._sign_off(visit.station, visit.operator, reason, tell=reason)
+        visit.station.flush()
 
     def _lock_asked(self, station: StationPort, operator: OperatorSession) -> None:
         if operator.locked:

@@ -9,6 +9,7 @@ from typing import Protocol
 from msc.acp.directory import Device
 from msc.errors import Refusal
 from msc.protocol.station import StationSession
+from msc.tls import PeerCertificate
 
 
 class StationPort(Protocol):
@@ -18,6 +19,9 @@ class StationPort(Protocol):
     """Unique to the connection."""
     device: Device
     ip: str | None
+    peer: PeerCertificate
+    cipher: str
+    """TLS version and cipher suite."""
     session: StationSession
     write_paused: bool
 

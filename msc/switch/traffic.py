@@ -186,7 +186,7 @@ class LineTraffic:
     def _take_answer(
         self, line: LinePort, sequence: int, received_us: int, text: str, rest: str, entry: Pending
     ) -> None:
-        msn = self._writer.allot()
+        msn, address = self._writer.allot(), self._address(entry)
         self._writer.append(
             MessageRecord(
                 msn=msn,
@@ -211,10 +211,10 @@ class LineTraffic:
                 sequence=sequence,
             ),
             (
-                EventRecord(msn, received_us, Life.ROUTED, entry.address),
+                EventRecord(msn, received_us, Life.ROUTED, address),
                 EventRecord(entry.msn, received_us, Life.ANSWERED, line.address, f"msn {msn}"),
             ),
-            partial(self._answer_durable, line, line.connection, sequence, received_us, rest, entry, msn),
+            partial(self._answer_durable, line, line.connection, sequence, received_us, rest, entry, msn, address),
         )
 
     def _answer_durable(
@@ -226,6 +226,7 @@ class LineTraffic:
         rest: str,
         entry: Pending,
         msn: int,
+        address: str,
         failure: JournalUnavailable | None,
     ) -> None:
         line.answer(connection, sequence, failure or msn)
@@ -235,7 +236,18 @@ class LineTraffic:
         self._metrics.messages["response", "accepted"] += 1
         self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
         self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
-        self._deliveries.push(entry.address, self._reply(entry, msn, "response", rest, line.name, received_us))
+        self._deliveries.push(address, self._reply(entry, msn, "response", rest, line.name, received_us))
+
+    def _address(self, entry: Pending) -> str:
+        """Where an answer goes: to who asked; if they have left and their pool says so, to its destination.
+
+        Never to the mnemonic: somebody else may hold it by now (C-POOL).
+        """
+        if entry.address.startswith("user:") and not self._deliveries.attended(entry.address):
+            device = self._directory.late_answers_device(entry.mnemonic)
+            if device is not None:
+                return device.address
+        return entry.address
 
     @staticmethod
     def _reply(entry: Pending, msn: int, kind: str, text: str, source: str, received_us: int) -> Outgoing:
@@ -316,7 +328,7 @@ class LineTraffic:
             return  # it has answered, or its originator is being told
         entry.given_up.add(name)
         at, line = clock.wall_us(), f"line:{name}"
-        text = f"{refusal.code} {refusal.reason}"
+        text, address = f"{refusal.code} {refusal.reason}", self._address(entry)
 
         def durable(failure: JournalUnavailable | None) -> None:
             entry.given_up.discard(name)
@@ -326,7 +338,7 @@ class LineTraffic:
             self.pending.settle(entry, name)
             self._metrics.messages["status", refusal.code] += 1
             log.info("message.given_up", transaction=entry.msn, line=name, code=refusal.code)
-            self._deliveries.push(entry.address, self._reply(entry, msn, "status", text, name, at))
+            self._deliveries.push(address, self._reply(entry, msn, "status", text, name, at))
 
         try:
             msn = self._writer.allot()
@@ -339,7 +351,7 @@ class LineTraffic:
                     code=refusal.code,
                 ),
                 (
-                    EventRecord(msn, at, Life.ROUTED, entry.address),
+                    EventRecord(msn, at, Life.ROUTED, address),
                     EventRecord(entry.msn, at, _LIFE[type(refusal)], line, text),
                 ),
                 durable,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from msc.acp.control_point import AccessControlPoint, AuditEvent
+from msc.acp.control_point import AccessControlPoint, AuditEvent, Terms
 from msc.acp.directory import Directory
 from msc.acp.store import DirectoryStore
+from msc.settings import CredentialSettings
+
+# The cheapest hashes, as those of the county are: tests check what is decided.
+CHEAP = CredentialSettings.model_construct(second_factor="if_enrolled", memory_kib=8, time_cost=1)
+TERMS = Terms(credentials=CHEAP)
+"""A second factor is asked of whoever has one."""
 
 
 class Point(AccessControlPoint):
@@ -20,7 +27,12 @@ class Point(AccessControlPoint):
     store: DirectoryStore
 
 
-MakePoint = Callable[[Directory], Awaitable[Point]]
+class MakePoint(Protocol):
+    """Makes an access control point of a directory, which is saved first."""
+
+    async def __call__(
+        self, directory: Directory, terms: Terms = TERMS, rested: Mapping[str, int] | None = None
+    ) -> Point: ...
 
 
 @pytest.fixture
@@ -36,12 +48,12 @@ async def make_point(store: DirectoryStore) -> AsyncIterator[MakePoint]:
     """Make an access control point of a directory."""
     async with AsyncExitStack() as stack:
 
-        async def make(directory: Directory) -> Point:
+        async def make(directory: Directory, terms: Terms = TERMS, rested: Mapping[str, int] | None = None) -> Point:
             await store.save(directory)
             audited: list[AuditEvent] = []
-            point = Point(directory, store, audited.append)
+            point = Point(directory, store, audited.append, terms, rested)
             point.audited, point.store = audited, store
-            stack.callback(point.close)
+            stack.push_async_callback(point.close)
             return point
 
         yield make

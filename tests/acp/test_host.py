@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from msc.acp.control_point import OperatorSession
-from msc.acp.directory import Directory, OperatorClass, UserStatus
+from msc import clock
+from msc.acp.control_point import AccessControlPoint, OperatorSession
+from msc.acp.directory import Agency, Directory, OperatorClass, Status
 from msc.acp.host import HostSessions
-from msc.errors import ControlOutOfPlace, Overloaded, Refusal
+from msc.acp.store import DirectoryStore
+from msc.errors import BadHeader, ControlOutOfPlace, Overloaded, Refusal
 from msc.limits import HOST_USERS_MAX
 from msc.protocol.header import MessageHead
-from tests.support.county import county, user
+from tests.support.county import account, county, user
 
 
 def signed_on(name: str = "J40217", mnemonic: str = "CD01", **members: Any) -> OperatorSession:
     session = OperatorSession(
         session="s1", user=name, agency="EXLP", ori="CA0980000", operator_class=OperatorClass.FULL_ACCESS,
-        mnemonic=mnemonic, pooled=False, taf="02RVXUF", device="cad-1", address="device:cad-1",
+        mnemonic=mnemonic, pool=None, taf="02RVXUF", device="cad-1", address="device:cad-1",
     )  # fmt: skip
     return replace(session, **members)
 
 
-def host(device: str, directory: Directory | None = None) -> HostSessions:
-    directory = directory or county()
-    return HostSessions(directory, directory.devices[device])
+MakeHost = Callable[..., HostSessions]
+
+
+@pytest.fixture
+async def host(store: DirectoryStore) -> AsyncIterator[MakeHost]:
+    """Make the sessions behind a host of a directory."""
+    points = []
+
+    def make(device: str, directory: Directory | None = None) -> HostSessions:
+        directory = directory or county()
+        points.append(AccessControlPoint(directory, store, lambda _event: None))
+        return HostSessions(points[-1], directory.devices[device])
+
+    yield make
+    for point in points:
+        await point.close()
 
 
 def code_of(sessions: HostSessions, head: MessageHead, mnemonic: str | None = None) -> str:
@@ -42,7 +57,7 @@ HEAD_2 = MessageHead("CD02A00017", "J40217", "0A0000010017")
 
 @pytest.mark.requirement("C-OIF", "C-TAF", "C-HDR")
 @pytest.mark.parametrize("mnemonic", [None, "CD01"])
-def test_a_message_speaks_for_the_user_its_oif_names(mnemonic: str | None) -> None:
+def test_a_message_speaks_for_the_user_its_oif_names(host: MakeHost, mnemonic: str | None) -> None:
     sessions = host("cad-1")
     session = signed_on()
     sessions.add(session)
@@ -54,7 +69,7 @@ def test_a_message_speaks_for_the_user_its_oif_names(mnemonic: str | None) -> No
 
 
 @pytest.mark.requirement("C-OIF", "C-AUTH")
-def test_a_user_not_signed_on_is_refused_with_e111() -> None:
+def test_a_user_not_signed_on_is_refused_with_e111(host: MakeHost) -> None:
     sessions = host("cad-1")
     assert code_of(sessions, HEAD) == "E111"
     sessions.add(signed_on("J40218"))
@@ -65,7 +80,7 @@ def test_a_user_not_signed_on_is_refused_with_e111() -> None:
 
 
 @pytest.mark.requirement("F-LOCK")
-def test_a_locked_user_is_refused_with_e112() -> None:
+def test_a_locked_user_is_refused_with_e112(host: MakeHost) -> None:
     sessions = host("cad-1")
     sessions.add(signed_on(locked=True))
     assert code_of(sessions, HEAD) == "E112"
@@ -73,13 +88,13 @@ def test_a_locked_user_is_refused_with_e112() -> None:
 
 @pytest.mark.requirement("C-HDR", "C-STATIC")
 @pytest.mark.parametrize("header", ["CD02A00017", "XD01A00017", "A123"])
-def test_a_header_with_another_mnemonic_is_refused_with_e202(header: str) -> None:
+def test_a_header_with_another_mnemonic_is_refused_with_e202(host: MakeHost, header: str) -> None:
     sessions = host("cad-1")
     sessions.add(signed_on())
     assert code_of(sessions, HEAD._replace(header=header)) == "E202"
 
 
-def test_an_envelope_with_another_mnemonic_is_refused_with_e202() -> None:
+def test_an_envelope_with_another_mnemonic_is_refused_with_e202(host: MakeHost) -> None:
     sessions = host("cad-1")
     sessions.add(signed_on())
     for mnemonic in ("CD02", ""):
@@ -87,7 +102,7 @@ def test_an_envelope_with_another_mnemonic_is_refused_with_e202() -> None:
 
 
 @pytest.mark.requirement("C-OIF")
-def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on() -> None:
+def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on(host: MakeHost) -> None:
     sessions = host("cad-2")
     spoken = sessions.speaks_for(HEAD_2, None)
     assert (spoken.user, spoken.agency, spoken.ori, spoken.mnemonic, spoken.taf, spoken.device, spoken.address) == (
@@ -101,39 +116,71 @@ def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on()
 @pytest.mark.parametrize(
     "members",
     [
-        {"status": UserStatus.SUSPENDED},
-        {"status": UserStatus.DISABLED},
+        {"status": Status.SUSPENDED},
+        {"status": Status.DISABLED},
+        {"status": Status.REMOVED},
+        {"direct": False},
+        {"authorised_by": ""},
         {"agency": "SHERIFF"},
         {"operator_class": OperatorClass.PRACTITIONER},
         {"certified": None},
         {"cleared": None},
         {"statement": None},
-        {"password_expires": datetime.now(UTC).date()},
+        {"added": None},
     ],
     ids=lambda m: next(iter(m)) + " " + str(next(iter(m.values()))),
 )
-def test_a_delegated_hosts_user_who_may_not_is_refused_with_e203(members: dict[str, Any]) -> None:
+def test_a_delegated_hosts_user_who_may_not_is_refused_with_e203(host: MakeHost, members: dict[str, Any]) -> None:
     sessions = host("cad-2", county(user("J40218", **members)))
     assert code_of(sessions, HEAD_2._replace(oif="J40218")) == "E203"
 
 
-def test_a_delegated_hosts_unknown_user_is_refused_with_e203() -> None:
+@pytest.mark.requirement("C-LEAVE")
+def test_a_delegated_hosts_user_whose_agency_is_gone_is_refused_with_e203(host: MakeHost) -> None:
+    directory = county(user("J40218"))
+    directory.replace((), [("agency", "EXLP")])
+    assert code_of(host("cad-2", directory), HEAD_2._replace(oif="J40218")) == "E203"
+
+
+def test_a_delegated_hosts_user_needs_no_password_here(host: MakeHost) -> None:
+    over = account("J40218", password_hash="", password_expires=clock.today())
+    sessions = host("cad-2", county(user("J40218"), accounts=[over]))
+    assert sessions.speaks_for(HEAD_2._replace(oif="J40218"), None).user == "J40218"
+
+
+def test_a_delegated_hosts_user_sends_under_their_own_agencys_ori(host: MakeHost) -> None:
+    directory = county()
+    directory.replace([Agency("EXLP", "Police", "CA0980100")])
+    assert host("cad-2", directory).speaks_for(HEAD_2, None).ori == "CA0980100"
+
+
+@pytest.mark.requirement("C-HDR")
+def test_a_header_is_the_hosts_or_that_of_somebody_signed_on_through_it(host: MakeHost) -> None:
+    sessions = host("cad-1")
+    sessions.check_mnemonic("CD01A00017")
+    sessions.add(signed_on(mnemonic="M001"))
+    sessions.check_mnemonic("M001A00017")
+    with pytest.raises(BadHeader):
+        sessions.check_mnemonic("M002A00017")
+
+
+def test_a_delegated_hosts_unknown_user_is_refused_with_e203(host: MakeHost) -> None:
     assert code_of(host("cad-2"), HEAD_2._replace(oif="NOBODY")) == "E203"
     assert code_of(host("cad-2"), MessageHead("CD02")) == "E203"
 
 
-def test_a_delegated_hosts_foreign_mnemonic_is_refused_with_e202() -> None:
+def test_a_delegated_hosts_foreign_mnemonic_is_refused_with_e202(host: MakeHost) -> None:
     assert code_of(host("cad-2"), HEAD) == "E202"
     assert code_of(host("cad-2"), HEAD_2, "CD01") == "E202"
 
 
-def test_a_delegated_hosts_signed_on_user_is_held_to_the_session() -> None:
+def test_a_delegated_hosts_signed_on_user_is_held_to_the_session(host: MakeHost) -> None:
     sessions = host("cad-2")
     sessions.add(signed_on(mnemonic="CD02", locked=True))
     assert code_of(sessions, HEAD_2) == "E112"
 
 
-def test_the_users_of_a_host_are_bounded_and_each_is_there_once() -> None:
+def test_the_users_of_a_host_are_bounded_and_each_is_there_once(host: MakeHost) -> None:
     sessions = host("cad-1")
     for n in range(HOST_USERS_MAX - 1):
         sessions.add(signed_on(f"U{n}"))
@@ -147,7 +194,7 @@ def test_the_users_of_a_host_are_bounded_and_each_is_there_once() -> None:
     assert len(sessions) == HOST_USERS_MAX - 1
 
 
-def test_all_users_are_taken_out_when_the_connection_ends() -> None:
+def test_all_users_are_taken_out_when_the_connection_ends(host: MakeHost) -> None:
     sessions = host("cad-1")
     sessions.add(signed_on())
     sessions.add(signed_on("J40218"))

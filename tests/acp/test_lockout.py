@@ -59,3 +59,29 @@ def test_memory_is_bounded_and_the_oldest_name_is_forgotten_first() -> None:
     assert not failures.locked("OLDEST", NOW)
     assert failures.locked("RECENT", NOW)
     assert len(failures._failures) == FAILURE_RECORDS_MAX
+
+
+def test_a_lock_holds_for_good_and_only_a_release_ends_it() -> None:
+    failures = FailureLog()
+    for n in range(5):
+        failures.failed("NOBODY", NOW + n)
+    for later in (15 * MINUTE, 24 * 60 * MINUTE, 400 * 24 * 60 * MINUTE):
+        assert failures.locked("NOBODY", NOW + later)
+        assert failures.failed("NOBODY", NOW + later), "a failure of a locked name keeps it locked"
+    assert failures.locked("NOBODY", NOW + 15 * MINUTE)
+    failures.succeeded("NOBODY")
+    assert not failures.locked("NOBODY", NOW + 15 * MINUTE)
+
+
+def test_a_lock_that_does_not_last_ends_with_its_window() -> None:
+    failures = FailureLog(3, lasting=False)
+    assert [failures.failed("cad-1", NOW + n) for n in range(3)] == [False, False, True]
+    assert failures.locked("cad-1", NOW + 15 * MINUTE - 1)
+    assert not failures.locked("cad-1", NOW + 15 * MINUTE)
+    assert not failures.failed("cad-1", NOW + 16 * MINUTE)
+
+
+@pytest.mark.parametrize("most", [1, 5, 20])
+def test_as_many_failures_as_are_said_lock(most: int) -> None:
+    failures = FailureLog(most)
+    assert [failures.failed("desk-1", NOW) for _ in range(most)] == [False] * (most - 1) + [True]

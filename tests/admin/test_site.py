@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
+from msc.acp.authority import Authority, Holder, HolderKind, load_profile
 from msc.acp.store import DirectoryStore
+from msc.admin.certificate import certificate_folder, demo_passphrase, usual_stem
 from msc.admin.check import check_site
 from msc.admin.site import make_site
 from msc.errors import SiteError
@@ -103,3 +106,39 @@ async def test_the_directory_breaking_a_rule_is_a_fault(demo: Path) -> None:
     await store.close()
     report = await check_site(demo / "msc.toml")
     assert [fault.where for fault in report.faults] == ["device DISPATCH1"]
+
+
+@pytest.mark.requirement("F-TLS")
+async def test_what_ends_soon_and_a_key_that_is_not_encrypted_are_remarked_on(demo: Path) -> None:
+    settings = load_settings(demo / "msc.toml")
+    folder, secret = certificate_folder(settings), demo_passphrase(settings)
+    profile = load_profile(demo / "certs" / "profile.toml")
+    authority = Authority.load(profile, folder.ca, folder.ca_key, secret)
+
+    def issue(holder: Holder, days: int | None = None) -> int:
+        stem = usual_stem(settings, holder)
+        return folder.issue(authority, holder, stem, days=days, force=True).serial_number
+
+    issue(Holder(HolderKind.DEVICE, "SOON"), 9)
+    issue(Holder(HolderKind.DEVICE, "RENEWED"), 9)
+    issue(Holder(HolderKind.DEVICE, "RENEWED"))
+    gone = issue(Holder(HolderKind.DEVICE, "GONE"), 9)
+    folder.revoke(authority, [gone], x509.ReasonFlags.cessation_of_operation)
+    issue(Holder(HolderKind.SWITCH, settings.switch.name), 9)
+    key = serialization.load_pem_private_key(folder.ca_key.read_bytes(), str(secret).encode())
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    folder.ca_key.write_bytes(key.private_bytes(*plain))
+    report = await check_site(demo / "msc.toml")
+    assert report.faults == []
+    told = "\n".join(map(str, report.remarks))
+    assert re.search(r"msc://device/SOON: ends on \d{4}-", told)
+    assert "RENEWED" not in told and "GONE" not in told
+    assert "the switch's certificate: ends on" in told
+    assert "ca.key: is not encrypted" in told
+
+
+@pytest.mark.requirement("F-TLS")
+async def test_a_revocation_list_that_is_not_the_authoritys_is_a_fault(demo: Path) -> None:
+    (demo / "certs" / "crl.pem").write_text("no list")
+    report = await check_site(demo / "msc.toml")
+    assert any("crl.pem" in str(fault) for fault in report.faults)

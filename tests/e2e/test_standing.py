@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import assert_quiet
 from tests.support.mtp_client import TIMEOUT_S, Refused, totp
-from tests.support.site import Site
+from tests.support.site import Site, run_msc
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,14 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site.make(tmp_path_factory.mktemp("strict") / "site")
     try:
         site.quick_lines()
-        site.directory("UPDATE user SET status = 'suspended' WHERE user = 'D10002'")
-        site.directory("UPDATE user SET statement = NULL WHERE user = 'K20331'")
-        site.directory("UPDATE user SET password_expires = '2020-01-01' WHERE user = 'P50110'")
-        site.directory("UPDATE agency SET suspended = 1 WHERE agency = 'EXPD'")
+        for command in (
+            ("user", "suspend", "D10002", "--reason", "under investigation"),
+            ("user", "set", "K20331", "statement="),
+            ("agency", "suspend", "EXPD", "--reason", "by order of the state"),
+        ):
+            done = run_msc(*command[:2], site.toml, *command[2:])
+            assert done.returncode == 0, done.stderr
+        site.directory("UPDATE account SET password_expires = '2020-01-01' WHERE user = 'P50110'")
         site.edit("routes.toml", (r'^\[\[route\]\]\nname = "everything else.*\Z', ""))
         site.serve()
         site.simulate()

@@ -6,8 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from msc import clock
+from msc.acp.authority import Authority, CertificateProfile
 from msc.limits import SLOW_READER_S
 from msc.link.connection import Connection, Sweeper
 from msc.protocol.control import ErrorNotice, Hello
@@ -19,11 +22,32 @@ WINDOW = 4
 HELLO = Hello(switch="test", time="", frame_bytes_max=65_536, window=WINDOW, heartbeat_s=30)
 
 
+CERTIFICATE = x509.load_pem_x509_certificate(
+    Authority.create(CertificateProfile(organization="Test", curve="P-256", authority_days=9, certificate_days=9))
+    .issue("msc://host/A")
+    .certificate
+)
+
+
+class Secured:
+    """What a handshake left behind."""
+
+    def getpeercert(self, binary: bool) -> bytes:
+        assert binary
+        return CERTIFICATE.public_bytes(serialization.Encoding.DER)
+
+    def version(self) -> str:
+        return "TLSv1.3"
+
+    def cipher(self) -> tuple[str, str, int]:
+        return "TLS_AES_256_GCM_SHA384", "TLSv1.3", 256
+
+
 class RecordingTransport(asyncio.Transport):
     """Remembers what was asked of it."""
 
     def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1), "peercert": {"subjectAltName": (("URI", "msc://host/A"),)}})
+        super().__init__({"peername": ("127.0.0.1", 1), "ssl_object": Secured()})
         self.writes: list[bytes] = []
         self.reading = True
         self.closed = ""
@@ -103,7 +127,12 @@ def messages(first: int, last: int) -> bytes:
 
 
 async def test_the_certificates_names_and_the_address_are_known(connection: HostConnection) -> None:
-    assert connection.names == ["msc://host/A"]
+    assert connection.peer.names == ("msc://host/A",)
+    assert connection.peer.serial == CERTIFICATE.serial_number
+    assert connection.peer.issuer == CERTIFICATE.issuer.rfc4514_string()
+    assert connection.peer.not_after == CERTIFICATE.not_valid_after_utc.timestamp()
+    assert connection.peer.fingerprint == CERTIFICATE.fingerprint(hashes.SHA256()).hex()
+    assert connection.cipher == "TLSv1.3 TLS_AES_256_GCM_SHA384"
     assert connection.ip == "127.0.0.1"
 
 

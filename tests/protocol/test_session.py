@@ -14,6 +14,7 @@ from msc.protocol.control import Hello
 from msc.protocol.frame import ACK, CONTROL, DATA, NAK, PING, PONG, Frame, encode_frame
 from msc.protocol.session import (
     ControlReceived,
+    ControlRefused,
     MessageAcknowledged,
     MessageReceived,
     MessageRefused,
@@ -103,7 +104,9 @@ def test_a_control_frame_with_bad_json_ends_the_session_with_e604(make: Make, cu
 
 def test_an_unknown_control_type_is_refused_with_e605_and_the_session_lives(make: Make, cut: Cut) -> None:
     session = make()
-    assert feed(session, control_frame({"type": "teleport"}), cut) == []
+    [told] = feed(session, control_frame({"type": "teleport"}), cut)
+    assert isinstance(told, ControlRefused)
+    assert told.refusal.code == "E605"
     [refused] = sent_controls(session)
     assert (refused["type"], refused["to"], refused["code"]) == ("refused", "teleport", "E605")
     assert not session.closed

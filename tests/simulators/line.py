@@ -75,7 +75,7 @@ async def dialled(settings: LineSettings, context: ssl.SSLContext, end: SwitchEn
     """Run a line; it connects, and connects again, while the block lasts."""
     sweeper = Sweeper()
     sweeper.start()
-    line = UpstreamLine(settings, context, "msc-test", end, sweeper)
+    line = UpstreamLine(settings, context, "msc-test", end, sweeper, lambda _: None)
     task = asyncio.get_running_loop().create_task(line.run())
     try:
         yield line

@@ -7,6 +7,7 @@ import itertools
 from msc.acp.directory import Device
 from msc.errors import Refusal
 from msc.protocol.station import StationKind, StationSession
+from msc.tls import PeerCertificate
 from tests.support.ends import active_terminal, open_host
 
 
@@ -19,6 +20,8 @@ class FakeStation:
         self.identity = next(self._identities)
         self.device = device
         self.ip: str | None = "10.0.0.23"
+        self.peer = PeerCertificate((f"msc://device/{device.device}",), self.identity, "CN=test", "", 4e9)
+        self.cipher = "TLSv1.3 TLS_AES_256_GCM_SHA384"
         if session is None:
             session = open_host() if device.kind is StationKind.HOST else active_terminal()
         self.session = session

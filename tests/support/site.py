@@ -307,7 +307,7 @@ class Site:
             await host.up(START_S)
             yield host
 
-    def certificate(self, *names: str, days: int = 30, trusted: bool = True) -> tuple[str, str]:
+    def certificate(self, *names: str, days: float = 30, trusted: bool = True) -> tuple[str, str]:
         """Issue a certificate that names its holder as the page says; paths relative to the site.
 
         Args:
@@ -317,7 +317,11 @@ class Site:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         authority = (
-            serialization.load_pem_private_key((self.folder / "certs/ca.key").read_bytes(), None) if trusted else key
+            serialization.load_pem_private_key(
+                (self.folder / self.demo["ca_key"]).read_bytes(), self.demo["ca_passphrase"].encode()
+            )
+            if trusted
+            else key
         )
         assert isinstance(authority, ec.EllipticCurvePrivateKey)
         issuer = (

@@ -235,7 +235,7 @@ class Restarted:
             directory=directory, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
         )
         self.switch = Switch(
-            intake=Intake(CATALOG, routes, self.point),
+            intake=Intake(CATALOG, routes, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -252,7 +252,7 @@ class Restarted:
         return unfinished
 
     async def stop(self) -> None:
-        self.point.close()
+        await self.point.close()
         await self.store.close()
         await self.directory_store.close()
 

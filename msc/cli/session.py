@@ -1,0 +1,81 @@
+"""`msc session`: who is signed on at the running switch."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from msc.admin.administration import actor_named
+from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
+from msc.cli.rows import Arguments, Operator, Reason, Sites
+from msc.settings import load_settings
+
+app = typer.Typer(help="Look at and end sessions of the running switch.", no_args_is_help=True)
+
+_COLUMNS = ("session", "user", "agency", "device", "mnemonic", "pool", "source", "began", "idle_s", "locked")
+
+
+def _ask(site: Any, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+    try:
+        return run(ask(load_settings(site), method, path, content))
+    except SwitchNotRunning as exc:
+        fail(str(exc), Exit.UNREACHABLE)
+    except RefusedBySwitch as exc:
+        fail(str(exc), Exit.REFUSED)
+
+
+@app.command("list")
+def list_sessions(
+    arguments: Sites = None,
+    user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only at this device.")] = None,
+    json: Json = False,
+) -> None:
+    """List who is signed on, the longest first."""
+    site, _ = site_and_rest(arguments or [], "nothing else", 0)
+    found = [
+        row
+        for row in _ask(site, "GET", "/sessions")
+        if user in (None, row["user"]) and device in (None, row["device"])
+    ]
+    if json:
+        for row in found:
+            print(jsonlib.dumps(row))
+        return
+    shown = Table(*_COLUMNS, box=None, pad_edge=False)
+    for row in found:
+        shown.add_row(*(_text(row[name]) for name in _COLUMNS))
+    out.print(shown)
+
+
+@app.command()
+def show(arguments: Arguments, json: Json = False) -> None:
+    """Show one session."""
+    site, (session,) = site_and_rest(arguments, "the session's id", 1)
+    found = next((row for row in _ask(site, "GET", "/sessions") if row["session"] == session), None)
+    if found is None:
+        fail(f"there is no session {session}", Exit.REFUSED)
+    if json:
+        print(jsonlib.dumps(found))
+        return
+    for name in _COLUMNS:
+        out.print(f"{name:<10} {_text(found[name])}", markup=False)
+
+
+@app.command()
+def end(arguments: Arguments, reason: Reason, operator: Operator = None) -> None:
+    """End a session, at once; its station is told."""
+    site, (session,) = site_and_rest(arguments, "the session's id", 1)
+    content = {"operator": actor_named(operator).operator, "reason": reason}
+    _ask(site, "POST", f"/sessions/{session}/end", content)
+    out.print(f"session {session} ended", markup=False)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

@@ -1,0 +1,192 @@
+"""What the switch shows and trusts, taken up while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from msc import clock
+from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind
+from msc.acp.certificate_folder import CertificateFolder
+from msc.errors import SettingsError
+from msc.link.tls_material import TlsMaterial
+from msc.metrics import Metrics
+from msc.settings import TlsSettings
+from msc.tls import Objection, client_context, read_peer
+
+PROFILE = CertificateProfile(organization="Test", curve="P-256", authority_days=100, certificate_days=30)
+SWITCH, DEVICE = Holder(HolderKind.SWITCH, "S1"), Holder(HolderKind.DEVICE, "D1")
+
+
+class Site:
+    """A switch's TLS over files of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = CertificateFolder(folder / "certs/ca.pem", folder / "certs/crl.pem")
+        self.authority = self.folder.establish(PROFILE, "secret")
+        self.stem = folder / "certs" / "switch"
+        self.first = self.folder.issue(self.authority, SWITCH, self.stem)
+        self.device = self.folder.issue(self.authority, DEVICE, folder / "certs" / "d1")
+        settings = TlsSettings(
+            ca=Path("certs/ca.pem"), certificate=Path("certs/switch.pem"), key=Path("certs/switch.key")
+        )
+        self.metrics = Metrics()
+        self.make: Callable[[], TlsMaterial] = lambda: TlsMaterial(settings, folder, self.metrics)
+        self.material = self.make()
+        self.client = client_context(self.folder.ca, folder / "certs" / "d1.pem", folder / "certs" / "d1.key")
+
+    def renew(self, **members: object) -> x509.Certificate:
+        return self.folder.issue(self.authority, SWITCH, self.stem, force=True, **members)  # type: ignore[arg-type]
+
+    def revoke(self) -> None:
+        self.folder.revoke(self.authority, [self.device.serial_number], x509.ReasonFlags.key_compromise)
+
+    async def look(self) -> None:
+        """Look as often as it takes for a change that stands still to count."""
+        await self.material.look()
+        await self.material.look()
+
+    def served(self) -> int:
+        """Shake hands in memory; return the serial of the certificate the switch shows."""
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = self.material.server_context.wrap_bio(to_server, to_client, server_side=True)
+        client = self.client.wrap_bio(to_client, to_server)
+        for _ in range(4):
+            for end in (client, server):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+        return read_peer(client.getpeercert(True) or b"").serial
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.mark.requirement("F-TLS")
+async def test_a_renewed_certificate_is_shown_to_whoever_connects_from_then_on(site: Site) -> None:
+    assert site.served() == site.first.serial_number
+    renewed = site.renew()
+    await site.look()
+    assert site.served() == renewed.serial_number
+    assert site.metrics.certificate_changes == {"taken_up": 1}
+    assert site.material.expires_seconds()["switch"] == pytest.approx(30 * 86_400, abs=60)
+
+
+async def test_a_change_counts_only_once_it_has_stood_still(site: Site) -> None:
+    """So that half of a pair is never taken up, nor told as a fault."""
+    key = Path(f"{site.stem}.key")
+    before = key.read_bytes()
+    renewed = site.renew()
+    after = key.read_bytes()
+    key.write_bytes(before)
+    await site.material.look()
+    key.write_bytes(after)
+    await site.material.look()
+    await site.material.look()
+    assert site.metrics.certificate_changes == {"taken_up": 1}
+    assert site.served() == renewed.serial_number
+
+
+@pytest.mark.requirement("F-TLS")
+@pytest.mark.parametrize(
+    "fault", ["garbage", "gone", "another key", "another authority", "device's", "encrypted", "expired"]
+)
+async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: Site, fault: str) -> None:
+    pem = Path(f"{site.stem}.pem")
+    site.revoke()  # good by itself, and not taken up either
+    if fault == "garbage":
+        pem.write_text("no certificate")
+    elif fault == "gone":
+        pem.unlink()
+    elif fault == "another key":
+        Path(f"{site.stem}.key").write_bytes(site.authority.issue(str(SWITCH)).key)
+    elif fault == "another authority":
+        Authority.create(PROFILE).issue(str(SWITCH)).save(site.stem)
+    elif fault == "device's":
+        site.authority.issue(str(DEVICE)).save(site.stem)
+    elif fault == "encrypted":
+        site.authority.sealed("a daemon has nobody to ask").save(site.stem)
+    else:
+        site.renew(valid_from=datetime.now(UTC) - timedelta(days=5), days=1)
+    await site.look()
+    assert site.metrics.certificate_changes == {"refused": 1}
+    assert site.served() == site.first.serial_number
+    await site.look()
+    assert site.metrics.certificate_changes == {"refused": 1}, "told once"
+    renewed = site.renew()
+    await site.look()
+    assert site.served() == renewed.serial_number
+
+
+@pytest.mark.requirement("F-TLS")
+async def test_a_revoked_peer_is_objected_to_as_soon_as_the_list_is_taken_up(site: Site) -> None:
+    peer = read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    assert site.material.examine(peer) is None
+    site.revoke()
+    await site.look()
+    assert site.material.examine(peer) is Objection.REVOKED
+    assert site.make().examine(peer) is Objection.REVOKED, "after a restart too"
+    assert "crl" in site.material.expires_seconds()
+
+
+async def test_a_list_that_disappears_revokes_on(site: Site) -> None:
+    peer = read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    site.revoke()
+    await site.look()
+    site.folder.crl.unlink()
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 1, "refused": 1}
+    assert site.material.examine(peer) is Objection.REVOKED
+
+
+async def test_a_list_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
+    other = Site(tmp_path / "other")
+    other.revoke()
+    site.folder.crl.write_bytes(other.folder.crl.read_bytes())
+    await site.look()
+    assert site.metrics.certificate_changes == {"refused": 1}
+    with pytest.raises(SettingsError, match="not signed"):
+        site.make()
+
+
+async def test_a_list_out_of_date_still_counts_and_shuts_nobody_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL would refuse the whole county."""
+    other = site.authority.issue("msc://device/D2").certificate
+    site.revoke()
+    await site.look()
+    later_us = clock.wall_us() + 95 * 86_400_000_000
+    long = site.folder.issue(site.authority, DEVICE, site.stem.with_name("d3"), days=99)
+    monkeypatch.setattr(clock, "wall_us", lambda: later_us)
+    assert site.material.expires_seconds()["crl"] < 0
+    assert site.material.examine(read_peer(long.public_bytes(serialization.Encoding.DER))) is None
+    revoked = read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    assert site.material.examine(revoked) is Objection.REVOKED
+    expired = x509.load_pem_x509_certificate(other)
+    assert site.material.examine(read_peer(expired.public_bytes(serialization.Encoding.DER))) is Objection.EXPIRED
+
+
+async def test_an_authority_that_is_replaced_is_trusted_no_more(site: Site) -> None:
+    """A context by itself only ever learns to trust; ours forgets."""
+    for file in (site.folder.ca, site.folder.ca_key):
+        file.unlink()
+    site.authority = site.folder.establish(PROFILE, "new")
+    site.renew()
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 1}
+    with pytest.raises(ssl.SSLError):
+        site.served()  # the device still shows a certificate of the old authority, and trusts that
+
+
+def test_bytes_that_are_no_certificate_name_nobody() -> None:
+    assert read_peer(os.urandom(64)).names == ()
