@@ -104,7 +104,9 @@ class Daemon:
         self.point = AccessControlPoint(directory, self._directory_store, self._audit, terms, rested)
         for lease in left:
             self.point.audit(lease_ended(lease, clock.wall_us(), "the switch had stopped"))
-        self._follower = DirectoryFollower(self._directory_store, self.point, revision, lambda: not self.writer.busy)
+        self._follower = DirectoryFollower(
+            self._directory_store, self.point, revision, lambda: not self.writer.busy, self._directory_changed
+        )
         watch = MisuseWatch(
             directory, settings.misuse, load_high_profile(settings.high_profile), secrets.token_bytes(16)
         )
@@ -273,6 +275,10 @@ class Daemon:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
 
+    def _directory_changed(self) -> None:
+        self.desk.directory_changed()
+        self._review.refresh()
+
     async def _keep_directory(self) -> None:
         """Take up what commands change, and do what the calendar asks for."""
         kept_at = None
@@ -285,9 +291,7 @@ class Daemon:
                         changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
                     )
                     kept_at = clock.today()
-                if await self._follower.poll():
-                    self.desk.directory_changed()
-                    self._review.refresh()
+                await self._follower.poll()
                 await self._review.write()
             except DirectoryChanged:
                 pass  # looked at again in a moment, when the change is taken up

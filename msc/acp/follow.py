@@ -30,6 +30,7 @@ class DirectoryFollower:
     Args:
         revision: The state that was loaded.
         journal_settled: Tells whether everything noted so far is in the journal.
+        changed: Called when something was taken up: sessions and connections have to be looked at.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class DirectoryFollower:
         point: AccessControlPoint,
         revision: int,
         journal_settled: Callable[[], bool],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.revision = revision
         """The state in force."""
         self._store = store
         self._point = point
         self._settled = journal_settled
+        self._changed = changed
         self._begun = False
         self._audited = self._marked = 0
 
@@ -51,7 +54,7 @@ class DirectoryFollower:
         """Look whether something changed, and take it up.
 
         Returns:
-            Whether something did; sessions and connections have to be looked at then.
+            Whether something did.
 
         Raises:
             DirectoryUnavailable: The database cannot be read.
@@ -65,6 +68,7 @@ class DirectoryFollower:
         if news:
             await self._take_up(news)
             self.revision = news[-1].revision
+            self._changed()
         await self._audit([change for change in changes if not change.journaled])
         self._begun = True
         return bool(news)

@@ -68,4 +68,5 @@ def _idle_mnemonics(directory: Directory, rules: AccessSettings, today: date) ->
             yield Change("mnemonic", row.mnemonic, "disabled", gone, detail={"last_used": str(last)})
         elif idle_days >= rules.idle_mnemonic_days - NOTICE_DAYS and listed is None:
             detail = {"last_used": str(last)}
-            yield Change("mnemonic", row.mnemonic, "listed", replace(row, listed=today), detail=detail)
+            listing = replace(row, listed=today)
+            yield Change("mnemonic", row.mnemonic, "listed", listing, detail=detail, state=("listed",))

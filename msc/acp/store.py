@@ -60,6 +60,8 @@ class Change:
         row: The row as it is to be; None takes it out, or, for an account, leaves it to `account`.
         account: Members of the user's account to set.
         detail: What changed, member by member; never a secret.
+        state: Members of the row that the switch keeps and this change sets all the same; the others stay as they
+            are in the database, whatever the row says: the switch may have written them since the row was read.
     """
 
     table: str
@@ -68,6 +70,7 @@ class Change:
     row: AnyRow | None = None
     account: dict[str, Any] | None = None
     detail: dict[str, Any] | None = None
+    state: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,10 +422,21 @@ async def _refill(connection: AsyncConnection, table: Table, rows: Iterable[dict
 async def _write(connection: AsyncConnection, changes: Sequence[Change]) -> None:
     """Write the last row of each key: thousands of rows are a few statements."""
     for name, table in row_tables.items():
-        last = {change.key: change.row for change in changes if change.table == name}
+        last = {change.key: change for change in changes if change.table == name}
+        kept = [member.name for member in members(TABLES[name]).values() if member.state]
+        there: dict[str, Any] = {}
         for keys in _chunks(last):
-            await connection.execute(delete(table).where(table.c[name].in_(keys)))
-        rows = [_columns(row) for row in last.values() if row is not None]
+            where = table.c[name].in_(keys)
+            if kept:
+                found = await connection.execute(select(table.c[name], *(table.c[one] for one in kept)).where(where))
+                there |= {row[name]: dict(row) for row in found.mappings()}
+            await connection.execute(delete(table).where(where))
+        rows = [
+            _columns(change.row) | {one: state[one] for one in kept if one not in change.state and state}
+            for key, change in last.items()
+            if change.row is not None
+            for state in [there.get(key, {})]
+        ]
         if rows:
             await connection.execute(insert(table), rows)
     accounts: dict[str, dict[str, Any]] = {}

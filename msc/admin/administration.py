@@ -132,8 +132,12 @@ async def administer(settings: Settings, operator: str | None = None) -> AsyncIt
         operator: Who acts, as told; None is the account of this machine.
 
     Raises:
+        DirectoryError: There is none.
         DirectoryUnavailable: It cannot be opened.
     """
+    file = settings.database(settings.directory)
+    if not file.is_file():
+        raise DirectoryError([Fault(file, "", "there is no directory: `msc init` makes one")])
     store = DirectoryStore(settings.database_url(settings.directory))
     try:
         await store.open()

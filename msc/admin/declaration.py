@@ -17,13 +17,13 @@ from msc.acp.directory import TABLES, Account, Agency, AnyRow, Status, User
 from msc.acp.document import STATUS_MEMBERS, Document, Entry
 from msc.acp.store import Change
 from msc.admin.administration import Administration, row_change
+from msc.admin.rows import BadRequest, check_rested, removed_user
 from msc.errors import DirectoryError, Fault
 from msc.settings import PasswordPolicySettings
 
 _NEW_ACCOUNT: Final = {member.name: member.default for member in fields(Account) if member.name != "user"}
-_NO_CREDENTIALS: Final = {
-    name: _NEW_ACCOUNT[name] for name in ("password_hash", "password_history", "otp_secret", "recovery_codes")
-}
+_TAKEN: Final = ("password_hash", "password_history", "otp_secret", "recovery_codes", "locked_at")
+_NO_CREDENTIALS: Final = {name: _NEW_ACCOUNT[name] for name in _TAKEN}
 
 
 # Without a repr: asyncio writes a task's result out as it ends, and this one has thousands of rows.
@@ -124,11 +124,13 @@ class _Planner:
         before = self._directory.users.get(row.user) if isinstance(row, User) else None
         if before is None or before.status is not Status.REMOVED or not isinstance(row, User):
             return None
-        rest = timedelta(days=self._administration.settings.access.user_id_rest_days)
-        free_from = (before.status_since or self._today) + rest
-        if self._today >= free_from or _same_person(before, row):
+        if _same_person(before, row):
             return None
-        return f"{row.user} was another person's, and may be given to a new one from {free_from} on (C-UID)"
+        try:
+            check_rested(before, self._administration.settings.access, self._today)
+        except BadRequest as exc:
+            return str(exc)
+        return None
 
     # --- what changes -----------------------------------------------------------------------------
 
@@ -152,12 +154,10 @@ class _Planner:
         return replace(change, account=account or None, detail=(change.detail or {}) | told)
 
     def _removal(self, table: str, key: str) -> Change:
-        """Take a row out; a user leaves a stone, so that the id is not given to another person (C-UID)."""
-        if table != "user":
-            return Change(table, key, "removed")
-        before = self._directory.users[key]
-        row = replace(before, status=Status.REMOVED, status_since=self._today, status_until=None, status_reason="")
-        return replace(row_change(before, row, "removed"), account=dict(_NO_CREDENTIALS))
+        before = self._directory.table(table)[key]
+        if isinstance(before, User):
+            return removed_user(before, "stands in no file", self._today)
+        return Change(table, key, "removed")
 
     def _completed(self, entry: Entry, before: AnyRow | None) -> AnyRow:
         """Give a row what no file has to state: what the switch keeps, an unstated status, the days of today."""

@@ -197,6 +197,7 @@ def reinstate(
         if not given["authorised_by"]:
             raise BadRequest(f"{key}'s authorisation was withdrawn: say who authorises it with --authorised-by")
     made = row_change(before, replace(before, **given), "reinstated")
+    made = replace(made, state=tuple(name for name in ("locked_at", "listed") if name in given))
     if isinstance(before, User):
         made = replace(made, account={"locked_at": None, "failed_since": 0})
     return [made]

@@ -47,10 +47,6 @@ Site = Annotated[
     Path,
     typer.Argument(envvar="MSC_CONFIG", metavar="SITE", help="The site's msc.toml.", show_default=False),
 ]
-Operator = Annotated[
-    str | None,
-    typer.Option("--as", envvar="MSC_OPERATOR", metavar="NAME", help="Who acts; else this machine's account."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 

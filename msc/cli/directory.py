@@ -17,7 +17,8 @@ from msc.acp.document import Document, to_csv, to_toml
 from msc.acp.store import Change
 from msc.admin.administration import Outcome, administer
 from msc.admin.declaration import Plan, kind_of, plan, read_files
-from msc.cli.common import Exit, Json, Operator, cells, err, fail, out, run, site_and_files
+from msc.cli.common import Exit, Json, cells, err, fail, out, run, site_and_files
+from msc.cli.rows import Operator
 from msc.errors import DirectoryError, Fault
 from msc.settings import Settings, load_settings
 

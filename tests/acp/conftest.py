@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -28,11 +27,6 @@ class Point(AccessControlPoint):
 
     audited: list[AuditEvent]
     store: DirectoryStore
-
-    async def settle(self) -> None:
-        """Wait until what nobody waits for is written."""
-        while self._later:
-            await asyncio.gather(*self._later)
 
 
 class MakePoint(Protocol):

@@ -56,7 +56,7 @@ async def refused(point: Point, device: str, asked: SignOn) -> str:
     sessions, audited, free = dict(point.sessions), len(point.audited), point.pools_free()
     with pytest.raises(Refusal) as refusal:
         await point.sign_on(point.directory.devices[device], asked, "10.0.0.23")
-    await point.settle()
+    await point.settled()
     code = refusal.value.code
     event = point.audited[-1]
     assert len(point.audited) > audited
@@ -993,7 +993,7 @@ async def test_use_of_a_mnemonic_is_noted_once_a_day_and_ends_its_listing(make_p
     point = await make_point(county(devices=[terminal("desk-3", mnemonic="A125", staffed=True)], mnemonics=[listed]))
     await point.sign_on(point.directory.devices["desk-3"], request(), None)
     point.opened(point.directory.devices["printer-1"])
-    await point.settle()
+    await point.settled()
     for directory in (point.directory, await point.store.load()):
         assert (directory.mnemonics["A125"].last_used, directory.mnemonics["A125"].listed) == (today, None)
         assert directory.mnemonics["P001"].last_used == today
@@ -1009,7 +1009,7 @@ async def test_what_is_in_use_from_day_to_day_is_noted_without_a_new_sign_on(
     later = clock.today() + timedelta(days=200)
     monkeypatch.setattr(clock, "today", lambda: later)
     point.note_use(["printer-1", "gone"])
-    await point.settle()
+    await point.settled()
     for directory in (point.directory, await point.store.load()):
         used = {name for name, row in directory.mnemonics.items() if row.last_used == later}
         assert used == {"M001", "P001"}
@@ -1034,7 +1034,7 @@ async def test_a_lease_is_on_disk_from_sign_on_to_sign_off(make_point: MakePoint
     assert await point.store.leases(10) == [held], "a static mnemonic is not leased"
     before = clock.wall_us()
     point.sign_off(session, "idle")
-    await point.settle()
+    await point.settled()
     [ended] = await point.store.leases(10, user="J40217")
     assert ended == replace(held, ended=ended.ended, end_reason="idle")
     assert ended.ended is not None and before <= ended.ended <= clock.wall_us()
@@ -1051,7 +1051,7 @@ async def test_after_a_kill_open_leases_are_ended_and_the_longest_unused_comes_f
     second, _ = await point.sign_on(devices["car-2"], request("J40218"), None)
     point.sign_off(second, "signed off")
     point.sign_off(first, "signed off")
-    await point.settle()
+    await point.settled()
     left, _ = await point.sign_on(devices["car-3"], request("J40219"), None)
     assert (first.mnemonic, second.mnemonic, left.mnemonic) == ("M001", "M002", "M003")
 
@@ -1089,7 +1089,7 @@ async def test_a_lease_whose_end_could_not_be_written_ends_when_the_next_begins(
         patch.setattr(point.store, "end_lease", full)
         session, _ = await point.sign_on(point.directory.devices["car-1"], request(mnemonic="M001"), None)
         point.sign_off(session, "signed off")
-        await point.settle()
+        await point.settled()
     next_one, _ = await point.sign_on(point.directory.devices["car-2"], request("J40218", mnemonic="M001"), None)
     newest, oldest = await point.store.leases(10, mnemonic="M001")
     assert (newest.session, newest.ended) == (next_one.session, None)

@@ -227,7 +227,7 @@ async def test_a_command_releases_a_locked_account_and_a_locked_device(following
     await point.store.update_account("J40217", locked_at=17)
     changes = [
         Change("account", "J40217", "unlocked", account={"locked_at": None, "failed_since": 0}),
-        Change("device", "desk-1", "unlocked", replace(rows.devices["desk-1"], locked_at=None)),
+        Change("device", "desk-1", "unlocked", replace(rows.devices["desk-1"], locked_at=None), state=("locked_at",)),
     ]
     await following.other.change(changes, ROE, "", 1)
     await following.follower.poll()

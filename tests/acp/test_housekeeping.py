@@ -162,7 +162,7 @@ async def test_a_mnemonic_that_is_used_again_is_neither_listed_nor_disabled(make
     point = await make_point(found)
     assert "disabled" in [change.action for change in due(found, RULES, today) if change.key == "P001"]
     point.opened(found.devices["printer-1"])
-    await point.settle()
+    await point.settled()
     for after in (found, await point.store.load()):
         assert not [change for change in due(after, RULES, today) if change.key == "P001"]
 

@@ -208,8 +208,7 @@ def test_pruning_takes_rows_out_and_a_removed_user_id_rests(place: Place) -> Non
     free = clock.today() + timedelta(days=365)
     assert done.returncode == 2
     assert (
-        f"other.toml:1: user: J40217 was another person's, and may be given to a new one from {free} on (C-UID)"
-        in done.stderr
+        f"other.toml:1: user: user id J40217 was another person's; it is free from {free} on (C-UID)" in done.stderr
     )
     # The person themself may come back, and so may the id, once it has rested.
     back = other.replace("ROE, RICHARD", gone.name)
@@ -280,7 +279,13 @@ def test_credentials_are_set_and_never_shown_or_logged(place: Place) -> None:
     other = PASSWORD_HASH[:-2] + "AA"
     assert place.applied(place.file("new.toml", text.replace(PASSWORD_HASH, other)))["changed"] == 1
     account = place.read()[0].accounts["N70001"]
-    assert (account.password_hash, account.password_history) == (other, (PASSWORD_HASH,))
+    assert (account.password_hash, account.otp_secret) == (other, OTP_SECRET)
+    # With a policy that asks for it, earlier ones are kept and the new one expires.
+    agency = '[[agency]]\nagency = "EXLP"\ntitle = "Police"\nori = "CA0980000"\npassword_policy = "cjleads"\n'
+    place.applied(place.file("new.toml", text + agency))
+    account = place.read()[0].accounts["N70001"]
+    assert (account.password_hash, account.password_history) == (PASSWORD_HASH, (other,))
+    assert account.password_expires == clock.today() + timedelta(days=90)
 
 
 def test_long_changes_are_summarised(place: Place) -> None:
