@@ -62,11 +62,12 @@ def _no_agency(directory: Directory, table: str, key: str, agency: str) -> Itera
 def _agency_faults(directory: Directory, policies: frozenset[str]) -> Iterator[RowFault]:
     oris: dict[str, str] = {}
     for row in directory.agencies.values():
-        if not is_ori(row.ori):
-            yield RowFault("agency", row.agency, f"ORI {row.ori!r} is not nine capital letters and digits")
-        elif row.ori in oris:
-            yield RowFault("agency", row.agency, f"ORI {row.ori} is {oris[row.ori]}'s")
-        oris[row.ori] = row.agency
+        for ori in sorted({row.ori, *row.further_oris}):
+            if not is_ori(ori):
+                yield RowFault("agency", row.agency, f"ORI {ori!r} is not nine capital letters and digits")
+            elif ori in oris:
+                yield RowFault("agency", row.agency, f"ORI {ori} is {oris[ori]}'s")
+            oris[ori] = row.agency
         if policies and row.password_policy not in policies:
             yield RowFault("agency", row.agency, f"there is no password policy {row.password_policy!r}")
         if row.access is AccessLevel.LESS_THAN_FULL and not (row.databases and row.functions):

@@ -88,9 +88,11 @@ class AccessLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Agency(Row):
-    """An agency and its ORI.
+    """An agency and its ORIs.
 
     Attributes:
+        ori: The one its sessions have.
+        further_oris: Others its people may send under: a bureau's, a jail's.
         access, databases, functions: With less than full access it has only these databases and functions.
         suspended_databases: What a suspension takes away; empty is everything (L-SUSPEND, C-SANCTION).
         purpose_exceptions: `DATABASE:PUR`, purposes allowed here beyond the catalog's (PPP 1.6.1.E).
@@ -101,6 +103,7 @@ class Agency(Row):
     agency: str
     title: str
     ori: str
+    further_oris: frozenset[str] = frozenset()
     kind: AgencyKind = AgencyKind.LAW_ENFORCEMENT
     access: AccessLevel = AccessLevel.FULL
     databases: frozenset[str] = ALL
@@ -371,7 +374,7 @@ class Directory:
 
     def _index(self) -> None:
         self.static_devices = {row.mnemonic: row for row in self.devices.values() if row.mnemonic is not None}
-        self.oris = {row.ori: row for row in self.agencies.values()}
+        self.oris = {ori: row for row in self.agencies.values() for ori in (row.ori, *row.further_oris)}
         self.staffed_agencies = {row.agency for row in self.devices.values() if row.staffed}
         """Agencies with a terminal staffed at every hour (LEADS 1240.60.a.1)."""
         self._members: dict[str, list[str]] = {}

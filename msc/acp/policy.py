@@ -465,11 +465,11 @@ def explain(case: Case) -> Decision:
 # --- E207 -------------------------------------------------------------------------------------------
 
 
-def check_ori(ori: str, text: MessageText) -> None:
+def check_ori(agency: Agency, text: MessageText) -> None:
     """Check that a message speaks for its sender's agency.
 
     Raises:
         ForeignOri: Its ORI is another's.
     """
-    if text.ori != ori:
-        raise ForeignOri(f"the ORI must be {ori}")
+    if text.ori != agency.ori and text.ori not in agency.further_oris:
+        raise ForeignOri(f"the ORI must be {agency.ori}, or another of agency {agency.agency}")

@@ -130,7 +130,7 @@ class Intake:
         incoming.key, rest = self._catalog.find(text)
         body = incoming.key.parse(rest)
         incoming.fields = body.fields
-        policy.check_ori(operator.ori, body)
+        policy.check_ori(case.agency, body)
         # The bytes, not their readable form: what is no ASCII must not pass as its escape.
         check_characters(incoming.raw.decode("latin-1"))
         case.key, case.text, case.envelope = incoming.key, body, incoming.envelope

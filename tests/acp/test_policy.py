@@ -615,9 +615,11 @@ def test_the_end_of_a_suspension_is_told() -> None:
 
 
 def test_a_message_speaks_only_for_its_senders_agency() -> None:
-    check_ori("CA0980000", text("CA0980000"))
+    agency = Agency("EXLP", "Police", "CA0980000", frozenset({"CA0980001"}))
+    check_ori(agency, text("CA0980000"))
+    check_ori(agency, text("CA0980001"))
     with pytest.raises(ForeignOri) as refused:
-        check_ori("CA0980000", text("CA0989900"))
+        check_ori(agency, text("CA0989900"))
     assert refused.value.code == "E207"
 
 
