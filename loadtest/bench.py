@@ -43,28 +43,42 @@ _PASSWORD = "load-generator"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-async def prepare(folder: Path, terminals: int) -> Settings:
-    """Make a site with as many terminals as connections, and one user."""
+def load_user(number: int) -> str:
+    """Return the user id of the n-th load user."""
+    return f"L{base36(number, 5)}"
+
+
+async def prepare(folder: Path, terminals: int, *, users: int = 1, idle_devices: int = 0) -> Settings:
+    """Make a site with as many terminals as connections, and load users who share a password.
+
+    Args:
+        idle_devices: Further devices of the directory, which have no certificate.
+    """
     await make_site(folder, demo=True)
     with (folder / "msc.toml").open("a", encoding="utf-8") as file:
         file.write("\n[device_class.workstation]\nsessions_max = 1000\n")  # one user signs on at every terminal
     settings = load_settings(folder / "msc.toml")
     today = datetime.now(UTC).date() - timedelta(days=1)
-    user = User(
-        "LOAD01", "Load generator", "EXSO", OperatorClass.FULL_ACCESS, authorised_by="the bench", added=today,
-        cleared=today, certified=today, statement=today, dmv_statement=today,
-    )  # fmt: skip
+    everybody = [
+        User(
+            load_user(n), "Load generator", "EXSO", OperatorClass.FULL_ACCESS, authorised_by="the bench", added=today,
+            cleared=today, certified=today, statement=today, dmv_statement=today,
+        )
+        for n in range(users)
+    ]  # fmt: skip
+    password_hash = hash_password(_PASSWORD)
     names = [f"L{base36(n, 3)}" for n in range(terminals)]
+    every_name = [*names, *(f"I{base36(n, 3)}" for n in range(idle_devices))]
     store = DirectoryStore(settings.database_url(settings.directory))
     await store.save(
         Directory(
             agencies=[Agency("EXSO", "Example County Sheriff", "CA0990000")],
-            users=[user],
-            accounts=[Account(user.user, hash_password(_PASSWORD))],
-            devices=[Device(f"LOAD-{name}", StationKind.TERMINAL, "EXSO", name, staffed=True) for name in names],
+            users=everybody,
+            accounts=[Account(user.user, password_hash) for user in everybody],
+            devices=[Device(f"LOAD-{name}", StationKind.TERMINAL, "EXSO", name, staffed=True) for name in every_name],
             mnemonics=[
                 Mnemonic(name, "EXSO", authorised_by="the bench", authorised=today, programmed=today)
-                for name in names
+                for name in every_name
             ],
         )
     )
@@ -183,7 +197,7 @@ def measure_switch(settings: Settings, connections: int, options: argparse.Names
 
         async def work() -> None:
             callers: list[tuple[Caller, ssl.SSLContext]] = [
-                (TerminalCaller(tally, options.window, "LOAD01", _PASSWORD), context)
+                (TerminalCaller(tally, options.window, load_user(0), _PASSWORD), context)
                 for context in contexts(settings, connections)
             ]
             loop = asyncio.get_running_loop()

@@ -1,9 +1,10 @@
 """A burst of sign-ons while messages flow: what it does to the messages, and how long the sign-ons take.
 
-    python -m loadtest.sign_on [--burst 200] [--terminals 25] [--rate 250]
+    python -m loadtest.sign_on [--burst 200] [--terminals 25] [--rate 250] [--users 10000] [--devices 2000]
 
-Terminals send inquiries at a steady rate, first alone, then while the burst signs on all at once. Every sign-on is
-a whole one: argon2id, the directory's commit, an audit event. Load goes to 127.0.0.1 alone and stops by itself.
+Terminals send inquiries at a steady rate: alone, while the burst signs on all at once, and while somebody signs on
+and off several times a second, as in a county at work. Every sign-on is a whole one: argon2id, the directory's
+commit, an audit event. Load goes to 127.0.0.1 alone and stops by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from loadtest.bench import _PASSWORD, contexts, prepare, process, wait_ready
+from loadtest.bench import _PASSWORD, contexts, load_user, prepare, process, wait_ready
 from msc.link.client import Client
 from msc.settings import Settings
 
@@ -68,7 +69,7 @@ async def measure(settings: Settings, options: argparse.Namespace) -> dict[str, 
     clients = [await Client.connect("127.0.0.1", port, context) for context in all_contexts]
     steady, burst = clients[: options.terminals], clients[options.terminals :]
     for client in steady:
-        await client.sign_on("LOAD01", _PASSWORD)
+        await client.sign_on(load_user(0), _PASSWORD)
     period = options.terminals / options.rate
 
     async def phase(work: Any) -> list[float]:
@@ -84,21 +85,30 @@ async def measure(settings: Settings, options: argparse.Namespace) -> dict[str, 
         await asyncio.gather(*senders)
         return took
 
-    async def sign_on(client: Client) -> float:
+    async def sign_on(number: int, client: Client) -> float:
         began = time.perf_counter()
-        await client.sign_on("LOAD01", _PASSWORD)
+        await client.sign_on(load_user((number + 1) % options.users), _PASSWORD)
         return time.perf_counter() - began
 
     sign_ons: list[float] = []
+    steadily: list[float] = []
 
     async def signing_on() -> None:
-        sign_ons.extend(await asyncio.gather(*map(sign_on, burst)))
+        sign_ons.extend(await asyncio.gather(*(sign_on(n, client) for n, client in enumerate(burst))))
+
+    async def coming_and_going() -> None:
+        for n, client in enumerate(burst[: int(options.seconds * options.sign_on_rate)]):
+            beat = time.perf_counter() + 1 / options.sign_on_rate
+            await client.sign_off()
+            steadily.append(await sign_on(n, client))
+            await asyncio.sleep(max(0.0, beat - time.perf_counter()))
 
     await phase(asyncio.sleep(_SETTLE_S))
     alone = await phase(asyncio.sleep(options.seconds))
     began = time.perf_counter()
     beside = await phase(signing_on())
     seconds = time.perf_counter() - began
+    at_work = await phase(coming_and_going())
     for client in clients:
         client.close("done")
     result = {
@@ -106,9 +116,11 @@ async def measure(settings: Settings, options: argparse.Namespace) -> dict[str, 
         "beside_burst": percentiles(beside),
         "sign_ons": percentiles(sign_ons),
         "burst_s": round(seconds, 2),
+        "p99_ratio": round(percentiles(beside)["p99_ms"] / percentiles(alone)["p99_ms"], 2),
+        "beside_steady_sign_ons": percentiles(at_work),
+        "steady_sign_ons": percentiles(steadily),
     }
-    result["p99_ratio"] = round(result["beside_burst"]["p99_ms"] / result["alone"]["p99_ms"], 2)  # type: ignore[index]
-    return result
+    return {"users": options.users, "devices": options.devices, "rate": options.rate, **result}
 
 
 def main() -> None:
@@ -118,10 +130,20 @@ def main() -> None:
     parser.add_argument("--terminals", type=int, default=25, help="terminals that send meanwhile")
     parser.add_argument("--rate", type=float, default=250.0, help="inquiries a second, all terminals together")
     parser.add_argument("--seconds", type=float, default=6.0, help="measured time without the burst (at most 60)")
+    parser.add_argument("--sign-on-rate", type=float, default=5.0, help="sign-ons a second of a county at work")
+    parser.add_argument("--users", type=int, default=10_000, help="users of the directory")
+    parser.add_argument("--devices", type=int, default=2_000, help="devices of the directory")
     options = parser.parse_args()
     options.seconds = min(options.seconds, 60.0)
     with tempfile.TemporaryDirectory(prefix="msc-sign-on-") as name:
-        settings = asyncio.run(prepare(Path(name) / "site", options.terminals + options.burst))
+        settings = asyncio.run(
+            prepare(
+                Path(name) / "site",
+                options.terminals + options.burst,
+                users=options.users,
+                idle_devices=max(0, options.devices - options.terminals - options.burst),
+            )
+        )
         site = str(settings.file)
         with (
             process("-m", "msc", "simulate", site, "--only", "state", log=settings.folder / "state.log"),

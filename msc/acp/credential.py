@@ -32,7 +32,7 @@ OTP_SKEW_STEPS = 1
 _OTP_SECRET_BYTES_MIN: Final = 10
 """RFC 4226 wants 128 bits; tokens that were sold with 80 are still about."""
 _RECOVERY_ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_NICENESS: Final = 10
+_NICENESS: Final = 15
 """How much the hashing thread steps back: a sign-on may wait a moment, an officer's answer may not."""
 
 

@@ -85,13 +85,14 @@ def _empty(*columns: str) -> dict[str, str]:
 
 def _agencies() -> None:
     _rows(
-        "agency", _text("title"), _text("ori"), _text("further_oris"), _text("kind"), _text("access"), _text("databases"),
-        _text("functions"), _text("suspended_databases"), _text("purpose_exceptions"), _text("staffing_waiver"),
+        "agency", _text("title"), _text("ori"), _text("further_oris"), _text("kind"), _text("access"),
+        _text("databases"), _text("functions"), _text("suspended_databases"), _text("purpose_exceptions"), _text("staffing_waiver"),
         _text("password_policy"),
     )  # fmt: skip
     _fill(
         "agency", "agency",
-        **_same("agency", "title", "ori"), **_empty("further_oris", "suspended_databases", "purpose_exceptions", "staffing_waiver"),
+        **_same("agency", "title", "ori"),
+        **_empty("further_oris", "suspended_databases", "purpose_exceptions", "staffing_waiver"),
         kind="'law_enforcement'", access="'full'", databases="'*'", functions="'*'",
         password_policy="'cjis'",  # noqa: S106
         status="CASE WHEN suspended THEN 'suspended' ELSE 'active' END",
