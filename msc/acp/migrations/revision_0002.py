@@ -86,7 +86,8 @@ def _empty(*columns: str) -> dict[str, str]:
 def _agencies() -> None:
     _rows(
         "agency", _text("title"), _text("ori"), _text("further_oris"), _text("kind"), _text("access"),
-        _text("databases"), _text("functions"), _text("suspended_databases"), _text("purpose_exceptions"), _text("staffing_waiver"),
+        _text("databases"), _text("functions"), _text("suspended_databases"),
+        _text("purpose_exceptions"), _text("staffing_waiver"),
         _text("password_policy"),
     )  # fmt: skip
     _fill(
