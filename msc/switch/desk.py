@@ -356,7 +356,7 @@ class Desk:
             visit.operator = session
         undelivered = 0
         if station.device.kind is StationKind.TERMINAL:
-            undelivered = self._deliveries.attach(session.address, station)
+            undelivered = sum(self._deliveries.attach(address, station) for address in _addresses(session))
         station.session.grant(self._signed_on(session, before, station.device, undelivered), clock.monotonic())
         self._deliveries.pump_station(station)
 
@@ -446,13 +446,13 @@ class Desk:
 
     def _status(self, station: StationPort) -> StatusReport:
         operator = self._visits[station.identity].operator
-        address = operator.address if operator else station.device.address
+        addresses = _addresses(operator) if operator else [station.device.address]
         return StatusReport(
             state=station.session.state.name.lower(),
             time=clock.rfc3339(clock.wall_us()),
             user=operator.user if operator else None,
             mnemonic=operator.mnemonic if operator else station.device.mnemonic,
-            undelivered=self._deliveries.undelivered(address),
+            undelivered=sum(map(self._deliveries.undelivered, addresses)),
             lines=self._line_states(),
         )
 
@@ -460,6 +460,12 @@ class Desk:
         self._point.audit(
             AuditEvent(clock.wall_us(), event, device=station.device.device, source=station.ip, detail=detail)
         )
+
+
+def _addresses(session: OperatorSession) -> list[str]:
+    """Return what is delivered to a terminal: its device's messages, and what its operator asked for elsewhere, under
+    a pooled mnemonic that may be another's by now."""
+    return list(dict.fromkeys([session.address, f"user:{session.user}"]))
 
 
 def _connects_otherwise(before: Device, after: Device) -> bool:
