@@ -142,7 +142,7 @@ def test_a_hello_that_says_little_has_the_protocols_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "members", ['"window":0', '"window":"many"', '"heartbeat_s":"soon"', '"frame_bytes_max":null']
+    "members", ['"window":0', '"window":"many"', '"heartbeat_s":"soon"', '"frame_bytes_max":""']
 )
 def test_a_hello_with_limits_that_cannot_be_is_refused(members: str) -> None:
     with pytest.raises(BadMember, match=members.split('"')[1]):
