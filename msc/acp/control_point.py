@@ -329,8 +329,12 @@ class AccessControlPoint:
         now_us = clock.wall_us()
         if self._failures_at(device).locked(device.device, now_us) or self._device_locked(device):
             raise AccountLocked("sign-on at this device is locked: too many failures")
-        if self._failures.locked(name, now_us) or self.directory.account(name).locked_at is not None:
+        if self._failures.locked(name, now_us) or self.locked_out(name):
             raise AccountLocked
+
+    def locked_out(self, user: str) -> bool:
+        """Tell whether failures have locked a user's account."""
+        return self.directory.account(user).locked_at is not None
 
     def _device_locked(self, device: Device) -> bool:
         row = self.directory.devices.get(device.device)

@@ -326,6 +326,8 @@ class Desk:
             await work
         except Refusal as refusal:
             station.session.deny(message, refusal)
+            if isinstance(message, Unlock | ChangePassword):
+                self._end_locked_out(station, message.user)
         except DirectoryUnavailable as exc:
             log.error("directory.unavailable", error=str(exc))
             station.session.deny(message, InternalFault())
@@ -438,6 +440,16 @@ class Desk:
         host = visit.users is not None
         station.session.unlock(clock.monotonic(), operator.user if host else None)
         self._deliveries.pump_station(station)
+
+    def _end_locked_out(self, station: StationPort, user: str | None) -> None:
+        """End a session that nobody can unlock any more: its mnemonic goes back to the pool (C-POOL)."""
+        visit = self._visits.get(station.identity)
+        if visit is None:
+            return
+        operator = visit.operator if visit.users is None else visit.users.get(user)
+        if operator is not None and self._point.locked_out(operator.user):
+            reason = "the account is locked: too many failures"
+            self._sign_off(station, operator, reason, tell=reason)
 
     async def _change_password(self, station: StationPort, message: ChangePassword) -> None:
         operator = self._operator(station, message.user)
