@@ -43,8 +43,8 @@ bench-directory: $(READY) ## time a directory of 10 000 users: applied, taken up
 bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes loadtest/results/sign_on.json
 	$(BIN)/python -m loadtest.sign_on
 
-campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills
-	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill"
+campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills, 300 hunts
+	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt"
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

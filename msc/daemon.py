@@ -348,16 +348,17 @@ class Daemon:
         self.writer.close()
         await self._writer_task
         await self._journal_store.close()
-        try:
-            await self._review.write()
-        except DirectoryUnavailable as exc:
-            log.error("directory.unavailable", error=str(exc))
-        await self._directory_store.close()
         self._sweeper.stop()
         for task in self._tasks:
             if task.get_name() in ("clock", "directory"):
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._review.write()
+            await self._follower.close()
+        except DirectoryUnavailable as exc:
+            log.error("directory.unavailable", error=str(exc))
+        await self._directory_store.close()
         if self._site_lock is not None:
             self._site_lock.close()
         log.info("switch.stopped")

@@ -272,6 +272,10 @@ class AccessControlPoint:
         self._used(session.mnemonic, case.today)
         return session, before
 
+    def locked_out(self, user: str) -> bool:
+        """Tell whether failures have locked a user's account."""
+        return self.directory.account(user).locked_at is not None
+
     def _check_mnemonic(self, device: Device, request: SignOn) -> None:
         """Check that a mnemonic could be had; see `_open_session`."""
         if device.mnemonic is not None:

@@ -73,6 +73,14 @@ class DirectoryFollower:
         self._begun = True
         return bool(news)
 
+    async def close(self) -> None:
+        """Say what the journal holds by now, once it is closed; the next switch would note it again otherwise.
+
+        Raises:
+            DirectoryUnavailable: The database cannot be written.
+        """
+        await self._mark()
+
     async def _take_up(self, changes: Sequence[LoggedChange]) -> None:
         touched: dict[str, dict[str, None]] = {}
         for change in changes:

@@ -269,7 +269,8 @@ def parse_control(payload: bytes, known: Vocabulary) -> Control:
     if cls is None:
         raise UnknownControl(type_[:32])
     try:
-        return cls.model_validate(members)
+        # A member that is null is a member left out.
+        return cls.model_validate({name: member for name, member in members.items() if member is not None})
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise BadMember(type_, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

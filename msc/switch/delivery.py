@@ -53,7 +53,7 @@ class Deliveries:
         self._metrics = metrics
         self._outboxes: dict[str, Outbox] = {}
         self._stations: dict[str, list[StationPort]] = {}
-        self._addresses: dict[int, str] = {}
+        self._addresses: dict[int, list[str]] = {}
         self.operator_queue = 0
 
     # --- who receives ---------------------------------------------------------------------------
@@ -61,21 +61,22 @@ class Deliveries:
     def attach(self, address: str, station: StationPort) -> int:
         """A station receives for an address from now on.
 
-        A person may be signed on at two pooled terminals: answers go to the one that asked, everything else to the
-        one signed on last.
+        A person may be signed on at two terminals: answers go to the one that asked, everything else to the one
+        signed on last. A terminal may receive for its device and for the person signed on at it.
 
         Returns:
             How many messages wait for it; `pump` sends them.
         """
         self._stations.setdefault(address, []).append(station)
-        self._addresses[station.identity] = address
+        self._addresses.setdefault(station.identity, []).append(address)
         return self.undelivered(address)
 
     def detach(self, station: StationPort) -> None:
         """A station receives no more; what it had not acknowledged waits for the next one."""
-        address = self._addresses.pop(station.identity, None)
-        if address is None:
-            return
+        for address in self._addresses.pop(station.identity, ()):
+            self._detach(address, station)
+
+    def _detach(self, address: str, station: StationPort) -> None:
         stations = self._stations[address]
         stations.remove(station)
         if not stations:
@@ -149,18 +150,19 @@ class Deliveries:
 
     def pump_station(self, station: StationPort) -> None:
         """Send what waits for a station that takes messages again."""
-        address = self._addresses.get(station.identity)
-        if address is not None:
+        for address in self._addresses.get(station.identity, ()):
             self.pump(address)
 
     def answered(self, station: StationPort, sequence: int, refused: str | None) -> None:
         """A station has acknowledged a message, or refused it."""
-        address = self._addresses.get(station.identity)
-        outbox = self._outboxes.get(address) if address is not None else None
-        message = outbox.answered(sequence, station.identity) if outbox is not None else None
-        if message is None:
+        for address in self._addresses.get(station.identity, ()):
+            outbox = self._outboxes.get(address)
+            message = outbox.answered(sequence, station.identity) if outbox is not None else None
+            if message is not None:
+                break
+        else:
             return  # an answer to what has been given back since
-        assert address is not None and outbox is not None
+        assert outbox is not None
         at = clock.wall_us()
         if refused is None:
             detail = f"device:{station.device.device}" if address.startswith("user:") else None
@@ -174,8 +176,7 @@ class Deliveries:
                 self.to_operator(address, message, f"refused {message.attempts} times")
             else:
                 outbox.push(message)
-        if len(outbox):
-            self.pump(address)
+        self.pump_station(station)
 
     def to_operator(self, address: str, message: Outgoing, why: str) -> None:
         """Hand a message nobody can take to the operator's queue: it stays in the journal under that event."""

@@ -331,6 +331,8 @@ class Desk:
             await work
         except Refusal as refusal:
             station.session.deny(message, refusal)
+            if isinstance(message, Unlock | ChangePassword):
+                self._end_locked_out(station, message.user)
         except DirectoryUnavailable as exc:
             log.error("directory.unavailable", error=str(exc))
             station.session.deny(message, InternalFault())
@@ -361,7 +363,7 @@ class Desk:
             visit.operator = session
         undelivered = 0
         if station.device.kind is StationKind.TERMINAL:
-            undelivered = self._deliveries.attach(session.address, station)
+            undelivered = sum(self._deliveries.attach(address, station) for address in _addresses(session))
         station.session.grant(self._signed_on(session, before, station.device, undelivered), clock.monotonic())
         self._deliveries.pump_station(station)
 
@@ -444,6 +446,16 @@ class Desk:
         station.session.unlock(clock.monotonic(), operator.user if host else None)
         self._deliveries.pump_station(station)
 
+    def _end_locked_out(self, station: StationPort, user: str | None) -> None:
+        """End a session that nobody can unlock any more: its mnemonic goes back to the pool (C-POOL)."""
+        visit = self._visits.get(station.identity)
+        if visit is None:
+            return
+        operator = visit.operator if visit.users is None else visit.users.get(user)
+        if operator is not None and self._point.locked_out(operator.user):
+            reason = "the account is locked: too many failures"
+            self._sign_off(station, operator, reason, tell=reason)
+
     async def _change_password(self, station: StationPort, message: ChangePassword) -> None:
         operator = self._operator(station, message.user)
         await self._point.change_password(operator, message)
@@ -451,13 +463,13 @@ class Desk:
 
     def _status(self, station: StationPort) -> StatusReport:
         operator = self._visits[station.identity].operator
-        address = operator.address if operator else station.device.address
+        addresses = _addresses(operator) if operator else [station.device.address]
         return StatusReport(
             state=station.session.state.name.lower(),
             time=clock.rfc3339(clock.wall_us()),
             user=operator.user if operator else None,
             mnemonic=operator.mnemonic if operator else station.device.mnemonic,
-            undelivered=self._deliveries.undelivered(address),
+            undelivered=sum(map(self._deliveries.undelivered, addresses)),
             lines=self._line_states(),
         )
 
@@ -465,6 +477,12 @@ class Desk:
         self._point.audit(
             AuditEvent(clock.wall_us(), event, device=station.device.device, source=station.ip, detail=detail)
         )
+
+
+def _addresses(session: OperatorSession) -> list[str]:
+    """Return what is delivered to a terminal: its device's messages, and what its operator asked for elsewhere, under
+    a pooled mnemonic that may be another's by now."""
+    return list(dict.fromkeys([session.address, f"user:{session.user}"]))
 
 
 def _connects_otherwise(before: Device, after: Device) -> bool:

@@ -134,6 +134,8 @@ class Site:
         self.folder = folder
         self.runs = 0
         self.processes: list[Process] = []
+        self.added: dict[str, dict[str, Any]] = {}
+        """People and devices that a test has added, as demo.json would name them."""
 
     @classmethod
     def make(cls, folder: Path) -> Site:
@@ -154,12 +156,18 @@ class Site:
         return contract
 
     def device(self, name: str) -> dict[str, Any]:
-        """A device of demo.json."""
-        return next(row for row in self.demo["devices"] if row["name"] == name)
+        """A device of demo.json; one that a test added gets its certificate here."""
+        for row in self.demo["devices"]:
+            if row["name"] == name:
+                return dict(row)
+        if name not in self.added:
+            certificate, key = self.certificate(f"msc://device/{name}")
+            self.added[name] = {"name": name, "certificate": certificate, "key": key}
+        return self.added[name]
 
     def user(self, user: str) -> dict[str, Any]:
-        """A user of demo.json."""
-        return next(row for row in self.demo["users"] if row["user"] == user)
+        """A user of demo.json, or one that a test added."""
+        return self.added.get(user) or next(row for row in self.demo["users"] if row["user"] == user)
 
     def line(self, name: str) -> dict[str, Any]:
         """A line of demo.json."""
@@ -250,10 +258,22 @@ class Site:
         for process in reversed(self.processes):
             process.stop()
 
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Run a command on this site, `user suspend J40217 …`, which must succeed; return what it printed."""
+        done = run_msc(*command[:2], self.toml, *command[2:], stdin=stdin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     # --- the journal, through the command -----------------------------------------------------------
     def journal(self, *args: str) -> list[dict[str, Any]]:
         """Search the journal: newest first."""
         done = run_msc("journal", "search", self.toml, "--json", *args)
+        assert done.returncode in (0, 1), done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def audit(self, *args: str) -> list[dict[str, Any]]:
+        """Search the audit stream: newest first."""
+        done = run_msc("audit", "search", self.toml, "--json", *args)
         assert done.returncode in (0, 1), done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
