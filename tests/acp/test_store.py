@@ -48,7 +48,7 @@ FULL = county(
     ],
     agencies=[
         Agency(
-            "DMV1", "Motor vehicles", "CA0981300", AgencyKind.NON_LAW_ENFORCEMENT, AccessLevel.LESS_THAN_FULL,
+            "DMV1", "Motor vehicles", "CA0981300", frozenset({"CA0981301"}), AgencyKind.NON_LAW_ENFORCEMENT, AccessLevel.LESS_THAN_FULL,
             frozenset({"DMV"}), frozenset({"inquiry"}), frozenset({"DMV"}), frozenset({"AFS:E", "AFS:F"}), "APB 9",
             "cjleads",
         )

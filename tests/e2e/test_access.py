@@ -80,7 +80,7 @@ AGENCIES = [
         "EXLT", "Less than Full", "CA0990200", access=AccessLevel.LESS_THAN_FULL,
         databases=frozenset({"DMV"}), functions=frozenset({"inquiry"}),
     ),
-    Agency("EXNL", "Not Law Enforcement", "CA0990300", AgencyKind.NON_LAW_ENFORCEMENT),
+    Agency("EXNL", "Not Law Enforcement", "CA0990300", kind=AgencyKind.NON_LAW_ENFORCEMENT),
     Agency("EXUN", "Unstaffed", "CA0990400"),
     Agency("EXSU", "Suspended", "CA0990500", status=Status.SUSPENDED),
     Agency("EXSD", "Suspended in Part", "CA0990600", status=Status.SUSPENDED, suspended_databases=frozenset({"DMV"})),
