@@ -105,7 +105,7 @@ class Daemon:
         for lease in left:
             self.point.audit(lease_ended(lease, clock.wall_us(), "the switch had stopped"))
         self._follower = DirectoryFollower(
-            self._directory_store, self.point, revision, lambda: not self.writer.busy, self._directory_changed
+            self._directory_store, self.point, revision, self.writer, self._directory_changed
         )
         watch = MisuseWatch(
             directory, settings.misuse, load_high_profile(settings.high_profile), secrets.token_bytes(16)

@@ -95,6 +95,8 @@ class Refusal(MSCError):
 
     code: ClassVar[str] = "E599"
     meaning: ClassVar[str] = "internal"
+    audited: bool = False
+    """Whether access control has told the auditors of it."""
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason or self.meaning

@@ -39,15 +39,17 @@ class Authentication:
 
     # --- checking -------------------------------------------------------------------------------
 
-    async def check(self, device: Device, name: str, password: str, otp: str) -> User:
+    async def check(self, device: Device, name: str, password: str, otp: str, source: str | None) -> User:
         """Check a user's password and second factor at sign-on.
 
         Raises:
             AccountLocked, UnknownUserOrPassword, SecondFactorFailed: As their names say.
             Overloaded: Too many checks wait already.
         """
-        user = await self.check_password(device, name, password)
-        await self._check_second_factor(user, device, otp)
+        user = await self.check_password(device, name, password, source)
+        await self._check_second_factor(user, device, otp, source)
+        # Asked once more: that took a moment as well.
+        self._check_locks(name, device)
         self._failures.succeeded(name)
         await self._renew_hash(name, password)
         return self._directory.users.get(name) or user
@@ -61,7 +63,7 @@ class Authentication:
         await self.check_password(device, name, password)
         self._failures.succeeded(name)
 
-    async def check_password(self, device: Device, name: str, password: str) -> User:
+    async def check_password(self, device: Device, name: str, password: str, source: str | None = None) -> User:
         """Check a password, and count a failure.
 
         Raises:
@@ -76,7 +78,7 @@ class Authentication:
         self._check_locks(name, device)
         user = self._directory.users.get(name)
         if user is None or not right:
-            self._failed(name, device)
+            self._failed(name, device, source)
             raise UnknownUserOrPassword
         return user
 
@@ -90,7 +92,7 @@ class Authentication:
         if self._failures.locked(name, now_us) or self._directory.account(name).locked_at is not None:
             raise AccountLocked
 
-    async def _check_second_factor(self, user: User, device: Device, code: str) -> None:
+    async def _check_second_factor(self, user: User, device: Device, code: str, source: str | None) -> None:
         account = self._directory.account(user.user)
         if account.otp_secret is None:
             if self._terms.credentials.second_factor == "required":
@@ -103,47 +105,54 @@ class Authentication:
             return
         digest = recovery_digest(code)
         if digest not in account.recovery_codes:
-            self._failed(user.user, device)
+            self._failed(user.user, device, source)
             raise SecondFactorFailed
         left = tuple(one for one in account.recovery_codes if one != digest)
+        unused = {"recovery_codes": account.recovery_codes}
+        if not await self._keeper.account_if(user.user, unused, recovery_codes=left):
+            # Used at the same moment elsewhere, or void by a new enrolment.
+            self._failed(user.user, device, source)
+            raise SecondFactorFailed
         self._audit(
             AuditEvent(
-                clock.wall_us(), "recovery_code.used", device=device.device, user=user.user,
+                clock.wall_us(), "recovery_code.used", device=device.device, user=user.user, source=source,
                 detail=f"{len(left)} left",
             )
         )  # fmt: skip
-        await self._keeper.account(user.user, recovery_codes=left)
 
     async def _renew_hash(self, name: str, password: str) -> None:
         """Hash a password anew where the cost of a hash was raised since: now it is known."""
         before = self._directory.account(name).password_hash
         if self._verifier.is_outdated(before):
             renewed = await self._verifier.hash(password)
-            if self._directory.account(name).password_hash == before:
-                await self._keeper.account(name, password_hash=renewed)
+            await self._keeper.account_if(name, {"password_hash": before}, password_hash=renewed)
 
     # --- failures -------------------------------------------------------------------------------
 
     def _failures_at(self, device: Device) -> FailureLog:
         return self._at_hosts if device.kind is StationKind.HOST else self._at_terminals
 
-    def _failed(self, name: str, device: Device) -> None:
+    def _failed(self, name: str, device: Device, source: str | None) -> None:
         """Count a failure. It is written behind the answer, whose time does not tell whether the user exists."""
         now_us = clock.wall_us()
         if self._failures_at(device).failed(device.device, now_us):
-            self._lock_device(device, now_us)
+            self._lock_device(device, now_us, source)
         locks = self._failures.failed(name, now_us)
         if name not in self._directory.users:
             return
         failed = self._directory.account(name).failed_since + 1
         if locks:
-            self._audit(AuditEvent(now_us, "account.locked", device=device.device, user=name))
+            self._audit(AuditEvent(now_us, "account.locked", device=device.device, user=name, source=source))
             self._keeper.later(self._keeper.account(name, failed_since=failed, locked_at=now_us))
         else:
             self._keeper.later(self._keeper.account(name, failed_since=failed))
 
-    def _lock_device(self, device: Device, now_us: int) -> None:
-        self._audit(AuditEvent(now_us, "device.locked", device=device.device, subject=f"device {device.device}"))
+    def _lock_device(self, device: Device, now_us: int, source: str | None) -> None:
+        self._audit(
+            AuditEvent(
+                now_us, "device.locked", device=device.device, source=source, subject=f"device {device.device}"
+            )
+        )
         row = self._directory.devices.get(device.device)
         if device.kind is StationKind.TERMINAL and row is not None and row.locked_at is None:
             self._keeper.later(self._keeper.device(device.device, locked_at=now_us))
@@ -187,4 +196,9 @@ class Authentication:
         expires = clock.today() + timedelta(days=rules.days) if rules.days else None
         kept = (account.password_hash, *account.password_history)[: rules.history]
         hashed = await self._verifier.hash(new)
-        await self._keeper.account(user.user, password_hash=hashed, password_expires=expires, password_history=kept)
+        if not await self._keeper.account_if(
+            user.user, {"password_hash": account.password_hash}, password_hash=hashed, password_expires=expires,
+            password_history=kept,
+        ):  # fmt: skip
+            # An administrator has reset it meanwhile.
+            raise UnknownUserOrPassword

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -26,6 +27,9 @@ TEST_DAYS_MAX: Final = 366
 
 PASS_PER_CENT: Final = 70
 """Below this an examination is failed (PPP 1.8.2)."""
+
+
+_FINGERPRINT: Final = re.compile("[0-9A-Fa-f]{64}")
 
 
 class RowFault(NamedTuple):
@@ -126,6 +130,8 @@ def _device_faults(directory: Directory, classes: frozenset[str]) -> Iterator[Ro
             holders[device.mnemonic] = key
         if device.pool is not None and device.pool not in directory.pools:
             yield RowFault("device", key, f"there is no pool {device.pool!r}")
+        if device.certificate and not _FINGERPRINT.fullmatch(device.certificate.replace(":", "")):
+            yield RowFault("device", key, "certificate is no SHA-256 fingerprint: 64 hexadecimal digits")
         if device.delegated and device.kind is not StationKind.HOST:
             yield RowFault("device", key, "only a host can be delegated")
         if classes and device.device_class not in classes:
@@ -147,8 +153,6 @@ def _pool_faults(directory: Directory) -> Iterator[RowFault]:
         yield from _no_agency(directory, "pool", pool.pool, pool.agency)
         if not pool.approval:
             yield RowFault("pool", pool.pool, "a pool needs its approval reference (C-POOL)")
-        if not directory.members(pool.pool):
-            yield RowFault("pool", pool.pool, "has no mnemonics")
         yield from _destination_faults(directory, pool)
 
 

@@ -30,6 +30,7 @@ from msc.errors import (
     CertificateMismatch,
     MnemonicInUse,
     NotSignedOn,
+    PasswordExpired,
     PoolExhausted,
     Refusal,
     TooManySessions,
@@ -60,6 +61,7 @@ class OperatorSession:
             because the mnemonic changes hands.
         began_us: When it began (wall).
         authenticated_at: When its user last proved who they are (monotonic).
+        void: An administrator has set another password since.
     """
 
     session: str
@@ -75,6 +77,7 @@ class OperatorSession:
     began_us: int = 0
     authenticated_at: float = 0.0
     locked: bool = False
+    void: bool = False
 
     @property
     def pooled(self) -> bool:
@@ -126,9 +129,16 @@ class AccessControlPoint:
         """Wait until what nobody waits for is written: failures, ends of leases, last use."""
         await self._keeper.settled()
 
-    def unwritten(self, keys: Iterable[str]) -> bool:
-        """Tell whether the database is behind memory for any of these users, devices and mnemonics."""
-        return self._keeper.unwritten(keys)
+    def writes(self, keys: Iterable[str]) -> int | None:
+        """Count the writes of the switch's own; see `Keeper.writes`."""
+        return self._keeper.writes(keys)
+
+    def vouched(self, user: str) -> None:
+        """Note, once a day, that a delegated host speaks for a user: that is use of the account."""
+        now_us = clock.wall_us()
+        previous = self.directory.account(user).previous_sign_on
+        if previous is None or clock.day_of(previous) != clock.day_of(now_us):
+            self._keeper.later(self._keeper.account(user, previous_sign_on=now_us))
 
     @property
     def sessions(self) -> dict[str, OperatorSession]:
@@ -226,12 +236,14 @@ class AccessControlPoint:
                     source=ip, code=refusal.code, detail=refusal.reason,
                 )
             )  # fmt: skip
+            refusal.audited = True
             raise
 
     async def _sign_on(self, device: Device, request: SignOn, ip: str | None) -> tuple[OperatorSession, Account]:
         otp = request.otp.get_secret_value() if request.otp else ""
         password = request.password.get_secret_value()
-        user = await self._authentication.check(device, request.user, password, otp)
+        step_before = self.directory.account(request.user).otp_step
+        user = await self._authentication.check(device, request.user, password, otp, ip)
         case = self.case(user, device, device.mnemonic)
         policy.require((*policy.STANDING, *policy.STATION), case)
         self._check_mnemonic(device, request)
@@ -239,7 +251,12 @@ class AccessControlPoint:
             raise BannerNotAccepted
         policy.require(policy.QUALIFICATION, case)
         if request.new_password is None:
-            policy.require(policy.PASSWORD, case)
+            try:
+                policy.require(policy.PASSWORD, case)
+            except PasswordExpired:
+                # Nothing was granted for the one-time code: it may come again, with a new password.
+                await self._keeper.account(user.user, otp_step=step_before)
+                raise
         self._check_sessions(user.user, device)
         mac = normalise_mac(request.terminal.mac) if request.terminal.mac else None
         taf = make_taf(ip, mac, device.device)
@@ -346,14 +363,20 @@ class AccessControlPoint:
         if reason is not None:
             raise reason
 
-    def sign_off(self, session: OperatorSession, reason: str, ip: str | None = None) -> None:
-        """End a session and give its pooled mnemonic back. Ending it twice does nothing."""
+    def sign_off(
+        self, session: OperatorSession, reason: str, ip: str | None = None, asked: str | None = None
+    ) -> None:
+        """End a session and give its pooled mnemonic back. Ending it twice does nothing.
+
+        Args:
+            asked: Why, in the words of who asked for it; for the journal alone.
+        """
         if not self._forget(session, reason):
             return
         self.audit(
             AuditEvent(
                 clock.wall_us(), "session.ended", device=session.device, user=session.user,
-                mnemonic=session.mnemonic, source=ip, session=session.session, detail=reason,
+                mnemonic=session.mnemonic, source=ip, session=session.session, detail=reason, reason=asked,
             )
         )  # fmt: skip
 
@@ -404,6 +427,7 @@ class AccessControlPoint:
             await self._authentication.set_password(self.directory.users[session.user], old, new)
         except Refusal as refusal:
             self._note("password.change_refused", session, code=refusal.code, detail=refusal.reason)
+            refusal.audited = True
             raise
         self._note("password.changed", session)
 
@@ -415,6 +439,7 @@ class AccessControlPoint:
             await self._authentication.check_again(device, session.user, password)
         except Refusal as refusal:
             self._note(event, session, code=refusal.code)
+            refusal.audited = True
             raise
 
     def _note(
@@ -436,6 +461,8 @@ class AccessControlPoint:
         mnemonic = directory.mnemonics.get(session.mnemonic)
         if user is None or device is None or mnemonic is None or mnemonic.pool != session.pool:
             return CertificateMismatch("user, device or mnemonic is no longer there")
+        if session.void:
+            return PasswordExpired("the password was reset: sign on again")
         if user.agency != session.agency or user.operator_class is not session.operator_class:
             return CertificateMismatch("the user's entry has changed: sign on again")
         try:
@@ -449,7 +476,11 @@ class AccessControlPoint:
 
         The rows themselves have been replaced already; who may not go on is told by `objection`.
         """
-        self._authentication.take_up(accounts, devices)
+        changed = list(accounts)
+        reset = {row.user for row in changed if row.password_hash != self.directory.account(row.user).password_hash}
+        for session in self._sessions.values():
+            session.void = session.void or session.user in reset
+        self._authentication.take_up(changed, devices)
         for name in self.directory.pools:
             if name not in self._pools:
                 self._pools[name] = MnemonicPool(name, (), self._usable)

@@ -29,8 +29,8 @@ OTP_STEP_S = 30
 OTP_SKEW_STEPS = 1
 """Codes of the step before and after are taken: clocks of tokens drift."""
 
-_OTP_SECRET_BYTES_MIN: Final = 10
-"""RFC 4226 wants 128 bits; tokens that were sold with 80 are still about."""
+_OTP_SECRET_BYTES_MIN: Final = 14
+"""RFC 4226 wants 128 bits, and the library takes no fewer than 112."""
 _RECOVERY_ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _NICENESS: Final = 15
 """How much the hashing thread steps back: a sign-on may wait a moment, an officer's answer may not."""
@@ -57,7 +57,7 @@ def is_password_hash(text: str) -> bool:
 
 
 def is_otp_secret(text: str) -> bool:
-    """Tell whether a text can be the secret of a second factor: base 32, at least 80 bits."""
+    """Tell whether a text can be the secret of a second factor: base 32, at least 112 bits."""
     try:
         return len(base64.b32decode(text + "=" * (-len(text) % 8))) >= _OTP_SECRET_BYTES_MIN
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Protocol
 
 from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
@@ -24,12 +25,22 @@ _AUDIT_PAUSE_S = 0.01
 """Between the audit rows of a large change: a commit takes all there are, and a message's waits for it."""
 
 
+class Journal(Protocol):
+    """What is needed of the journal's writer."""
+
+    def noted(self) -> int:
+        """Return a mark for all that has been noted so far."""
+
+    def holds(self, mark: int) -> bool:
+        """Tell whether all that was noted before a mark is durable."""
+
+
 class DirectoryFollower:
     """Keeps the directory in memory at the state of its database.
 
     Args:
         revision: The state that was loaded.
-        journal_settled: Tells whether everything noted so far is in the journal.
+        journal: Where the changes are noted; says when what was noted is durable.
         changed: Called when something was taken up: sessions and connections have to be looked at.
     """
 
@@ -38,14 +49,15 @@ class DirectoryFollower:
         store: DirectoryStore,
         point: AccessControlPoint,
         revision: int,
-        journal_settled: Callable[[], bool],
+        journal: Journal,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.revision = revision
         """The state in force."""
         self._store = store
         self._point = point
-        self._settled = journal_settled
+        self._journal = journal
+        self._noted = 0
         self._changed = changed
         self._begun = False
         self._audited = self._marked = 0
@@ -87,11 +99,13 @@ class DirectoryFollower:
             if change.table != "misuse":
                 touched.setdefault(change.table, {})[change.key] = None
         users = touched.pop("account", {}) | touched.get("user", {})
+        keys = [*users, *(key for keys in touched.values() for key in keys)]
         while True:
+            before = self._point.writes(keys)
             rows, removed = await self._read_rows(touched)
             accounts = [row for part in _parts(users) for row in await self._store.read_accounts(part)]
-            # A lock or a used code that is not on disk yet must not be undone by an older row: read again.
-            if not self._point.unwritten([*users, *(key for keys in touched.values() for key in keys)]):
+            # A lock or a used code that came while this was read must not be undone by an older row: read again.
+            if before is not None and before == self._point.writes(keys):
                 break
         # All at once, between two messages.
         self._point.directory.replace(rows, removed)
@@ -117,10 +131,11 @@ class DirectoryFollower:
                 await asyncio.sleep(_AUDIT_PAUSE_S)
         if changes:
             self._audited = changes[-1].revision
+            self._noted = self._journal.noted()
 
     async def _mark(self) -> None:
         """Say that the changes stand in the journal, once they do."""
-        if self._marked < self._audited and self._settled():
+        if self._marked < self._audited and self._journal.holds(self._noted):
             await self._store.mark_journaled(self._audited)
             self._marked = self._audited
 

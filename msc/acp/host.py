@@ -102,6 +102,7 @@ class HostSessions:
             policy.require(policy.ACCESS, self._point.case(user, device, device.mnemonic))
         except Refusal as refusal:
             raise BadOif("the OIF's user may not use the system") from refusal
+        self._point.vouched(user.user)
         return OperatorSession(
             session="",
             user=user.user,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from msc.acp.directory import Directory
-from msc.acp.store import DirectoryStore, DirectoryUnavailable, Lease
+from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable, Lease
 from msc.log import get_logger
 
 log = get_logger("acp")
@@ -29,13 +29,30 @@ class Keeper:
         self._directory = directory
         self._store = store
         self._unwritten: Counter[str] = Counter()
+        self._writes: Counter[str] = Counter()
         self._later: set[asyncio.Task[None]] = set()
 
     def account(self, user: str, lease: Lease | None = None, **changed: Value) -> Coroutine[Any, Any, None]:
         """Change a user's account; a lease that begins with it is written in the same transaction."""
         accounts = self._directory.accounts
         accounts[user] = replace(self._directory.account(user), **changed)  # type: ignore[arg-type]
-        return self._written(user, self._store.update_account(user, lease, **changed))
+        return self._written(user, self._store.update_account(user, changed, lease=lease))
+
+    async def account_if(self, user: str, expected: Mapping[str, Value], **changed: Value) -> bool:
+        """Change a user's account if the database still says what is expected; in memory only then.
+
+        A command may have changed it while a password was being hashed; the command's word holds.
+
+        Returns:
+            Whether it did.
+        """
+        try:
+            await self._written(user, self._store.update_account(user, changed, expected=expected))
+        except DirectoryChanged:
+            return False
+        accounts = self._directory.accounts
+        accounts[user] = replace(self._directory.account(user), **changed)  # type: ignore[arg-type]
+        return True
 
     def device(self, name: str, **changed: Value) -> Coroutine[Any, Any, None]:
         """Change what the switch keeps of a device."""
@@ -55,6 +72,7 @@ class Keeper:
 
     def _written(self, key: str, work: Awaitable[None]) -> Coroutine[Any, Any, None]:
         self._unwritten[key] += 1
+        self._writes[key] += 1
 
         async def write() -> None:
             try:
@@ -66,9 +84,15 @@ class Keeper:
 
         return write()
 
-    def unwritten(self, keys: Iterable[str]) -> bool:
-        """Tell whether the database is behind memory for any of these users, devices and mnemonics."""
-        return any(key in self._unwritten for key in keys)
+    def writes(self, keys: Iterable[str]) -> int | None:
+        """Count the writes there have been for some users, devices and mnemonics; None while one is under way.
+
+        Rows read between two equal counts are what memory holds; others may be older.
+        """
+        names = list(keys)
+        if any(name in self._unwritten for name in names):
+            return None
+        return sum(self._writes[name] for name in names if name in self._writes)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Write what nobody waits for."""

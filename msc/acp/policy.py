@@ -169,7 +169,7 @@ def _mnemonic_status(case: Case) -> str | None:
 
 def _mnemonic_objection(row: Mnemonic, today: date) -> str | None:
     if not row.in_force(today):
-        return f"mnemonic {row.mnemonic} is {_suspended(row.status, row.status_reason, row.status_until)}"
+        return f"mnemonic {row.mnemonic} is {_suspended(row.status, '', row.status_until)}"
     if row.expires is not None and row.expires <= today:
         return f"mnemonic {row.mnemonic} ended on {row.expires}"
     return None
@@ -191,6 +191,13 @@ def check_mnemonic(row: Mnemonic, today: date) -> None:
         raise AccountSuspended(objection)
 
 
+def _pool_status(case: Case) -> str | None:
+    pool = case.directory.pools.get(case.mnemonic.pool or "") if case.mnemonic is not None else None
+    if pool is None or pool.in_force(case.today):
+        return None
+    return f"pool {pool.pool} is {_suspended(pool.status, '', pool.status_until)}"
+
+
 def _device_status(case: Case) -> str | None:
     if case.device.in_force(case.today):
         return None
@@ -206,6 +213,7 @@ STANDING: Final = (
 )
 STATION: Final = (
     Rule("the mnemonic is in force", AccountSuspended, ("C-NINE", "C-TEST"), _mnemonic_status),
+    Rule("the pool is in force", AccountSuspended, ("C-POOL",), _pool_status),
     Rule("the device is in force", CertificateMismatch, ("O-DEVICE",), _device_status),
 )
 

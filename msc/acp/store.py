@@ -7,7 +7,6 @@ follows that log, so a change is in force a moment later, and is journaled even 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -262,32 +261,47 @@ class DirectoryStore:
 
     async def read(self, table: str, keys: Iterable[str]) -> list[AnyRow]:
         """Read some rows of a table; those that are not there are left out."""
-        source, cls = row_tables[table], TABLES[table]
-        return [_read(cls, row) for row in await self._rows(source, table, keys)]
+        return await self._rows(row_tables[table], TABLES[table], table, keys)
 
     async def read_accounts(self, users: Iterable[str]) -> list[Account]:
         """Read some accounts."""
-        return [_read(Account, row) for row in await self._rows(account_table, "user", users)]
+        return await self._rows(account_table, Account, "user", users)
 
-    async def _rows(self, table: Table, key: str, keys: Iterable[str]) -> list[Any]:
+    async def _rows(self, table: Table, cls: type[Any], key: str, keys: Iterable[str]) -> list[Any]:
         found: list[Any] = []
         async with self._reading() as connection:
             for chunk in _chunks(keys):
                 where = table.c[key].in_(chunk)
-                found += (await connection.execute(select(table).where(where))).mappings().all()
+                rows = (await connection.execute(select(table).where(where))).mappings()
+                found += [_read(cls, row) for row in rows]
         return found
 
     # --- what the switch learns ---------------------------------------------------------------------
 
     async def update_account(
-        self, user: str, lease: Lease | None = None, **changed: str | int | datetime.date | tuple[str, ...] | None
+        self,
+        user: str,
+        changed: Mapping[str, Any],
+        *,
+        lease: Lease | None = None,
+        expected: Mapping[str, Any] | None = None,
     ) -> None:
         """Write some members of a user's account, and with them a lease that begins.
 
+        Args:
+            expected: Members that must be so in the database, or nothing is written.
+
         Raises:
+            DirectoryChanged: One is not.
             DirectoryUnavailable: The database cannot be written; nothing was.
         """
         async with self._transaction() as connection:
+            if expected:
+                found = await connection.execute(select(account_table).where(account_table.c.user == user))
+                row = found.mappings().one_or_none()
+                account = _read(Account, row) if row is not None else Account(user)
+                if any(getattr(account, name) != value for name, value in expected.items()):
+                    raise DirectoryChanged(f"the account of {user} has changed meanwhile")
             await _set_accounts(connection, {user: changed})
             if lease is not None:
                 # One that could not be ended when it was given back ends here at the latest.

@@ -111,6 +111,9 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         "devices": len(directory.devices),
         "mnemonics": len(directory.mnemonics),
     }
+    for pool in directory.pools:
+        if not directory.members(pool):
+            report.remarks.append(Fault(file, f"pool {pool}", "has no mnemonics"))
     began = clock.monotonic()
     hash_password("how long does this take", settings.credentials)
     report.counts["ms a password check"] = round((clock.monotonic() - began) * 1e3)

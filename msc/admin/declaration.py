@@ -6,10 +6,10 @@ A row that a file names becomes what the file says. One that no file names stays
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from msc import clock
 from msc.acp.codec import members
@@ -17,13 +17,9 @@ from msc.acp.directory import TABLES, Account, Agency, AnyRow, Status, User
 from msc.acp.document import STATUS_MEMBERS, Document, Entry
 from msc.acp.store import Change
 from msc.admin.administration import Administration, row_change
-from msc.admin.rows import BadRequest, check_rested, removed_user
+from msc.admin.rows import NEW_ACCOUNT, NO_CREDENTIALS, BadRequest, check_rested, history_after, removed_user
 from msc.errors import DirectoryError, Fault
 from msc.settings import PasswordPolicySettings
-
-_NEW_ACCOUNT: Final = {member.name: member.default for member in fields(Account) if member.name != "user"}
-_TAKEN: Final = ("password_hash", "password_history", "otp_secret", "recovery_codes", "locked_at")
-_NO_CREDENTIALS: Final = {name: _NEW_ACCOUNT[name] for name in _TAKEN}
 
 
 # Without a repr: asyncio writes a task's result out as it ends, and this one has thousands of rows.
@@ -183,16 +179,15 @@ class _Planner:
             return {}
         was_removed = before is not None and before.status is Status.REMOVED
         if row.status is Status.REMOVED:
-            return {} if was_removed else dict(_NO_CREDENTIALS)
+            return {} if was_removed else dict(NO_CREDENTIALS)
         # Whoever had the id before leaves nothing to the person it is given to.
         account = Account(row.user) if was_removed else self._directory.account(row.user)
-        changed: dict[str, Any] = dict(_NEW_ACCOUNT) if was_removed else {}
+        changed: dict[str, Any] = dict(NEW_ACCOUNT) if was_removed else {}
         stated = {name: value for name, value in entry.credentials.items() if value != getattr(account, name)}
         if "password_hash" in stated and row.agency in self._agencies:
             policies = self._administration.settings.password_policies
             policy = policies.get(self._agencies[row.agency].password_policy, PasswordPolicySettings())
-            kept = (account.password_hash, *account.password_history) if account.password_hash else ()
-            changed["password_history"] = kept[: policy.history]
+            changed["password_history"] = history_after(account, policy)
             changed["password_expires"] = self._today + timedelta(days=policy.days) if policy.days else None
         if "otp_secret" in stated:
             changed |= {"otp_step": 0, "recovery_codes": ()}

@@ -6,15 +6,17 @@ Each function says which changes it takes; `msc.admin.administration` checks and
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msc.acp.codec import Member, members
+from msc.acp.consistency import PASS_PER_CENT
 from msc.acp.directory import (
     MNEMONIC_STEPS,
     TABLES,
+    Account,
     AnyRow,
     Directory,
     Mnemonic,
@@ -24,7 +26,13 @@ from msc.acp.directory import (
 from msc.acp.store import Change
 from msc.admin.administration import row_change
 from msc.errors import MSCError
-from msc.settings import AccessSettings
+from msc.settings import AccessSettings, PasswordPolicySettings
+
+NEW_ACCOUNT: Final = {member.name: member.default for member in fields(Account) if member.name != "user"}
+"""An account of which nothing is known yet: whoever had the id before leaves nothing to who gets it."""
+_TAKEN: Final = ("password_hash", "password_history", "otp_secret", "recovery_codes", "locked_at")
+NO_CREDENTIALS: Final = {name: NEW_ACCOUNT[name] for name in _TAKEN}
+"""What becomes of the account of a person who is removed."""
 
 
 class BadRequest(MSCError):
@@ -69,7 +77,7 @@ def _member(table: str, name: str) -> Member:
     member = known.get(name)
     if member is None or name == table:
         raise BadRequest(f"a {table} has no member {name!r}; it has {', '.join(list(known)[1:])}")
-    if member.state or name.startswith("status"):
+    if member.state or name.startswith(("status", "suspended")):
         raise BadRequest(f"{name} is not set by hand: suspend and reinstate do, or the switch itself")
     return member
 
@@ -113,8 +121,8 @@ def add(
         given = {"added": today, **given}
     elif table == "mnemonic":
         given = {"requested": today, **given}
-    row = TABLES[table](**{table: key, **given})
-    return [row_change(None, row)]
+    made = row_change(None, TABLES[table](**{table: key, **given}))
+    return [replace(made, account=dict(NEW_ACCOUNT)) if table == "user" else made]
 
 
 def check_rested(removed: User, rules: AccessSettings, today: date) -> None:
@@ -160,16 +168,35 @@ def suspend(
         raise BadRequest(f"{table} {key} was removed")
     if until is not None and until <= today:
         raise BadRequest(f"until {until} is not in the future")
+    if before.status is Status.DISABLED:
+        raise BadRequest(f"{table} {key} is disabled already, until it is reinstated")
     only = frozenset(databases)
     scope: dict[str, Any] = {}
     if "suspended_databases" in members(type(before)):
         scope["suspended_databases"] = only
     elif only:
         raise BadRequest(f"a {table} is suspended whole, not by database")
+    if before.status is Status.SUSPENDED and not before.in_force(today):
+        until, only = _added_to(before, until, only)
+        if scope:
+            scope = {"suspended_databases": only}
     after = replace(
         before, status=Status.SUSPENDED, status_reason=reason, status_since=today, status_until=until, **scope
     )
     return [row_change(before, after, "suspended")]
+
+
+def _added_to(before: AnyRow, until: date | None, only: frozenset[str]) -> tuple[date | None, frozenset[str]]:
+    """Add a suspension to one in force: what that takes away stays away, for as long as it says.
+
+    Raises:
+        BadRequest: It would end sooner, or cover less.
+    """
+    taken: frozenset[str] = getattr(before, "suspended_databases", frozenset())
+    sooner = until is not None and (before.status_until is None or until < before.status_until)
+    if sooner or (only and not taken):
+        raise BadRequest("it is suspended for longer, or from everything, already: reinstate it first")
+    return until, only | taken if only else only
 
 
 def reinstate(
@@ -223,17 +250,14 @@ def removed_user(before: User, reason: str, today: date) -> Change:
         before.user, before.name, before.agency, before.operator_class, added=before.added,
         status=Status.REMOVED, status_reason=reason, status_since=today,
     )  # fmt: skip
-    nothing = {
-        "password_hash": "", "password_history": (), "otp_secret": None, "recovery_codes": (), "locked_at": None,
-    }  # fmt: skip
-    return replace(row_change(before, after, "removed"), account=nothing)
+    return replace(row_change(before, after, "removed"), account=dict(NO_CREDENTIALS))
 
 
 # --- people -------------------------------------------------------------------------------------
 
 
 def certify(directory: Directory, key: str, passed: date, score: int, today: date) -> list[Change]:
-    """Record an examination passed (PPP 1.8.2).
+    """Record an examination, passed or failed (PPP 1.8.2).
 
     Raises:
         BadRequest: There is no such user, or the day is yet to come.
@@ -241,6 +265,11 @@ def certify(directory: Directory, key: str, passed: date, score: int, today: dat
     if passed > today:
         raise BadRequest(f"{passed} is yet to come")
     before = find_user(directory, key)
+    if before.status is Status.REMOVED:
+        raise BadRequest(f"user {key} was removed")
+    if score < PASS_PER_CENT:
+        # Nothing of what is on file changes; that it was failed is on record.
+        return [Change("account", key, "examination_failed", detail={"score": score, "on": passed.isoformat()})]
     return [row_change(before, replace(before, certified=passed, score=score), "certified")]
 
 
@@ -251,8 +280,16 @@ def review(directory: Directory, key: str, by: str, outcome: str, today: date) -
         BadRequest: There is no such user.
     """
     before = find_user(directory, key)
+    if before.status is Status.REMOVED:
+        raise BadRequest(f"user {key} was removed")
     after = replace(before, reviewed=today, reviewed_by=by, review_outcome=outcome)
     return [row_change(before, after, "reviewed")]
+
+
+def history_after(account: Account, policy: PasswordPolicySettings) -> tuple[str, ...]:
+    """Return the passwords that may not come back once an account gets a new one."""
+    kept = (account.password_hash, *account.password_history) if account.password_hash else ()
+    return kept[: policy.history]
 
 
 def set_account(directory: Directory, key: str, action: str, **given: Any) -> list[Change]:

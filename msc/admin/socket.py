@@ -37,7 +37,7 @@ class Desk(Protocol):
     def sessions(self) -> list[Any]:
         """Return who is signed on: dataclass rows with a member `session`."""
 
-    def end_session(self, session_id: str, reason: str) -> bool:
+    def end_session(self, session_id: str, reason: str, asked: str | None = None) -> bool:
         """End a session; tells whether there was one."""
 
 
@@ -154,6 +154,6 @@ class AdminSocket:
         account = account_name(int(cast(Any, request.client).host))
         reason = str(asked.get("reason") or "ended by the administrator")[:200]
         self._audit("session.end_asked", str(asked.get("operator") or account), account, f"session {session}", reason)
-        if not self._desk.end_session(session, f"ended by the administrator: {reason}"):
+        if not self._desk.end_session(session, "ended by the administrator", reason):
             return JSONResponse({"error": f"there is no session {session}"}, 404)
         return JSONResponse({"ended": session})

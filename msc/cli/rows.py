@@ -7,7 +7,7 @@ import json as jsonlib
 import secrets
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import segno
@@ -17,13 +17,15 @@ from rich.table import Table
 from msc import clock
 from msc.acp import password as passwords
 from msc.acp.codec import members
+from msc.acp.consistency import PASS_PER_CENT
 from msc.acp.credential import hash_password, new_otp_secret, new_recovery_codes, otp_uri, recovery_digest
 from msc.acp.directory import TABLES, AnyRow, Status, User, key_of
 from msc.acp.store import Change
 from msc.admin import rows
 from msc.admin.administration import Administration, Outcome, administer
 from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
-from msc.settings import Settings, load_settings
+from msc.protocol.catalog import load_catalog
+from msc.settings import PasswordPolicySettings, Settings, load_settings
 
 Arguments = Annotated[list[str], typer.Argument(metavar="[SITE] KEY", help="The site's msc.toml, and the row's key.")]
 Assignments = Annotated[
@@ -137,6 +139,8 @@ def _app(table: str) -> typer.Typer:
         facts = _plain(row)
         if isinstance(row, User):
             facts["account"] = _account(administration, key)
+        elif table == "pool":
+            facts["members"] = administration.directory.members(key)
         if json:
             print(jsonlib.dumps(facts))
             return
@@ -181,10 +185,14 @@ def _app(table: str) -> typer.Typer:
         cause: Annotated[rows.Cause | None, typer.Option(help="What kind of reason (people).")] = None,
         operator: Operator = None,
     ) -> None:
-        """Suspend one, at once: a person's sessions end."""
+        """Suspend one, at once; who may not go on is signed off."""
         settings, (key,) = _take(arguments, "the key")
         why = f"{cause.value}: {reason}" if cause else reason
         end = _day(until, "--until")
+        known = {key.database for key in load_catalog(settings.path(settings.catalog.folder))}
+        unknown = sorted(set(database or ()) - known)
+        if unknown:
+            fail(f"no message key asks {', '.join(unknown)}; databases are {', '.join(sorted(known))}", Exit.USAGE)
 
         def plan(administration: Administration) -> list[Change]:
             directory = administration.directory
@@ -212,7 +220,7 @@ def _app(table: str) -> typer.Typer:
 
     @app.command()
     def remove(arguments: Arguments, reason: Reason, operator: Operator = None) -> None:
-        """Take one out; a person's sessions end, and the user id rests."""
+        """Take one out; who may not go on is signed off, and a user id rests."""
         settings, (key,) = _take(arguments, "the key")
 
         def plan(administration: Administration) -> list[Change]:
@@ -287,13 +295,18 @@ def reset_password(
         return rows.set_account(
             administration.directory, key, "password_reset",
             password_hash=hash_password(password, settings.credentials),
-            password_expires=None if lasting else clock.today(), locked_at=None, failed_since=0,
+            password_history=rows.history_after(administration.directory.account(key), policy),
+            password_expires=_expiry(policy) if lasting else clock.today(), locked_at=None, failed_since=0,
         )  # fmt: skip
 
     _perform(settings, operator, reason, plan, f"password of {key} reset")
     if not stdin:
         must = "" if lasting else "; it must be changed at the next sign-on"
         out.print(f"  password {password} (shown this once{must})", markup=False)
+
+
+def _expiry(policy: PasswordPolicySettings) -> date | None:
+    return clock.today() + timedelta(days=policy.days) if policy.days else None
 
 
 def _given_password(key: str) -> str:
@@ -334,16 +347,17 @@ def certify(
     score: Annotated[int, typer.Option(help="Per cent; 70 and more pass.", min=0, max=100)],
     on: Day = None,
     operator: Operator = None,
-    reason: OptionalReason = "examination passed",
+    reason: OptionalReason = "examination",
 ) -> None:
-    """Record an examination passed."""
+    """Record an examination; below 70 per cent it is failed, and changes nothing else."""
     settings, (key,) = _take(arguments, "the user id")
     day = _day(on, "--on") or clock.today()
 
     def plan(administration: Administration) -> list[Change]:
         return rows.certify(administration.directory, key, day, score, clock.today())
 
-    _perform(settings, operator, reason, plan, f"user {key} certified")
+    passed = score >= PASS_PER_CENT
+    _perform(settings, operator, reason, plan, f"user {key} {'certified' if passed else 'failed the examination'}")
 
 
 @apps["user"].command()

@@ -39,6 +39,7 @@ class JournalWriter:
         self._metrics = metrics
         self._batch = Batch()
         self._committing = False
+        self._commits = 0
         self._next_msn = 1
         self._wake = asyncio.Event()
         self._closing = False
@@ -120,6 +121,15 @@ class JournalWriter:
             self._trim()
         self._wake.set()
 
+    def noted(self) -> int:
+        """Return a mark for all that has been appended and noted so far; see `holds`."""
+        # What waits goes into the next commit, which comes after the one under way.
+        return self._commits + (self.waiting > 0) + self._committing
+
+    def holds(self, mark: int) -> bool:
+        """Tell whether all that came before a mark is durable."""
+        return self._commits >= mark
+
     # --- committing -----------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -148,6 +158,7 @@ class JournalWriter:
             return
         finally:
             self._committing = False
+        self._commits += 1
         self._metrics.committed(len(batch), began, clock.monotonic())
         for then in batch.thens:
             then(None)

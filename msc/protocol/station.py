@@ -157,9 +157,10 @@ class StationSession(Session):
 
     def deny(self, message: Control, refusal: Refusal) -> None:
         """Tell a station that a control message was refused."""
-        if self.state is State.VERIFYING or isinstance(message, Open):
+        # A late answer to an earlier request changes nothing for what is under way now.
+        if isinstance(message, Open) or (isinstance(message, SignOn) and self.state is State.VERIFYING):
             self.state = State.GREETED
-        elif self.state is State.VERIFYING_UNLOCK:
+        elif isinstance(message, Unlock) and self.state is State.VERIFYING_UNLOCK:
             self.state = State.LOCKED
         self.send_control(refusal_of(message.type, refusal, getattr(message, "user", None)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msc import clock
@@ -109,6 +110,7 @@ class Desk:
         self._visits: dict[int, Visit] = {}
         self._open_devices: dict[str, StationPort] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._checking: set[tuple[int, str | None]] = set()
 
     # --- connections ------------------------------------------------------------------------------
 
@@ -222,8 +224,11 @@ class Desk:
         """Note what is in use today, before the calendar takes it for idle."""
         self._point.note_use(self._open_devices)
 
-    def end_session(self, session_id: str, reason: str) -> bool:
+    def end_session(self, session_id: str, reason: str, asked: str | None = None) -> bool:
         """End a session by its id and tell its station why.
+
+        Args:
+            asked: Why, in the words of who asked for it.
 
         Returns:
             Whether there was one.
@@ -234,7 +239,7 @@ class Desk:
         for visit in self._visits.values():
             held = visit.operator if visit.users is None else visit.users.get(session.user)
             if held is session:
-                self._sign_off(visit.station, session, reason, tell=reason)
+                self._sign_off(visit.station, session, reason, f"{reason}: {asked}" if asked else reason, asked)
                 return True
         return False  # its sign-on is not complete; it looks for itself whether it may go on
 
@@ -279,11 +284,11 @@ class Desk:
     def control_received(self, station: StationPort, message: Control) -> None:
         """A control message came that fits the session's state."""
         if isinstance(message, SignOn):
-            self._start(station, message, self._sign_on(station, message))
+            self._start(station, message, partial(self._sign_on, station, message))
         elif isinstance(message, Unlock):
-            self._start(station, message, self._unlock(station, message))
+            self._start(station, message, partial(self._unlock, station, message))
         elif isinstance(message, ChangePassword):
-            self._start(station, message, self._change_password(station, message))
+            self._start(station, message, partial(self._change_password, station, message))
         else:
             try:
                 if isinstance(message, Open):
@@ -302,13 +307,14 @@ class Desk:
 
     def control_refused(self, station: StationPort, refusal: Refusal) -> None:
         """A control message was refused: what makes no sense may be somebody trying the doors (C-ACPLOG)."""
-        operator = self._visits[station.identity].operator
+        visit = self._visits.get(station.identity)
+        operator = visit.operator if visit is not None else None
         self._point.audit(
             AuditEvent(
                 clock.wall_us(), "control.refused", device=station.device.device,
                 user=operator.user if operator else None, mnemonic=operator.mnemonic if operator else None,
                 source=station.ip, session=operator.session if operator else None, code=refusal.code,
-                detail=refusal.meaning,
+                detail=refusal.reason,
             )
         )  # fmt: skip
 
@@ -320,10 +326,24 @@ class Desk:
             raise NotSignedOn
         return session
 
-    def _start(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(station, message, work))
+    def _start(
+        self,
+        station: StationPort,
+        message: SignOn | Unlock | ChangePassword,
+        work: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Have a password checked, one at a time for each person at a station: checks are dear, and wait in turn."""
+        checked = (station.identity, message.user if station.device.kind is StationKind.HOST else None)
+        if checked in self._checking:
+            refusal = ControlOutOfPlace("a password is being checked")
+            station.session.deny(message, refusal)
+            self.control_refused(station, refusal)
+            return
+        self._checking.add(checked)
+        task = asyncio.get_running_loop().create_task(self._guard(station, message, work()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._checking.discard(checked))
 
     async def _guard(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
         """Run what takes time; whatever comes of it, the station gets an answer."""
@@ -331,6 +351,8 @@ class Desk:
             await work
         except Refusal as refusal:
             station.session.deny(message, refusal)
+            if not refusal.audited:
+                self.control_refused(station, refusal)
             if isinstance(message, Unlock | ChangePassword):
                 self._end_locked_out(station, message.user)
         except DirectoryUnavailable as exc:
@@ -359,6 +381,9 @@ class Desk:
                 self._point.sign_off(session, "signed on twice", station.ip)
                 raise
             visit.users.add(session)
+        elif visit.operator is not None:
+            self._point.sign_off(session, "somebody is signed on there already", station.ip)
+            raise ControlOutOfPlace("somebody is signed on already")
         else:
             visit.operator = session
         undelivered = 0
@@ -398,7 +423,12 @@ class Desk:
         self._deliveries.pump_station(station)
 
     def _sign_off(
-        self, station: StationPort, operator: OperatorSession, reason: str, tell: str | None = None
+        self,
+        station: StationPort,
+        operator: OperatorSession,
+        reason: str,
+        tell: str | None = None,
+        asked: str | None = None,
     ) -> None:
         visit = self._visits[station.identity]
         host = visit.users is not None
@@ -407,7 +437,7 @@ class Desk:
         else:
             visit.operator = None
             self._deliveries.detach(station)
-        self._point.sign_off(operator, reason, station.ip)
+        self._point.sign_off(operator, reason, station.ip, asked)
         station.session.sign_off(operator.user if host else None, tell)
         station.flush()
 

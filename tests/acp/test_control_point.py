@@ -606,7 +606,7 @@ async def test_an_account_that_an_administrator_released_signs_on(make_point: Ma
     point = await make_point(county())
     for _ in range(5):
         await refused(point, "desk-1", request(password="wrong"))
-    await point.store.update_account("J40217", locked_at=None, failed_since=0)
+    await point.store.update_account("J40217", {"locked_at": None, "failed_since": 0})
     point.take_up(await point.store.read_accounts(["J40217"]), ())
     await point.sign_on(point.directory.devices["desk-1"], request(), None)
 
@@ -865,11 +865,11 @@ class SlowDisk:
         self._write = point.store.update_account
         monkeypatch.setattr(point.store, "update_account", self._slowly)
 
-    async def _slowly(self, user: str, lease: Lease | None = None, **changed: Any) -> None:
+    async def _slowly(self, user: str, changed: dict[str, Any], **more: Any) -> None:
         if "previous_sign_on" in changed:
             self.reached.set()
             await self.gate.wait()
-        await self._write(user, lease, **changed)
+        await self._write(user, changed, **more)
 
 
 @pytest.mark.requirement("C-SANCTION", "C-LEAVE", "C-POOL")

@@ -23,8 +23,11 @@ class Journal:
 
     settled = True
 
-    def __call__(self) -> bool:
-        return self.settled
+    def noted(self) -> int:
+        return 1
+
+    def holds(self, mark: int) -> bool:
+        return self.settled and mark == 1
 
 
 class Following:
@@ -224,7 +227,7 @@ async def test_a_command_releases_a_locked_account_and_a_locked_device(following
     point.directory.devices["desk-1"] = replace(rows.devices["desk-1"], locked_at=17)
     await point.store.touch("device", "desk-1", locked_at=17)
     rows.accounts["J40217"] = replace(rows.accounts["J40217"], locked_at=17)
-    await point.store.update_account("J40217", locked_at=17)
+    await point.store.update_account("J40217", {"locked_at": 17})
     changes = [
         Change("account", "J40217", "unlocked", account={"locked_at": None, "failed_since": 0}),
         Change("device", "desk-1", "unlocked", replace(rows.devices["desk-1"], locked_at=None), state=("locked_at",)),

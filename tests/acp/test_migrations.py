@@ -156,7 +156,7 @@ async def test_an_upgraded_directory_can_be_worked_with(store: DirectoryStore, o
     change = Change("user", "J40217", "changed", user, {"failed_since": 0})
     assert await store.change([change], Actor("ROE", "cli:roe"), "first of all", 1) == 1
     lease = Lease("s1", "cars", "M001", "J40217", "car-1", 2)
-    await store.update_account("J40217", lease, failed_since=1)
+    await store.update_account("J40217", {"failed_since": 1}, lease=lease)
     await store.flag_misuse([(3, 41, "J40217", "EXLP", "own name")])
     assert await store.leases(10) == [lease]
     assert (await store.load()).accounts["J40217"].failed_since == 1

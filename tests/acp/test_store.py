@@ -48,7 +48,8 @@ FULL = county(
     ],
     agencies=[
         Agency(
-            "DMV1", "Motor vehicles", "CA0981300", frozenset({"CA0981301"}), AgencyKind.NON_LAW_ENFORCEMENT, AccessLevel.LESS_THAN_FULL,
+            "DMV1", "Motor vehicles", "CA0981300", frozenset({"CA0981301"}), AgencyKind.NON_LAW_ENFORCEMENT,
+            AccessLevel.LESS_THAN_FULL,
             frozenset({"DMV"}), frozenset({"inquiry"}), frozenset({"DMV"}), frozenset({"AFS:E", "AFS:F"}), "APB 9",
             "cjleads",
         )
@@ -217,16 +218,25 @@ async def test_a_revision_is_never_given_twice(store: DirectoryStore, tmp_path: 
 async def test_members_of_one_account_are_written(store: DirectoryStore) -> None:
     await store.save(FULL)
     await store.update_account(
-        "J40217", failed_since=4, locked_at=17, password_expires=DAY, password_history=("a", "b"), recovery_codes=()
+        "J40217",
+        {
+            "failed_since": 4,
+            "locked_at": 17,
+            "password_expires": DAY,
+            "password_history": ("a", "b"),
+            "recovery_codes": (),
+        },
     )
     loaded = (await store.load()).accounts
     assert loaded["J40217"] == account(
         "J40217", failed_since=4, locked_at=17, password_expires=DAY, password_history=("a", "b")
     )
     assert loaded["J40218"] == FULL.accounts["J40218"]
-    await store.update_account("J40217", locked_at=None, password_expires=None, failed_since=0, password_history=())
+    await store.update_account(
+        "J40217", {"locked_at": None, "password_expires": None, "failed_since": 0, "password_history": ()}
+    )
     assert (await store.load()).accounts["J40217"] == account("J40217")
-    await store.update_account("J40299", failed_since=1)
+    await store.update_account("J40299", {"failed_since": 1})
     assert (await store.load()).accounts["J40299"] == Account("J40299", failed_since=1)
     assert await store.revision() == 0, "what the switch learns is no change"
 
@@ -251,7 +261,7 @@ def lease(session: str, mnemonic: str = "M001", began: int = 1) -> Lease:
 @pytest.mark.requirement("C-POOL")
 async def test_the_database_itself_refuses_a_mnemonic_held_twice(store: DirectoryStore, tmp_path: Path) -> None:
     await store.save(FULL)
-    await store.update_account("J40217", lease("s1"), failed_since=0)
+    await store.update_account("J40217", {"failed_since": 0}, lease=lease("s1"))
     insert = "INSERT INTO lease VALUES ('s2', 'cars', 'M001', 'J40218', 'car-2', 2, {}, NULL)"
     with closing(sqlite3.connect(tmp_path / "directory.db")) as connection:
         with pytest.raises(sqlite3.IntegrityError):
@@ -263,9 +273,11 @@ async def test_the_database_itself_refuses_a_mnemonic_held_twice(store: Director
 @pytest.mark.requirement("C-POOL")
 async def test_a_lease_begins_with_its_sign_on_or_not_at_all(store: DirectoryStore) -> None:
     await store.save(FULL)
-    await store.update_account("J40217", lease("s1"), failed_since=0)
+    await store.update_account("J40217", {"failed_since": 0}, lease=lease("s1"))
     with pytest.raises(DirectoryUnavailable):
-        await store.update_account("J40218", lease("s1", "M002"), failed_since=9)  # a session id given twice
+        await store.update_account(
+            "J40218", {"failed_since": 9}, lease=lease("s1", "M002")
+        )  # a session id given twice
     assert (await store.load()).accounts["J40218"].failed_since == 3
     assert await store.leases(10) == [lease("s1")]
 
@@ -274,7 +286,7 @@ async def test_a_lease_begins_with_its_sign_on_or_not_at_all(store: DirectorySto
 async def test_leases_are_told_newest_first_by_whatever_is_asked(store: DirectoryStore) -> None:
     await store.save(FULL)
     for number, name in enumerate(("M001", "M002", "M001"), 1):
-        await store.update_account("J40217", lease(f"s{number}", name, number * 10))
+        await store.update_account("J40217", {}, lease=lease(f"s{number}", name, number * 10))
         await store.end_lease(f"s{number}", number * 10 + 5, "signed off")
     await store.end_lease("s3", 99, "again")
     found = await store.leases(10)
@@ -316,7 +328,7 @@ async def test_a_database_that_is_none_is_told_and_not_raised_raw(tmp_path: Path
     file.write_bytes(b"this is no database, and long enough to be looked at" * 40)
     store = DirectoryStore(f"sqlite+aiosqlite:///{file}")
     works: list[Any] = [
-        store.open(), store.load(), store.save(county()), store.update_account("J40217", failed_since=1),
+        store.open(), store.load(), store.save(county()), store.update_account("J40217", {"failed_since": 1}),
         store.change([], ROE, "", 1), store.revision(), store.changes_since(0), store.leases(1),
         store.end_lease("s", 1, ""),
         store.touch("device", "desk-1", locked_at=1), store.last_leases(), store.misuse(closed=True),

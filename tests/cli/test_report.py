@@ -48,9 +48,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
     async def fill() -> None:
         async with opened(site) as store:
-            await store.update_account("J40217", Lease("s1", "PATROL", "EXM1", "J40217", "MOBILE1", NOW - 9))
+            await store.update_account(
+                "J40217", {}, lease=Lease("s1", "PATROL", "EXM1", "J40217", "MOBILE1", NOW - 9)
+            )
             await store.end_lease("s1", NOW, "signed off")
-            await store.update_account("D10002", Lease("s2", "PATROL", "EXM2", "D10002", "MOBILE2", NOW))
+            await store.update_account("D10002", {}, lease=Lease("s2", "PATROL", "EXM2", "D10002", "MOBILE2", NOW))
 
     asyncio.run(fill())
     return site
