@@ -38,7 +38,7 @@ from msc.acp.authority import (
     pem_of,
     revocation,
 )
-from msc.acp.revocation import parse_crl
+from msc.acp.revocation import Edition, Lists, issuer_of, parse_crl
 from msc.errors import Fault, SiteError
 
 
@@ -148,7 +148,8 @@ class CertificateFolder:
             SiteError: The authority or the revocation list cannot be read.
         """
         issuers = {authority.subject for authority in self.authorities()}
-        revoked = {(crl.issuer, entry.serial_number) for crl in self._lists() for entry in crl}
+        lists = [crl for own in self._lists().values() for crl in own]
+        revoked = {(crl.issuer, entry.serial_number) for crl in lists for entry in crl}
         now, found = datetime.now(UTC), {}
         for file in sorted(self.folder.rglob("*.pem")):
             try:
@@ -264,41 +265,51 @@ class CertificateFolder:
 
     # --- revoking ---------------------------------------------------------------------------------
 
-    def _lists(self) -> list[x509.CertificateRevocationList]:
+    def _lists(self) -> Lists:
         if not self.crl.exists():
-            return []
+            return {}
         return parse_crl(self.crl.read_bytes(), self.crl, self.authorities())
 
     def revoke(self, authority: Authority, serials: Sequence[int], reason: x509.ReasonFlags) -> None:
-        """Revoke certificates, and sign the list again. What is revoked stays so.
+        """Revoke certificates, and sign the authority's list again. What is revoked stays so.
 
         Raises:
-            SiteError: The list that is there cannot be read or is another authority's.
+            FaultyInput: The list that is there cannot be read or is of an authority that is not trusted.
         """
-        lists = self._lists()
-        if any(crl.issuer != authority.certificate.subject for crl in lists) or len(lists) > 1:
-            raise SiteError([Fault(self.crl, "", "is another authority's: revoke there, and import its list")])
-        entries = {entry.serial_number: entry for crl in lists for entry in crl}
+        lists, issuer = self._lists(), issuer_of(authority.certificate)
+        own = lists.get(issuer, ())
+        entries = {entry.serial_number: entry for crl in own for entry in crl}
         for serial in serials:
             entries.setdefault(serial, revocation(serial, reason))
-        number = max((_crl_number(crl) for crl in lists), default=0) + 1
-        _write(self.crl, authority.sign_crl(entries.values(), number))
+        # A running switch takes no list that does not count up.
+        number = (Edition.of(own).number or 0) + 1 if own else 1
+        signed = x509.load_pem_x509_crl(authority.sign_crl(entries.values(), number))
+        self._write_lists({**lists, issuer: [signed]})
 
     def take_in_crl(self, content: bytes, file: Path, *, force: bool = False) -> int:
-        """Take in the revocation list of an authority elsewhere.
+        """Take in the revocation list of an authority elsewhere; those of other authorities stay.
 
         Returns:
             How many certificates it revokes.
 
         Raises:
-            SiteError: It is not signed by an authority of the site, or older than the one that is there.
+            FaultyInput: It is not signed by an authority of the site, or older than the one of the same authority
+                that is there.
         """
-        lists = parse_crl(content, file, self.authorities())
-        newest = max((crl.last_update_utc for crl in self._lists()), default=None)
-        if newest is not None and max(crl.last_update_utc for crl in lists) < newest and not force:
-            raise SiteError([Fault(file, "", f"is older than {self.crl}")])
-        _write(self.crl, b"".join(crl.public_bytes(serialization.Encoding.PEM) for crl in lists))
-        return sum(len(list(crl)) for crl in lists)
+        lists, present = parse_crl(content, file, self.authorities()), self._lists()
+        faults = [
+            Fault(file, issuer[0], f"is older than the list in {self.crl}")
+            for issuer in lists.keys() & present.keys()
+            if Edition.of(lists[issuer]).is_older(Edition.of(present[issuer]))
+        ]
+        if faults and not force:
+            raise SiteError(faults)
+        self._write_lists({**present, **lists})
+        return sum(len(Edition.of(own).serials) for own in lists.values())
+
+    def _write_lists(self, lists: Lists) -> None:
+        pem = [crl.public_bytes(serialization.Encoding.PEM) for own in lists.values() for crl in own]
+        _write(self.crl, b"".join(pem))
 
     # --- handing over -----------------------------------------------------------------------------
 
@@ -395,13 +406,6 @@ def _belongs(key: Path, certificate: x509.Certificate) -> bool:
         return serialization.load_pem_private_key(key.read_bytes(), None).public_key() == certificate.public_key()
     except (OSError, ValueError, TypeError):
         return False
-
-
-def _crl_number(crl: x509.CertificateRevocationList) -> int:
-    try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound:
-        return 0
 
 
 def _install(stem: Path, made: Issued) -> None:

@@ -282,7 +282,9 @@ def import_(
         typer.Argument(metavar="[SITE] FILE", help="The site's msc.toml, what they sent (PEM or DER)."),
     ],
     crl: Annotated[bool, typer.Option("--crl", help="It is a revocation list.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Take a list older than the present one.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a list older than the present one; a running switch does not.")
+    ] = False,
 ) -> None:
     """Take in a certificate or a revocation list from an authority elsewhere, after checking it."""
     site, name = site_and(arguments, "a file")

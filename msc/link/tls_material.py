@@ -19,7 +19,7 @@ from cryptography import x509
 
 from msc import clock, tls
 from msc.acp.authority import Holder, HolderKind, certificate_faults
-from msc.acp.revocation import RevocationList, load_revocations
+from msc.acp.revocation import Issuer, RevocationList, issuer_of, load_revocations
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
 from msc.log import get_logger
@@ -41,6 +41,8 @@ class _Material:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    issuers: frozenset[Issuer]
+    """Whose lists count."""
     revocations: RevocationList
     ends: dict[str, datetime]
     """When each thing ends: `switch`, `ca`, and `crl` if there is one."""
@@ -74,7 +76,7 @@ def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
     }
     if revocations.next_update is not None:
         ends["crl"] = revocations.next_update
-    return _Material(server, client, revocations, ends)
+    return _Material(server, client, frozenset(map(issuer_of, authorities)), revocations, ends)
 
 
 class TlsMaterial:
@@ -172,8 +174,16 @@ class TlsMaterial:
         now = datetime.now(UTC)
         if material.ends["switch"] <= now:
             raise SettingsError([Fault(certificate, "", "has expired")])
-        if "crl" in self._material.ends and "crl" not in material.ends:
-            raise SettingsError([Fault(crl, "", "is gone: what it revoked stays revoked")])
+        editions, faults = material.revocations.editions, []
+        for issuer, in_force in self._material.revocations.editions.items():
+            if issuer not in material.issuers:
+                continue  # nobody of an authority that is trusted no more gets in anyway
+            if issuer not in editions:
+                faults.append(Fault(crl, issuer[0], "the list is gone: what it revoked stays revoked"))
+            elif editions[issuer].is_older(in_force):
+                faults.append(Fault(crl, issuer[0], "the list is older than the one in force, which stays"))
+        if faults:
+            raise SettingsError(faults)
 
     def _warn(self) -> None:
         for what, seconds in self.expires_seconds().items():

@@ -94,6 +94,9 @@ def test_what_is_revoked_stays_revoked_with_its_reason_and_the_list_counts_up(ow
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is COMPROMISED
     assert len(list(crl)) == 2
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
+    own.folder.revoke(own.authority, [], COMPROMISED)
+    again = x509.load_pem_x509_crl(own.folder.crl.read_bytes())
+    assert again.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3, "signed again counts too"
     assert crl.next_update_utc is not None
     assert crl.next_update_utc - crl.last_update_utc == timedelta(days=PROFILE.crl_days)
 
@@ -283,6 +286,35 @@ def test_its_revocation_list_is_taken_in_and_an_older_one_is_not(elsewhere: Else
     with pytest.raises(SiteError, match="is older"):
         elsewhere.folder.take_in_crl(older, Path("old.pem"))
     assert [row.state for row in elsewhere.folder.of(D1)] == ["revoked"]
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_list_taken_in_leaves_the_lists_of_other_authorities_alone(own: Own, elsewhere: Elsewhere) -> None:
+    """Though both authorities bear the same name."""
+    outside, folder = elsewhere.outside, elsewhere.folder
+    folder.ca.write_bytes(folder.ca.read_bytes() + own.folder.ca.read_bytes())
+
+    def lists(authority: Own, *serials: int) -> bytes:
+        authority.folder.revoke(authority.authority, serials, COMPROMISED)
+        return authority.folder.crl.read_bytes()
+
+    def revoked() -> set[int]:
+        return {serial for _, serial in load_revocations(folder.crl, folder.authorities()).revoked}
+
+    first = lists(outside, 1)
+    folder.take_in_crl(first + lists(own, 2), Path("both.pem"))
+    own_second = lists(own, 3)
+    assert folder.take_in_crl(own_second, Path("own.pem")) == 2
+    assert revoked() == {1, 2, 3}
+    assert folder.take_in_crl(lists(outside, 4), Path("outside.pem")) == 2
+    assert revoked() == {1, 2, 3, 4}
+    with pytest.raises(SiteError, match="is older"):
+        folder.take_in_crl(first + lists(own, 5), Path("one is old.pem"))
+    assert revoked() == {1, 2, 3, 4}
+    folder.take_in_crl(first, Path("old.pem"), force=True)
+    assert revoked() == {1, 2, 3}
+    folder.revoke(own.authority, [6], COMPROMISED)
+    assert revoked() == {1, 2, 3, 6}, "who signs leaves the others' lists alone too"
 
 
 def test_only_an_authority_can_be_trusted(own: Own, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 from msc import clock
 from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind
@@ -146,6 +146,56 @@ async def test_a_list_that_disappears_revokes_on(site: Site) -> None:
     await site.look()
     assert site.metrics.certificate_changes == {"taken_up": 1, "refused": 1}
     assert site.material.examine(peer) is Objection.REVOKED
+
+
+@pytest.mark.requirement("F-TLS")
+@pytest.mark.parametrize("signed_since", [0, 1])
+async def test_an_older_list_put_back_takes_nobody_off_the_list_in_force(site: Site, signed_since: int) -> None:
+    """From a backup, say; nor does what is signed on top of it, until it has caught up."""
+    peer = read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    site.folder.revoke(site.authority, [1], x509.ReasonFlags.unspecified)
+    backup = site.folder.crl.read_bytes()
+    site.revoke()
+    await site.look()
+    site.folder.crl.write_bytes(backup)
+    for serial in range(2, 2 + signed_since):
+        site.folder.revoke(site.authority, [serial], x509.ReasonFlags.unspecified)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 1, "refused": 1}
+    assert site.material.examine(peer) is Objection.REVOKED
+    assert site.make().examine(peer) is None, "a start takes what is there"
+    site.revoke()
+    await site.look()
+    assert site.metrics.certificate_changes["taken_up"] == 2
+
+
+async def test_without_numbers_the_list_signed_later_is_the_newer(site: Site) -> None:
+    key = serialization.load_pem_private_key(site.folder.ca_key.read_bytes(), b"secret")
+
+    def put(hours: int) -> None:
+        at = datetime.now(UTC) + timedelta(hours=hours)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(site.authority.certificate.subject)
+        made = builder.last_update(at).next_update(at + timedelta(days=9)).sign(key, hashes.SHA256())  # type: ignore[arg-type]
+        site.folder.crl.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+    for hours in (-5, -6, -4):
+        put(hours)
+        await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2, "refused": 1}
+
+
+async def test_the_list_of_an_authority_goes_with_it(site: Site) -> None:
+    """And the new authority's counts from one, though it bears the same name."""
+    site.revoke()
+    site.revoke()
+    await site.look()
+    for file in (site.folder.ca, site.folder.ca_key, site.folder.crl):
+        file.unlink()
+    site.authority = site.folder.establish(PROFILE, "new")
+    site.renew()
+    site.folder.revoke(site.authority, [1], x509.ReasonFlags.unspecified)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2}
 
 
 async def test_a_list_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
