@@ -2,7 +2,7 @@
 
 The files are looked at while the switch runs. What has changed is read and checked whole: good, it is in force for
 every connection made from then on; bad, everything stays as it was. Connections that are there go on, unless their
-peer's certificate is revoked now or has expired.
+peer's certificate is revoked now, has expired, or comes from an authority that is trusted no more.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Final
 from cryptography import x509
 
 from msc import clock, tls
-from msc.acp.authority import Holder, HolderKind, certificate_faults
-from msc.acp.revocation import Issuer, RevocationList, issuer_of, load_revocations
+from msc.acp.authority import Holder, HolderKind, anchored, certificate_faults, has_issued
+from msc.acp.revocation import RevocationList, issuer_of, load_revocations
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
 from msc.log import get_logger
@@ -41,8 +41,8 @@ class _Material:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
-    issuers: frozenset[Issuer]
-    """Whose lists count."""
+    authorities: list[x509.Certificate]
+    """Those TLS trusts."""
     revocations: RevocationList
     ends: dict[str, datetime]
     """When each thing ends: `switch`, `ca`, and `crl` if there is one."""
@@ -62,21 +62,22 @@ def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
         SettingsError: Something cannot be used.
     """
     server, client = tls.server_context(ca, certificate, key), tls.client_context(ca, certificate, key)
-    authorities, own = _read_certificates(ca), _read_certificates(certificate)[0]
+    known, own = _read_certificates(ca), _read_certificates(certificate)[0]
+    authorities = anchored(known)
     # A certificate nobody will accept would shut the county out as surely as a broken one.
     faults = certificate_faults(own, authorities)
     if not faults and Holder.of(own).kind is not HolderKind.SWITCH:
         faults.append(f"names {Holder.of(own)}, which is no switch")
     if faults:
         raise SettingsError([Fault(certificate, "", fault) for fault in faults])
-    revocations = load_revocations(crl, authorities)
+    revocations = load_revocations(crl, known)
     ends = {
         "switch": own.not_valid_after_utc,
-        "ca": min(authority.not_valid_after_utc for authority in authorities),
+        "ca": min(authority.not_valid_after_utc for authority in known),
     }
     if revocations.next_update is not None:
         ends["crl"] = revocations.next_update
-    return _Material(server, client, frozenset(map(issuer_of, authorities)), revocations, ends)
+    return _Material(server, client, authorities, revocations, ends)
 
 
 class TlsMaterial:
@@ -101,6 +102,7 @@ class TlsMaterial:
         self._seen = self._loaded = self._stamp()
         self._material = _load(*self._files)
         self._told_at = float("-inf")
+        self._issued_by_ours: dict[str, bool] = {}
         self.server_context = LiveContext.of(self._material.server)
         self.client_context = LiveContext.of(self._material.client)
 
@@ -110,7 +112,15 @@ class TlsMaterial:
         """Say what is wrong with a peer's certificate, which TLS accepted when it connected."""
         if self._material.revocations.covers(peer):
             return Objection.REVOKED
-        return Objection.EXPIRED if peer.not_after <= clock.wall_us() / 1e6 else None
+        if peer.not_after <= clock.wall_us() / 1e6:
+            return Objection.EXPIRED
+        # Every connection is asked about at every look: a signature is verified once, not for ever.
+        trusted = self._issued_by_ours.get(peer.fingerprint)
+        if trusted is None:
+            certificate = x509.load_der_x509_certificate(peer.der)
+            trusted = any(has_issued(authority, certificate) for authority in self._material.authorities)
+            self._issued_by_ours[peer.fingerprint] = trusted
+        return None if trusted else Objection.UNTRUSTED
 
     def expires_seconds(self) -> dict[str, float]:
         """Return how long switch certificate, authority and revocation list are good for; negative if no more."""
@@ -158,6 +168,8 @@ class TlsMaterial:
             self._metrics.certificate_changes["refused"] += 1
             log.exception("certificates.refused")
             return
+        if material.authorities != self._material.authorities:
+            self._issued_by_ours.clear()
         self._material = material
         self.server_context.replace(material.server)
         self.client_context.replace(material.client)
@@ -176,7 +188,7 @@ class TlsMaterial:
             raise SettingsError([Fault(certificate, "", "has expired")])
         editions, faults = material.revocations.editions, []
         for issuer, in_force in self._material.revocations.editions.items():
-            if issuer not in material.issuers:
+            if issuer not in map(issuer_of, material.authorities):
                 continue  # nobody of an authority that is trusted no more gets in anyway
             if issuer not in editions:
                 faults.append(Fault(crl, issuer[0], "the list is gone: what it revoked stays revoked"))

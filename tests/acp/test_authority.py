@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind, certificate_faults, key_is_encrypted
+from msc.acp.authority import (
+    Authority,
+    CertificateProfile,
+    Holder,
+    HolderKind,
+    anchored,
+    certificate_faults,
+    key_is_encrypted,
+)
 from msc.errors import SiteError
 
 PROFILE = CertificateProfile(organization="Test", curve="P-256", authority_days=100, certificate_days=30)
@@ -132,6 +140,23 @@ def test_a_certificate_can_be_made_for_a_day_to_come_and_ends_with_the_authority
 def test_a_certificate_of_another_authority_is_not_let_in_though_it_bears_the_same_name(authority: Authority) -> None:
     stranger = issued(Authority.create(PROFILE), "msc://device/D1")
     assert certificate_faults(stranger, [authority.certificate]) == ["it was not issued by the site's authority"]
+
+
+@pytest.mark.requirement("F-TLS")
+def test_an_authority_counts_only_together_with_all_up_to_its_root() -> None:
+    """So does TLS, which follows a chain to its end."""
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "middle", "lower")}
+    began = datetime.now(UTC) - timedelta(days=1)
+
+    def made(name: str, by: str) -> x509.Certificate:
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (name, by))
+        builder = x509.CertificateBuilder(issuer, subject, keys[name].public_key(), x509.random_serial_number())
+        return builder.not_valid_before(began).not_valid_after(began + timedelta(9)).sign(keys[by], hashes.SHA256())
+
+    root, middle, lower = made("root", "root"), made("middle", "root"), made("lower", "middle")
+    assert anchored([lower, middle, root]) == [root, middle, lower]
+    assert anchored([lower, root]) == [root]
+    assert anchored([lower, middle]) == []
 
 
 def test_a_device_certificate_cannot_serve_as_a_line_end_or_a_switch(authority: Authority) -> None:

@@ -238,5 +238,32 @@ async def test_an_authority_that_is_replaced_is_trusted_no_more(site: Site) -> N
         site.served()  # the device still shows a certificate of the old authority, and trusts that
 
 
+@pytest.mark.requirement("F-TLS")
+async def test_a_session_ends_with_the_authority_its_certificate_comes_from(site: Site) -> None:
+    """Though the new authority bears the same name."""
+    old, peer = site.folder.ca.read_bytes(), read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    for file in (site.folder.ca, site.folder.ca_key):
+        file.unlink()
+    site.authority = site.folder.establish(PROFILE, "new")
+    new = site.folder.ca.read_bytes()
+    site.renew()
+    site.folder.ca.write_bytes(new + old)
+    await site.look()
+    reissued = site.folder.issue(site.authority, DEVICE, site.stem.with_name("d1"), force=True)
+    assert site.material.examine(peer) is None, "both are trusted"
+    site.folder.ca.write_bytes(new)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2}
+    assert site.material.examine(peer) is Objection.UNTRUSTED
+    assert site.material.examine(read_peer(reissued.public_bytes(serialization.Encoding.DER))) is None
+    site.folder.ca.write_bytes(new + old)
+    await site.look()
+    assert site.material.examine(peer) is None
+
+
 def test_bytes_that_are_no_certificate_name_nobody() -> None:
     assert read_peer(os.urandom(64)).names == ()
+
+
+def test_bytes_that_are_no_certificate_are_objected_to(site: Site) -> None:
+    assert site.material.examine(read_peer(os.urandom(64))) is not None
