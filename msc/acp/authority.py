@@ -163,15 +163,6 @@ class Issued:
     certificate: bytes
     key: bytes
 
-    def save(self, stem: Path) -> tuple[Path, Path]:
-        """Write `STEM.pem` and `STEM.key`; the key can be read by its owner alone."""
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        certificate, key = Path(f"{stem}.pem"), Path(f"{stem}.key")
-        certificate.write_bytes(self.certificate)
-        key.touch(mode=0o600)
-        key.write_bytes(self.key)
-        return certificate, key
-
 
 def _key_pem(key: ec.EllipticCurvePrivateKey, passphrase: str | None = None) -> bytes:
     sealed: serialization.KeySerializationEncryption = serialization.NoEncryption()

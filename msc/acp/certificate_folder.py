@@ -6,10 +6,12 @@ certs/crl.pem                     what is revoked; absent while nothing is
 certs/issued/SERIAL.pem           every certificate ever issued: the register
 STEM.pem  STEM.key                what a holder uses
 STEM.csr  STEM.waiting.key        a request to an authority elsewhere, and the key that waits for its certificate
+STEM.pair                         key and certificate on their way to STEM.key and STEM.pem
 ```
 
 A key and its certificate are replaced one right after the other, each whole: a running switch looks at them only
-once they have been left alone for a moment, so it never sees half of a pair.
+once they have been left alone for a moment, so it never sees half of a pair. Before, both are written to `STEM.pair`,
+which goes once they are in place. Where a crash left it, the next start or command puts them in place again.
 """
 
 from __future__ import annotations
@@ -88,6 +90,15 @@ class CertificateFolder:
         self.ca = ca
         self.ca_key = ca.with_suffix(".key")
         self.crl = crl
+
+    def finish(self) -> None:
+        """Put the pairs in place that a crash left on their way.
+
+        Raises:
+            SiteError: They cannot be written.
+        """
+        for file in self.folder.rglob("*.pair"):
+            finish_pair(file.with_suffix(""))
 
     # --- the authority ----------------------------------------------------------------------------
 
@@ -205,7 +216,7 @@ class CertificateFolder:
             raise SiteError([Fault(_pem(stem), "", str(exc))]) from exc
         certificate = x509.load_pem_x509_certificate(made.certificate)
         self._enter(certificate)
-        _install(stem, made)
+        install(stem, made)
         return certificate
 
     def request(
@@ -258,7 +269,7 @@ class CertificateFolder:
         if faults or key_file is None:
             raise SiteError([Fault(file, "", fault) for fault in faults])
         self._enter(certificate)
-        _install(stem, Issued(pem_of(certificate), key_file.read_bytes()))
+        install(stem, Issued(pem_of(certificate), key_file.read_bytes()))
         for done in (_waiting(stem), Path(f"{stem}.csr")):
             done.unlink(missing_ok=True)
         return certificate
@@ -392,6 +403,10 @@ def _key(stem: Path) -> Path:
     return Path(f"{stem}.key")
 
 
+def _under_way(stem: Path) -> Path:
+    return Path(f"{stem}.pair")
+
+
 def _waiting(stem: Path) -> Path:
     return Path(f"{stem}.waiting.key")
 
@@ -408,13 +423,44 @@ def _belongs(key: Path, certificate: x509.Certificate) -> bool:
         return False
 
 
-def _install(stem: Path, made: Issued) -> None:
-    _write(_key(stem), made.key, secret=True)
-    _write(_pem(stem), made.certificate)
+def install(stem: Path, made: Issued) -> tuple[Path, Path]:
+    """Put a certificate and its key in place, both of them whatever happens in between.
+
+    Returns:
+        `STEM.pem` and `STEM.key`; the key can be read by its owner alone.
+
+    Raises:
+        SiteError: They cannot be written.
+    """
+    _write(_under_way(stem), made.key + made.certificate, secret=True)
+    finish_pair(stem)
+    return _pem(stem), _key(stem)
+
+
+def finish_pair(stem: Path) -> None:
+    """Put a certificate and its key in place that are on their way, if there are any.
+
+    Raises:
+        SiteError: They cannot be written.
+    """
+    file = _under_way(stem)
+    try:
+        # The last certificate is ours: the file of a key may hold more than a key.
+        key, begin, certificate = file.read_bytes().rpartition(b"-----BEGIN CERTIFICATE-----")
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise SiteError([Fault(file, "", f"cannot be read: {exc.strerror}")]) from exc
+    if not key:
+        raise SiteError([Fault(file, "", "is no key and certificate")])
+    _write(_key(stem), key, secret=True)
+    _write(_pem(stem), begin + certificate)
+    file.unlink(missing_ok=True)  # a start and a command may both have finished it
+    _sync(file.parent)
 
 
 def _write(file: Path, content: bytes, *, secret: bool = False) -> None:
-    """Write a file whole: whoever reads it sees the old content or the new."""
+    """Write a file whole: whoever reads it sees the old content or the new, and after a power cut the new."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
@@ -426,8 +472,18 @@ def _write(file: Path, content: bytes, *, secret: bool = False) -> None:
                 os.fsync(stream.fileno())
             new.chmod(0o600 if secret else 0o644)
             new.replace(file)
+            _sync(file.parent)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
     except OSError as exc:
         raise SiteError([Fault(file, "", f"cannot be written: {exc.strerror}")]) from exc
+
+
+def _sync(folder: Path) -> None:
+    """Have the names of a folder on the disk: a renamed file may else be the old one again after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

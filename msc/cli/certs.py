@@ -86,7 +86,9 @@ class _Certificates:
     @classmethod
     def at(cls, site: Path) -> _Certificates:
         settings = load_settings(site)
-        return cls(settings, certificate_folder(settings))
+        folder = certificate_folder(settings)
+        folder.finish()
+        return cls(settings, folder)
 
     @property
     def profile(self) -> CertificateProfile:

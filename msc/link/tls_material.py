@@ -19,6 +19,7 @@ from cryptography import x509
 
 from msc import clock, tls
 from msc.acp.authority import Holder, HolderKind, anchored, certificate_faults, has_issued
+from msc.acp.certificate_folder import finish_pair
 from msc.acp.revocation import RevocationList, issuer_of, load_revocations
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
@@ -92,13 +93,14 @@ class TlsMaterial:
         metrics: Count what is taken up and refused.
 
     Raises:
-        SettingsError: A file is missing or unusable.
+        FaultyInput: A file is missing or unusable.
     """
 
     def __init__(self, settings: TlsSettings, folder: Path, metrics: Metrics) -> None:
         self._files = tuple(folder / p for p in (settings.ca, settings.certificate, settings.key, settings.crl))
         self._warning_s = settings.expiry_warning_days * _DAY_S
         self._metrics = metrics
+        finish_pair(self._files[1].with_suffix(""))
         self._seen = self._loaded = self._stamp()
         self._material = _load(*self._files)
         self._told_at = float("-inf")

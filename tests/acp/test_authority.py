@@ -20,6 +20,7 @@ from msc.acp.authority import (
     certificate_faults,
     key_is_encrypted,
 )
+from msc.acp.certificate_folder import install
 from msc.errors import SiteError
 
 PROFILE = CertificateProfile(organization="Test", curve="P-256", authority_days=100, certificate_days=30)
@@ -42,7 +43,7 @@ def issued(authority: Authority, uri: str, **members: object) -> x509.Certificat
 def test_the_authoritys_key_is_encrypted_and_opens_with_its_passphrase_alone(
     authority: Authority, tmp_path: Path
 ) -> None:
-    certificate, key = authority.sealed("correct horse").save(tmp_path / "ca")
+    certificate, key = install(tmp_path / "ca", authority.sealed("correct horse"))
     assert key_is_encrypted(key.read_bytes())
     again = Authority.load(PROFILE, certificate, key, "correct horse")
     assert again.certificate == authority.certificate
@@ -54,7 +55,7 @@ def test_the_authoritys_key_is_encrypted_and_opens_with_its_passphrase_alone(
 
 
 def test_a_key_of_older_days_that_is_not_encrypted_can_still_be_read(authority: Authority, tmp_path: Path) -> None:
-    certificate, key = authority.sealed("old").save(tmp_path / "ca")
+    certificate, key = install(tmp_path / "ca", authority.sealed("old"))
     private = serialization.load_pem_private_key(key.read_bytes(), b"old")
     key.write_bytes(
         private.private_bytes(
@@ -66,8 +67,8 @@ def test_a_key_of_older_days_that_is_not_encrypted_can_still_be_read(authority: 
 
 
 def test_another_authoritys_key_is_refused(authority: Authority, tmp_path: Path) -> None:
-    certificate, _ = authority.sealed("a").save(tmp_path / "ca")
-    _, key = Authority.create(PROFILE).sealed("a").save(tmp_path / "other")
+    certificate, _ = install(tmp_path / "ca", authority.sealed("a"))
+    _, key = install(tmp_path / "other", Authority.create(PROFILE).sealed("a"))
     with pytest.raises(SiteError, match="is not the key of"):
         Authority.load(PROFILE, certificate, key, "a")
 

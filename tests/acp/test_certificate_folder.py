@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind, pem_of
-from msc.acp.certificate_folder import CertificateFolder
+from msc.acp.certificate_folder import CertificateFolder, install
 from msc.acp.revocation import load_revocations
 from msc.errors import FaultyInput, SettingsError, SiteError
 
@@ -78,6 +79,64 @@ def test_the_register_tells_what_each_certificate_is_worth(own: Own) -> None:
     own.issue(valid_from=now + timedelta(days=3), force=True)
     own.folder.revoke(own.authority, [revoked.serial_number], COMPROMISED)
     assert own.states() == ["expired", "revoked", "valid", "not yet valid"]
+
+
+class PowerCut(BaseException):
+    """What no program can catch."""
+
+
+def cut_power_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let files be put into place a number of times, and no more."""
+    place, left = Path.replace, iter(range(step))
+
+    def replace(file: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise PowerCut
+        return place(file, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.mark.requirement("F-TLS")
+@pytest.mark.parametrize("step", range(4))
+def test_after_a_power_cut_at_any_step_key_and_certificate_belong_together(
+    own: Own, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    own.issue()
+    with monkeypatch.context() as cut, pytest.raises(PowerCut):
+        cut_power_at(cut, step)
+        own.issue(force=True)
+    own.folder.finish()
+    key = serialization.load_pem_private_key(Path(f"{own.stem}.key").read_bytes(), None)
+    certificate = x509.load_pem_x509_certificate(Path(f"{own.stem}.pem").read_bytes())
+    assert key.public_key() == certificate.public_key()
+    assert certificate in [row.certificate for row in own.folder.of(D1)]
+    assert stat.S_IMODE(Path(f"{own.stem}.key").stat().st_mode) == 0o600
+    assert not list(own.folder.folder.rglob("*.pair")), "no second copy of a key stays behind"
+
+
+@pytest.mark.requirement("F-TLS")
+def test_what_is_written_is_on_the_disk_and_so_is_its_name(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, bool]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append((is_folder, own.folder.crl.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    own.folder.revoke(own.authority, [1], COMPROMISED)
+    assert synced == [(False, False), (True, True)], "the content before it has its name, the folder after"
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_key_that_anybody_could_read_is_its_owners_once_replaced(own: Own) -> None:
+    own.issue()
+    key = Path(f"{own.stem}.key")
+    key.chmod(0o644)
+    install(own.stem, own.authority.issue(str(D1)))
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
 # --- revoking -----------------------------------------------------------------------------------------------

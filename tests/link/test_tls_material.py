@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from msc import clock
 from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind
-from msc.acp.certificate_folder import CertificateFolder
+from msc.acp.certificate_folder import CertificateFolder, install
 from msc.errors import SettingsError
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
@@ -110,11 +110,11 @@ async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: S
     elif fault == "another key":
         Path(f"{site.stem}.key").write_bytes(site.authority.issue(str(SWITCH)).key)
     elif fault == "another authority":
-        Authority.create(PROFILE).issue(str(SWITCH)).save(site.stem)
+        install(site.stem, Authority.create(PROFILE).issue(str(SWITCH)))
     elif fault == "device's":
-        site.authority.issue(str(DEVICE)).save(site.stem)
+        install(site.stem, site.authority.issue(str(DEVICE)))
     elif fault == "encrypted":
-        site.authority.sealed("a daemon has nobody to ask").save(site.stem)
+        install(site.stem, site.authority.sealed("a daemon has nobody to ask"))
     else:
         site.renew(valid_from=datetime.now(UTC) - timedelta(days=5), days=1)
     await site.look()
@@ -125,6 +125,23 @@ async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: S
     renewed = site.renew()
     await site.look()
     assert site.served() == renewed.serial_number
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_start_finishes_a_renewal_that_a_power_cut_interrupted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between key and certificate, where the two on the disk do not belong together."""
+    place = Path.replace
+
+    def replace(file: Path, target: Path) -> Path:
+        if target == Path(f"{site.stem}.pem"):
+            raise KeyboardInterrupt
+        return place(file, target)
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(Path, "replace", replace)
+        site.renew()
+    site.material = site.make()
+    assert site.served() not in (0, site.first.serial_number)
 
 
 @pytest.mark.requirement("F-TLS")
