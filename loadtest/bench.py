@@ -30,6 +30,7 @@ import uvloop
 from loadtest.generator import Caller, EchoCaller, Tally, TerminalCaller, run
 from msc import tls
 from msc.acp.authority import Authority, load_profile, pem_of
+from msc.acp.certificate_folder import install
 from msc.acp.credential import hash_password
 from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.acp.store import DirectoryStore
@@ -87,11 +88,11 @@ async def prepare(folder: Path, terminals: int, *, users: int = 1, idle_devices:
     certs = folder / "certs"
     authority = Authority.create(load_profile(certs / "profile.toml"))
     (certs / "ca.pem").write_bytes(pem_of(authority.certificate))
-    authority.issue(f"msc://switch/{settings.switch.name}").save(certs / "switch")
+    install(certs / "switch", authority.issue(f"msc://switch/{settings.switch.name}"))
     for line in settings.line:
-        authority.issue(f"msc://host/{line.name}").save(certs / "lines" / line.name)
+        install(certs / "lines" / line.name, authority.issue(f"msc://host/{line.name}"))
     for name in names:
-        authority.issue(f"msc://device/LOAD-{name}").save(certs / "devices" / f"LOAD-{name}")
+        install(certs / "devices" / f"LOAD-{name}", authority.issue(f"msc://device/LOAD-{name}"))
     return settings
 
 

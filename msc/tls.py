@@ -6,7 +6,7 @@ import _hashlib
 import hashlib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class PeerCertificate:
         serial, issuer: What tells it from all others; the issuer as RFC 4514 writes it.
         fingerprint: SHA-256, hexadecimal.
         not_after: When it ends, seconds since 1970.
+        der: All of it, as it was shown.
     """
 
     names: tuple[str, ...]
@@ -123,6 +124,7 @@ class PeerCertificate:
     issuer: str
     fingerprint: str
     not_after: float
+    der: bytes = field(default=b"", repr=False)
 
     def __str__(self) -> str:
         return f"{', '.join(self.names)[:200] or 'no name'}, serial {self.serial:X}"
@@ -144,9 +146,10 @@ def read_peer(der: bytes) -> PeerCertificate:
             certificate.issuer.rfc4514_string(),
             fingerprint,
             certificate.not_valid_after_utc.timestamp(),
+            der,
         )
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return PeerCertificate((), 0, "", fingerprint, 0.0)
+        return PeerCertificate((), 0, "", fingerprint, 0.0, der)
 
 
 class Objection(StrEnum):
@@ -154,10 +157,11 @@ class Objection(StrEnum):
 
     REVOKED = "the certificate is revoked"
     EXPIRED = "the certificate has expired"
+    UNTRUSTED = "the certificate's issuer is not among the authorities"
 
     @property
     def event(self) -> str:
-        """The audit event of a connection ended for it: `certificate.revoked`, `certificate.expired`."""
+        """The audit event of a connection ended for it: `certificate.revoked`, `certificate.expired` …"""
         return f"certificate.{self.name.lower()}"
 
 

@@ -163,15 +163,6 @@ class Issued:
     certificate: bytes
     key: bytes
 
-    def save(self, stem: Path) -> tuple[Path, Path]:
-        """Write `STEM.pem` and `STEM.key`; the key can be read by its owner alone."""
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        certificate, key = Path(f"{stem}.pem"), Path(f"{stem}.key")
-        certificate.write_bytes(self.certificate)
-        key.touch(mode=0o600)
-        key.write_bytes(self.key)
-        return certificate, key
-
 
 def _key_pem(key: ec.EllipticCurvePrivateKey, passphrase: str | None = None) -> bytes:
     sealed: serialization.KeySerializationEncryption = serialization.NoEncryption()
@@ -362,7 +353,7 @@ def certificate_faults(
         faults.append("its key is not ECDSA on P-256, P-384 or P-521")
     if algorithm is not None and algorithm.digest_size < hashes.SHA256.digest_size:
         faults.append(f"it is signed with {algorithm.name}")
-    if not any(_issued(authority, certificate) for authority in authorities):
+    if not any(has_issued(authority, certificate) for authority in authorities):
         faults.append("it was not issued by the site's authority")
     wanted = set(_USES[holder.kind])
     if holder.kind is HolderKind.HOST:
@@ -379,12 +370,21 @@ def certificate_faults(
     return faults
 
 
-def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+def has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Tell whether an authority signed a certificate."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def anchored(authorities: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Return the authorities from which a chain leads to a root, all of it among them: TLS trusts no other."""
+    found = [each for each in authorities if has_issued(each, each)]
+    for authority in found:  # grows meanwhile: each finds those right below it
+        found += [each for each in authorities if each not in found and has_issued(authority, each)]
+    return found
 
 
 def authority_fault(certificate: x509.Certificate) -> str | None:

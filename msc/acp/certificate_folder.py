@@ -6,10 +6,12 @@ certs/crl.pem                     what is revoked; absent while nothing is
 certs/issued/SERIAL.pem           every certificate ever issued: the register
 STEM.pem  STEM.key                what a holder uses
 STEM.csr  STEM.waiting.key        a request to an authority elsewhere, and the key that waits for its certificate
+STEM.pair                         key and certificate on their way to STEM.key and STEM.pem
 ```
 
 A key and its certificate are replaced one right after the other, each whole: a running switch looks at them only
-once they have been left alone for a moment, so it never sees half of a pair.
+once they have been left alone for a moment, so it never sees half of a pair. Before, both are written to `STEM.pair`,
+which goes once they are in place. Where a crash left it, the next start or command puts them in place again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from msc.acp.authority import (
     pem_of,
     revocation,
 )
-from msc.acp.revocation import parse_crl
+from msc.acp.revocation import Edition, Lists, issuer_of, parse_crl
 from msc.errors import Fault, SiteError
 
 
@@ -88,6 +90,15 @@ class CertificateFolder:
         self.ca = ca
         self.ca_key = ca.with_suffix(".key")
         self.crl = crl
+
+    def finish(self) -> None:
+        """Put the pairs in place that a crash left on their way.
+
+        Raises:
+            SiteError: They cannot be written.
+        """
+        for file in self.folder.rglob("*.pair"):
+            finish_pair(file.with_suffix(""))
 
     # --- the authority ----------------------------------------------------------------------------
 
@@ -148,7 +159,8 @@ class CertificateFolder:
             SiteError: The authority or the revocation list cannot be read.
         """
         issuers = {authority.subject for authority in self.authorities()}
-        revoked = {(crl.issuer, entry.serial_number) for crl in self._lists() for entry in crl}
+        lists = [crl for own in self._lists().values() for crl in own]
+        revoked = {(crl.issuer, entry.serial_number) for crl in lists for entry in crl}
         now, found = datetime.now(UTC), {}
         for file in sorted(self.folder.rglob("*.pem")):
             try:
@@ -204,7 +216,7 @@ class CertificateFolder:
             raise SiteError([Fault(_pem(stem), "", str(exc))]) from exc
         certificate = x509.load_pem_x509_certificate(made.certificate)
         self._enter(certificate)
-        _install(stem, made)
+        install(stem, made)
         return certificate
 
     def request(
@@ -257,48 +269,58 @@ class CertificateFolder:
         if faults or key_file is None:
             raise SiteError([Fault(file, "", fault) for fault in faults])
         self._enter(certificate)
-        _install(stem, Issued(pem_of(certificate), key_file.read_bytes()))
+        install(stem, Issued(pem_of(certificate), key_file.read_bytes()))
         for done in (_waiting(stem), Path(f"{stem}.csr")):
             done.unlink(missing_ok=True)
         return certificate
 
     # --- revoking ---------------------------------------------------------------------------------
 
-    def _lists(self) -> list[x509.CertificateRevocationList]:
+    def _lists(self) -> Lists:
         if not self.crl.exists():
-            return []
+            return {}
         return parse_crl(self.crl.read_bytes(), self.crl, self.authorities())
 
     def revoke(self, authority: Authority, serials: Sequence[int], reason: x509.ReasonFlags) -> None:
-        """Revoke certificates, and sign the list again. What is revoked stays so.
+        """Revoke certificates, and sign the authority's list again. What is revoked stays so.
 
         Raises:
-            SiteError: The list that is there cannot be read or is another authority's.
+            FaultyInput: The list that is there cannot be read or is of an authority that is not trusted.
         """
-        lists = self._lists()
-        if any(crl.issuer != authority.certificate.subject for crl in lists) or len(lists) > 1:
-            raise SiteError([Fault(self.crl, "", "is another authority's: revoke there, and import its list")])
-        entries = {entry.serial_number: entry for crl in lists for entry in crl}
+        lists, issuer = self._lists(), issuer_of(authority.certificate)
+        own = lists.get(issuer, ())
+        entries = {entry.serial_number: entry for crl in own for entry in crl}
         for serial in serials:
             entries.setdefault(serial, revocation(serial, reason))
-        number = max((_crl_number(crl) for crl in lists), default=0) + 1
-        _write(self.crl, authority.sign_crl(entries.values(), number))
+        # A running switch takes no list that does not count up.
+        number = (Edition.of(own).number or 0) + 1 if own else 1
+        signed = x509.load_pem_x509_crl(authority.sign_crl(entries.values(), number))
+        self._write_lists({**lists, issuer: [signed]})
 
     def take_in_crl(self, content: bytes, file: Path, *, force: bool = False) -> int:
-        """Take in the revocation list of an authority elsewhere.
+        """Take in the revocation list of an authority elsewhere; those of other authorities stay.
 
         Returns:
             How many certificates it revokes.
 
         Raises:
-            SiteError: It is not signed by an authority of the site, or older than the one that is there.
+            FaultyInput: It is not signed by an authority of the site, or older than the one of the same authority
+                that is there.
         """
-        lists = parse_crl(content, file, self.authorities())
-        newest = max((crl.last_update_utc for crl in self._lists()), default=None)
-        if newest is not None and max(crl.last_update_utc for crl in lists) < newest and not force:
-            raise SiteError([Fault(file, "", f"is older than {self.crl}")])
-        _write(self.crl, b"".join(crl.public_bytes(serialization.Encoding.PEM) for crl in lists))
-        return sum(len(list(crl)) for crl in lists)
+        lists, present = parse_crl(content, file, self.authorities()), self._lists()
+        faults = [
+            Fault(file, issuer[0], f"is older than the list in {self.crl}")
+            for issuer in lists.keys() & present.keys()
+            if Edition.of(lists[issuer]).is_older(Edition.of(present[issuer]))
+        ]
+        if faults and not force:
+            raise SiteError(faults)
+        self._write_lists({**present, **lists})
+        return sum(len(Edition.of(own).serials) for own in lists.values())
+
+    def _write_lists(self, lists: Lists) -> None:
+        pem = [crl.public_bytes(serialization.Encoding.PEM) for own in lists.values() for crl in own]
+        _write(self.crl, b"".join(pem))
 
     # --- handing over -----------------------------------------------------------------------------
 
@@ -381,6 +403,10 @@ def _key(stem: Path) -> Path:
     return Path(f"{stem}.key")
 
 
+def _under_way(stem: Path) -> Path:
+    return Path(f"{stem}.pair")
+
+
 def _waiting(stem: Path) -> Path:
     return Path(f"{stem}.waiting.key")
 
@@ -397,20 +423,44 @@ def _belongs(key: Path, certificate: x509.Certificate) -> bool:
         return False
 
 
-def _crl_number(crl: x509.CertificateRevocationList) -> int:
+def install(stem: Path, made: Issued) -> tuple[Path, Path]:
+    """Put a certificate and its key in place, both of them whatever happens in between.
+
+    Returns:
+        `STEM.pem` and `STEM.key`; the key can be read by its owner alone.
+
+    Raises:
+        SiteError: They cannot be written.
+    """
+    _write(_under_way(stem), made.key + made.certificate, secret=True)
+    finish_pair(stem)
+    return _pem(stem), _key(stem)
+
+
+def finish_pair(stem: Path) -> None:
+    """Put a certificate and its key in place that are on their way, if there are any.
+
+    Raises:
+        SiteError: They cannot be written.
+    """
+    file = _under_way(stem)
     try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound:
-        return 0
-
-
-def _install(stem: Path, made: Issued) -> None:
-    _write(_key(stem), made.key, secret=True)
-    _write(_pem(stem), made.certificate)
+        # The last certificate is ours: the file of a key may hold more than a key.
+        key, begin, certificate = file.read_bytes().rpartition(b"-----BEGIN CERTIFICATE-----")
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise SiteError([Fault(file, "", f"cannot be read: {exc.strerror}")]) from exc
+    if not key:
+        raise SiteError([Fault(file, "", "is no key and certificate")])
+    _write(_key(stem), key, secret=True)
+    _write(_pem(stem), begin + certificate)
+    file.unlink(missing_ok=True)  # a start and a command may both have finished it
+    _sync(file.parent)
 
 
 def _write(file: Path, content: bytes, *, secret: bool = False) -> None:
-    """Write a file whole: whoever reads it sees the old content or the new."""
+    """Write a file whole: whoever reads it sees the old content or the new, and after a power cut the new."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
@@ -422,8 +472,18 @@ def _write(file: Path, content: bytes, *, secret: bool = False) -> None:
                 os.fsync(stream.fileno())
             new.chmod(0o600 if secret else 0o644)
             new.replace(file)
+            _sync(file.parent)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
     except OSError as exc:
         raise SiteError([Fault(file, "", f"cannot be written: {exc.strerror}")]) from exc
+
+
+def _sync(folder: Path) -> None:
+    """Have the names of a folder on the disk: a renamed file may else be the old one again after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

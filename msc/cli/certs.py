@@ -86,7 +86,9 @@ class _Certificates:
     @classmethod
     def at(cls, site: Path) -> _Certificates:
         settings = load_settings(site)
-        return cls(settings, certificate_folder(settings))
+        folder = certificate_folder(settings)
+        folder.finish()
+        return cls(settings, folder)
 
     @property
     def profile(self) -> CertificateProfile:
@@ -282,7 +284,9 @@ def import_(
         typer.Argument(metavar="[SITE] FILE", help="The site's msc.toml, what they sent (PEM or DER)."),
     ],
     crl: Annotated[bool, typer.Option("--crl", help="It is a revocation list.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Take a list older than the present one.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a list older than the present one; a running switch does not.")
+    ] = False,
 ) -> None:
     """Take in a certificate or a revocation list from an authority elsewhere, after checking it."""
     site, name = site_and(arguments, "a file")

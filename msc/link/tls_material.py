@@ -2,7 +2,7 @@
 
 The files are looked at while the switch runs. What has changed is read and checked whole: good, it is in force for
 every connection made from then on; bad, everything stays as it was. Connections that are there go on, unless their
-peer's certificate is revoked now or has expired.
+peer's certificate is revoked now, has expired, or comes from an authority that is trusted no more.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Final
 from cryptography import x509
 
 from msc import clock, tls
-from msc.acp.authority import Holder, HolderKind, certificate_faults
-from msc.acp.revocation import RevocationList, load_revocations
+from msc.acp.authority import Holder, HolderKind, anchored, certificate_faults, has_issued
+from msc.acp.certificate_folder import finish_pair
+from msc.acp.revocation import RevocationList, issuer_of, load_revocations
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
 from msc.log import get_logger
@@ -41,6 +42,8 @@ class _Material:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    authorities: list[x509.Certificate]
+    """Those TLS trusts."""
     revocations: RevocationList
     ends: dict[str, datetime]
     """When each thing ends: `switch`, `ca`, and `crl` if there is one."""
@@ -60,21 +63,22 @@ def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
         SettingsError: Something cannot be used.
     """
     server, client = tls.server_context(ca, certificate, key), tls.client_context(ca, certificate, key)
-    authorities, own = _read_certificates(ca), _read_certificates(certificate)[0]
+    known, own = _read_certificates(ca), _read_certificates(certificate)[0]
+    authorities = anchored(known)
     # A certificate nobody will accept would shut the county out as surely as a broken one.
     faults = certificate_faults(own, authorities)
     if not faults and Holder.of(own).kind is not HolderKind.SWITCH:
         faults.append(f"names {Holder.of(own)}, which is no switch")
     if faults:
         raise SettingsError([Fault(certificate, "", fault) for fault in faults])
-    revocations = load_revocations(crl, authorities)
+    revocations = load_revocations(crl, known)
     ends = {
         "switch": own.not_valid_after_utc,
-        "ca": min(authority.not_valid_after_utc for authority in authorities),
+        "ca": min(authority.not_valid_after_utc for authority in known),
     }
     if revocations.next_update is not None:
         ends["crl"] = revocations.next_update
-    return _Material(server, client, revocations, ends)
+    return _Material(server, client, authorities, revocations, ends)
 
 
 class TlsMaterial:
@@ -89,16 +93,18 @@ class TlsMaterial:
         metrics: Count what is taken up and refused.
 
     Raises:
-        SettingsError: A file is missing or unusable.
+        FaultyInput: A file is missing or unusable.
     """
 
     def __init__(self, settings: TlsSettings, folder: Path, metrics: Metrics) -> None:
         self._files = tuple(folder / p for p in (settings.ca, settings.certificate, settings.key, settings.crl))
         self._warning_s = settings.expiry_warning_days * _DAY_S
         self._metrics = metrics
+        finish_pair(self._files[1].with_suffix(""))
         self._seen = self._loaded = self._stamp()
         self._material = _load(*self._files)
         self._told_at = float("-inf")
+        self._issued_by_ours: dict[str, bool] = {}
         self.server_context = LiveContext.of(self._material.server)
         self.client_context = LiveContext.of(self._material.client)
 
@@ -108,7 +114,15 @@ class TlsMaterial:
         """Say what is wrong with a peer's certificate, which TLS accepted when it connected."""
         if self._material.revocations.covers(peer):
             return Objection.REVOKED
-        return Objection.EXPIRED if peer.not_after <= clock.wall_us() / 1e6 else None
+        if peer.not_after <= clock.wall_us() / 1e6:
+            return Objection.EXPIRED
+        # Every connection is asked about at every look: a signature is verified once, not for ever.
+        trusted = self._issued_by_ours.get(peer.fingerprint)
+        if trusted is None:
+            certificate = x509.load_der_x509_certificate(peer.der)
+            trusted = any(has_issued(authority, certificate) for authority in self._material.authorities)
+            self._issued_by_ours[peer.fingerprint] = trusted
+        return None if trusted else Objection.UNTRUSTED
 
     def expires_seconds(self) -> dict[str, float]:
         """Return how long switch certificate, authority and revocation list are good for; negative if no more."""
@@ -156,6 +170,8 @@ class TlsMaterial:
             self._metrics.certificate_changes["refused"] += 1
             log.exception("certificates.refused")
             return
+        if material.authorities != self._material.authorities:
+            self._issued_by_ours.clear()
         self._material = material
         self.server_context.replace(material.server)
         self.client_context.replace(material.client)
@@ -172,8 +188,16 @@ class TlsMaterial:
         now = datetime.now(UTC)
         if material.ends["switch"] <= now:
             raise SettingsError([Fault(certificate, "", "has expired")])
-        if "crl" in self._material.ends and "crl" not in material.ends:
-            raise SettingsError([Fault(crl, "", "is gone: what it revoked stays revoked")])
+        editions, faults = material.revocations.editions, []
+        for issuer, in_force in self._material.revocations.editions.items():
+            if issuer not in map(issuer_of, material.authorities):
+                continue  # nobody of an authority that is trusted no more gets in anyway
+            if issuer not in editions:
+                faults.append(Fault(crl, issuer[0], "the list is gone: what it revoked stays revoked"))
+            elif editions[issuer].is_older(in_force):
+                faults.append(Fault(crl, issuer[0], "the list is older than the one in force, which stays"))
+        if faults:
+            raise SettingsError(faults)
 
     def _warn(self) -> None:
         for what, seconds in self.expires_seconds().items():

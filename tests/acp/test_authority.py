@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind, certificate_faults, key_is_encrypted
+from msc.acp.authority import (
+    Authority,
+    CertificateProfile,
+    Holder,
+    HolderKind,
+    anchored,
+    certificate_faults,
+    key_is_encrypted,
+)
+from msc.acp.certificate_folder import install
 from msc.errors import SiteError
 
 PROFILE = CertificateProfile(organization="Test", curve="P-256", authority_days=100, certificate_days=30)
@@ -34,7 +43,7 @@ def issued(authority: Authority, uri: str, **members: object) -> x509.Certificat
 def test_the_authoritys_key_is_encrypted_and_opens_with_its_passphrase_alone(
     authority: Authority, tmp_path: Path
 ) -> None:
-    certificate, key = authority.sealed("correct horse").save(tmp_path / "ca")
+    certificate, key = install(tmp_path / "ca", authority.sealed("correct horse"))
     assert key_is_encrypted(key.read_bytes())
     again = Authority.load(PROFILE, certificate, key, "correct horse")
     assert again.certificate == authority.certificate
@@ -46,7 +55,7 @@ def test_the_authoritys_key_is_encrypted_and_opens_with_its_passphrase_alone(
 
 
 def test_a_key_of_older_days_that_is_not_encrypted_can_still_be_read(authority: Authority, tmp_path: Path) -> None:
-    certificate, key = authority.sealed("old").save(tmp_path / "ca")
+    certificate, key = install(tmp_path / "ca", authority.sealed("old"))
     private = serialization.load_pem_private_key(key.read_bytes(), b"old")
     key.write_bytes(
         private.private_bytes(
@@ -58,8 +67,8 @@ def test_a_key_of_older_days_that_is_not_encrypted_can_still_be_read(authority: 
 
 
 def test_another_authoritys_key_is_refused(authority: Authority, tmp_path: Path) -> None:
-    certificate, _ = authority.sealed("a").save(tmp_path / "ca")
-    _, key = Authority.create(PROFILE).sealed("a").save(tmp_path / "other")
+    certificate, _ = install(tmp_path / "ca", authority.sealed("a"))
+    _, key = install(tmp_path / "other", Authority.create(PROFILE).sealed("a"))
     with pytest.raises(SiteError, match="is not the key of"):
         Authority.load(PROFILE, certificate, key, "a")
 
@@ -132,6 +141,23 @@ def test_a_certificate_can_be_made_for_a_day_to_come_and_ends_with_the_authority
 def test_a_certificate_of_another_authority_is_not_let_in_though_it_bears_the_same_name(authority: Authority) -> None:
     stranger = issued(Authority.create(PROFILE), "msc://device/D1")
     assert certificate_faults(stranger, [authority.certificate]) == ["it was not issued by the site's authority"]
+
+
+@pytest.mark.requirement("F-TLS")
+def test_an_authority_counts_only_together_with_all_up_to_its_root() -> None:
+    """So does TLS, which follows a chain to its end."""
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "middle", "lower")}
+    began = datetime.now(UTC) - timedelta(days=1)
+
+    def made(name: str, by: str) -> x509.Certificate:
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (name, by))
+        builder = x509.CertificateBuilder(issuer, subject, keys[name].public_key(), x509.random_serial_number())
+        return builder.not_valid_before(began).not_valid_after(began + timedelta(9)).sign(keys[by], hashes.SHA256())
+
+    root, middle, lower = made("root", "root"), made("middle", "root"), made("lower", "middle")
+    assert anchored([lower, middle, root]) == [root, middle, lower]
+    assert anchored([lower, root]) == [root]
+    assert anchored([lower, middle]) == []
 
 
 def test_a_device_certificate_cannot_serve_as_a_line_end_or_a_switch(authority: Authority) -> None:

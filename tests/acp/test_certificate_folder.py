@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind, pem_of
-from msc.acp.certificate_folder import CertificateFolder
+from msc.acp.certificate_folder import CertificateFolder, install
 from msc.acp.revocation import load_revocations
 from msc.errors import FaultyInput, SettingsError, SiteError
 
@@ -80,6 +81,64 @@ def test_the_register_tells_what_each_certificate_is_worth(own: Own) -> None:
     assert own.states() == ["expired", "revoked", "valid", "not yet valid"]
 
 
+class PowerCut(BaseException):
+    """What no program can catch."""
+
+
+def cut_power_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let files be put into place a number of times, and no more."""
+    place, left = Path.replace, iter(range(step))
+
+    def replace(file: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise PowerCut
+        return place(file, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.mark.requirement("F-TLS")
+@pytest.mark.parametrize("step", range(4))
+def test_after_a_power_cut_at_any_step_key_and_certificate_belong_together(
+    own: Own, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    own.issue()
+    with monkeypatch.context() as cut, pytest.raises(PowerCut):
+        cut_power_at(cut, step)
+        own.issue(force=True)
+    own.folder.finish()
+    key = serialization.load_pem_private_key(Path(f"{own.stem}.key").read_bytes(), None)
+    certificate = x509.load_pem_x509_certificate(Path(f"{own.stem}.pem").read_bytes())
+    assert key.public_key() == certificate.public_key()
+    assert certificate in [row.certificate for row in own.folder.of(D1)]
+    assert stat.S_IMODE(Path(f"{own.stem}.key").stat().st_mode) == 0o600
+    assert not list(own.folder.folder.rglob("*.pair")), "no second copy of a key stays behind"
+
+
+@pytest.mark.requirement("F-TLS")
+def test_what_is_written_is_on_the_disk_and_so_is_its_name(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, bool]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append((is_folder, own.folder.crl.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    own.folder.revoke(own.authority, [1], COMPROMISED)
+    assert synced == [(False, False), (True, True)], "the content before it has its name, the folder after"
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_key_that_anybody_could_read_is_its_owners_once_replaced(own: Own) -> None:
+    own.issue()
+    key = Path(f"{own.stem}.key")
+    key.chmod(0o644)
+    install(own.stem, own.authority.issue(str(D1)))
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
 # --- revoking -----------------------------------------------------------------------------------------------
 
 
@@ -94,6 +153,9 @@ def test_what_is_revoked_stays_revoked_with_its_reason_and_the_list_counts_up(ow
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is COMPROMISED
     assert len(list(crl)) == 2
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
+    own.folder.revoke(own.authority, [], COMPROMISED)
+    again = x509.load_pem_x509_crl(own.folder.crl.read_bytes())
+    assert again.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3, "signed again counts too"
     assert crl.next_update_utc is not None
     assert crl.next_update_utc - crl.last_update_utc == timedelta(days=PROFILE.crl_days)
 
@@ -283,6 +345,35 @@ def test_its_revocation_list_is_taken_in_and_an_older_one_is_not(elsewhere: Else
     with pytest.raises(SiteError, match="is older"):
         elsewhere.folder.take_in_crl(older, Path("old.pem"))
     assert [row.state for row in elsewhere.folder.of(D1)] == ["revoked"]
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_list_taken_in_leaves_the_lists_of_other_authorities_alone(own: Own, elsewhere: Elsewhere) -> None:
+    """Though both authorities bear the same name."""
+    outside, folder = elsewhere.outside, elsewhere.folder
+    folder.ca.write_bytes(folder.ca.read_bytes() + own.folder.ca.read_bytes())
+
+    def lists(authority: Own, *serials: int) -> bytes:
+        authority.folder.revoke(authority.authority, serials, COMPROMISED)
+        return authority.folder.crl.read_bytes()
+
+    def revoked() -> set[int]:
+        return {serial for _, serial in load_revocations(folder.crl, folder.authorities()).revoked}
+
+    first = lists(outside, 1)
+    folder.take_in_crl(first + lists(own, 2), Path("both.pem"))
+    own_second = lists(own, 3)
+    assert folder.take_in_crl(own_second, Path("own.pem")) == 2
+    assert revoked() == {1, 2, 3}
+    assert folder.take_in_crl(lists(outside, 4), Path("outside.pem")) == 2
+    assert revoked() == {1, 2, 3, 4}
+    with pytest.raises(SiteError, match="is older"):
+        folder.take_in_crl(first + lists(own, 5), Path("one is old.pem"))
+    assert revoked() == {1, 2, 3, 4}
+    folder.take_in_crl(first, Path("old.pem"), force=True)
+    assert revoked() == {1, 2, 3}
+    folder.revoke(own.authority, [6], COMPROMISED)
+    assert revoked() == {1, 2, 3, 6}, "who signs leaves the others' lists alone too"
 
 
 def test_only_an_authority_can_be_trusted(own: Own, tmp_path: Path) -> None:

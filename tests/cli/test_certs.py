@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from typer.testing import CliRunner
 
 from msc.acp.authority import Authority, CertificateProfile, Holder
+from msc.acp.certificate_folder import install
 from msc.admin.site import make_site
 from msc.cli.main import app
 from msc.errors import FaultyInput
@@ -87,6 +88,23 @@ def test_a_certificate_is_issued_listed_shown_renewed_revoked_and_exported(demo:
     assert entry is not None and entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is REASON
 
 
+@pytest.mark.requirement("F-TLS")
+def test_the_next_command_finishes_what_a_power_cut_interrupted(demo: Certs, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path.replace
+
+    def replace(file: Path, target: Path) -> Path:
+        if target.suffix == ".pem" and target.stem == "PRINTER1":
+            raise KeyboardInterrupt
+        return place(file, target)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "replace", replace)
+        assert demo.outcome("renew", "device", "PRINTER1")[0] != 0
+    demo.run("list")
+    key = serialization.load_pem_private_key((demo.folder / "certs/devices/PRINTER1.key").read_bytes(), None)
+    assert key.public_key() == demo.pem("devices/PRINTER1").public_key()
+
+
 def test_what_is_in_force_is_shown(demo: Certs) -> None:
     facts = json.loads(demo.run("show", "--json"))
     assert facts["switch"]["holder"] == "msc://switch/demo-switch"
@@ -137,7 +155,7 @@ def test_the_authoritys_key_may_be_kept_elsewhere(county: Certs, tmp_path: Path)
 def test_a_site_can_trust_an_authority_elsewhere(demo: Certs, tmp_path: Path) -> None:
     profile = CertificateProfile(organization="Elsewhere", curve="P-384", authority_days=99, certificate_days=9)
     authority = Authority.create(profile)
-    sealed = authority.sealed("theirs").save(tmp_path / "theirs")
+    sealed = install(tmp_path / "theirs", authority.sealed("theirs"))
     site = Certs(tmp_path / "site", demo=False)
     assert site.outcome("init", "--external", sealed[0])[0] == 2, "it has an authority"
     for file in (site.folder / "certs").glob("ca.*"):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 from msc import clock
 from msc.acp.authority import Authority, CertificateProfile, Holder, HolderKind
-from msc.acp.certificate_folder import CertificateFolder
+from msc.acp.certificate_folder import CertificateFolder, install
 from msc.errors import SettingsError
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
@@ -110,11 +110,11 @@ async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: S
     elif fault == "another key":
         Path(f"{site.stem}.key").write_bytes(site.authority.issue(str(SWITCH)).key)
     elif fault == "another authority":
-        Authority.create(PROFILE).issue(str(SWITCH)).save(site.stem)
+        install(site.stem, Authority.create(PROFILE).issue(str(SWITCH)))
     elif fault == "device's":
-        site.authority.issue(str(DEVICE)).save(site.stem)
+        install(site.stem, site.authority.issue(str(DEVICE)))
     elif fault == "encrypted":
-        site.authority.sealed("a daemon has nobody to ask").save(site.stem)
+        install(site.stem, site.authority.sealed("a daemon has nobody to ask"))
     else:
         site.renew(valid_from=datetime.now(UTC) - timedelta(days=5), days=1)
     await site.look()
@@ -125,6 +125,23 @@ async def test_bad_material_is_refused_whole_and_what_was_in_force_stays(site: S
     renewed = site.renew()
     await site.look()
     assert site.served() == renewed.serial_number
+
+
+@pytest.mark.requirement("F-TLS")
+def test_a_start_finishes_a_renewal_that_a_power_cut_interrupted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between key and certificate, where the two on the disk do not belong together."""
+    place = Path.replace
+
+    def replace(file: Path, target: Path) -> Path:
+        if target == Path(f"{site.stem}.pem"):
+            raise KeyboardInterrupt
+        return place(file, target)
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(Path, "replace", replace)
+        site.renew()
+    site.material = site.make()
+    assert site.served() not in (0, site.first.serial_number)
 
 
 @pytest.mark.requirement("F-TLS")
@@ -146,6 +163,56 @@ async def test_a_list_that_disappears_revokes_on(site: Site) -> None:
     await site.look()
     assert site.metrics.certificate_changes == {"taken_up": 1, "refused": 1}
     assert site.material.examine(peer) is Objection.REVOKED
+
+
+@pytest.mark.requirement("F-TLS")
+@pytest.mark.parametrize("signed_since", [0, 1])
+async def test_an_older_list_put_back_takes_nobody_off_the_list_in_force(site: Site, signed_since: int) -> None:
+    """From a backup, say; nor does what is signed on top of it, until it has caught up."""
+    peer = read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    site.folder.revoke(site.authority, [1], x509.ReasonFlags.unspecified)
+    backup = site.folder.crl.read_bytes()
+    site.revoke()
+    await site.look()
+    site.folder.crl.write_bytes(backup)
+    for serial in range(2, 2 + signed_since):
+        site.folder.revoke(site.authority, [serial], x509.ReasonFlags.unspecified)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 1, "refused": 1}
+    assert site.material.examine(peer) is Objection.REVOKED
+    assert site.make().examine(peer) is None, "a start takes what is there"
+    site.revoke()
+    await site.look()
+    assert site.metrics.certificate_changes["taken_up"] == 2
+
+
+async def test_without_numbers_the_list_signed_later_is_the_newer(site: Site) -> None:
+    key = serialization.load_pem_private_key(site.folder.ca_key.read_bytes(), b"secret")
+
+    def put(hours: int) -> None:
+        at = datetime.now(UTC) + timedelta(hours=hours)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(site.authority.certificate.subject)
+        made = builder.last_update(at).next_update(at + timedelta(days=9)).sign(key, hashes.SHA256())  # type: ignore[arg-type]
+        site.folder.crl.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+    for hours in (-5, -6, -4):
+        put(hours)
+        await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2, "refused": 1}
+
+
+async def test_the_list_of_an_authority_goes_with_it(site: Site) -> None:
+    """And the new authority's counts from one, though it bears the same name."""
+    site.revoke()
+    site.revoke()
+    await site.look()
+    for file in (site.folder.ca, site.folder.ca_key, site.folder.crl):
+        file.unlink()
+    site.authority = site.folder.establish(PROFILE, "new")
+    site.renew()
+    site.folder.revoke(site.authority, [1], x509.ReasonFlags.unspecified)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2}
 
 
 async def test_a_list_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
@@ -188,5 +255,32 @@ async def test_an_authority_that_is_replaced_is_trusted_no_more(site: Site) -> N
         site.served()  # the device still shows a certificate of the old authority, and trusts that
 
 
+@pytest.mark.requirement("F-TLS")
+async def test_a_session_ends_with_the_authority_its_certificate_comes_from(site: Site) -> None:
+    """Though the new authority bears the same name."""
+    old, peer = site.folder.ca.read_bytes(), read_peer(site.device.public_bytes(serialization.Encoding.DER))
+    for file in (site.folder.ca, site.folder.ca_key):
+        file.unlink()
+    site.authority = site.folder.establish(PROFILE, "new")
+    new = site.folder.ca.read_bytes()
+    site.renew()
+    site.folder.ca.write_bytes(new + old)
+    await site.look()
+    reissued = site.folder.issue(site.authority, DEVICE, site.stem.with_name("d1"), force=True)
+    assert site.material.examine(peer) is None, "both are trusted"
+    site.folder.ca.write_bytes(new)
+    await site.look()
+    assert site.metrics.certificate_changes == {"taken_up": 2}
+    assert site.material.examine(peer) is Objection.UNTRUSTED
+    assert site.material.examine(read_peer(reissued.public_bytes(serialization.Encoding.DER))) is None
+    site.folder.ca.write_bytes(new + old)
+    await site.look()
+    assert site.material.examine(peer) is None
+
+
 def test_bytes_that_are_no_certificate_name_nobody() -> None:
     assert read_peer(os.urandom(64)).names == ()
+
+
+def test_bytes_that_are_no_certificate_are_objected_to(site: Site) -> None:
+    assert site.material.examine(read_peer(os.urandom(64))) is not None
