@@ -114,7 +114,7 @@ class Daemon:
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics)
         self.traffic = LineTraffic(
-            directory=directory,
+            point=self.point,
             writer=self.writer,
             pending=self.pending,
             deliveries=self.deliveries,

@@ -57,6 +57,9 @@ CONNECTIONS_MAX: Final = 2_000
 CONNECTIONS_PER_DEVICE: Final = 4
 """A device is one thing in one place, but it may come back before its old connection is known to be dead. More
 than this is no device but somebody with its key, filling our connections."""
+REFUSALS_MAX: Final = 100
+"""A station that is refused this often in a row, while nobody is signed on at it, is disconnected. Each refusal
+stands in the journal, and a stolen certificate alone must not fill that; an honest client needs far fewer."""
 HOST_USERS_MAX: Final = 500
 """Users signed on through one CAD connection."""
 WRITE_BUFFER_HIGH_BYTES: Final = 262_144
@@ -66,7 +69,8 @@ WRITE_BUFFER_LOW_BYTES: Final = 65_536
 OUTBOX_MESSAGES_MAX: Final = 2_000
 """Undelivered messages for one station. Beyond it messages go to the operator's queue, journaled."""
 OPERATOR_QUEUE_MAX: Final = 10_000
-"""Messages nobody could take. The journal holds all; this many are also kept at hand."""
+"""Messages nobody could take are counted up to here, for the monitor; beyond it the number has long said that
+somebody must look. The messages themselves stand in the journal, all of them."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
 

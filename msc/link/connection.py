@@ -12,8 +12,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from msc import clock
 from msc.limits import SLOW_READER_S, SWEEP_S, WRITE_BUFFER_HIGH_BYTES, WRITE_BUFFER_LOW_BYTES
+from msc.log import get_logger
 from msc.protocol.session import Event, PeerLost, ProtocolFailed, Session
 from msc.tls import PeerCertificate, read_peer
+
+log = get_logger("link")
 
 AnySession = TypeVar("AnySession", bound=Session)
 
@@ -46,10 +49,23 @@ class Sweeper:
         self._connections.discard(connection)
 
     def _sweep(self) -> None:
+        # First of all: whatever becomes of this sweep, there is another.
+        self.start()
         now = clock.monotonic()
         for connection in list(self._connections):
-            connection.tick(now)
-        self.start()
+            try:
+                connection.tick(now)
+            except Exception:
+                log.exception("connection.tick_failed", ip=connection.ip)
+                self._give_up(connection)
+
+    @staticmethod
+    def _give_up(connection: Connection[Any]) -> None:
+        """End a connection whose clock we cannot look at: nobody would lock its session any more."""
+        try:
+            connection.abort("internal fault")
+        except Exception:
+            log.exception("connection.end_failed", ip=connection.ip)
 
 
 _READ_BUFFER: Final = memoryview(bytearray(65_536))

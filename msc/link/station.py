@@ -11,12 +11,12 @@ from typing import Protocol
 
 from msc import clock
 from msc.acp.directory import Device
-from msc.errors import Refusal
-from msc.limits import CONNECTIONS_PER_DEVICE, HANDSHAKE_S, TLS_SHUTDOWN_S
+from msc.errors import NotSignedOn, Refusal
+from msc.limits import CONNECTIONS_PER_DEVICE, HANDSHAKE_S, REFUSALS_MAX, TLS_SHUTDOWN_S
 from msc.link.connection import Connection, Sweeper
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.control import Control, Hello
+from msc.protocol.control import Control, Hello, SignedOn
 from msc.protocol.session import (
     ControlReceived,
     ControlRefused,
@@ -26,7 +26,7 @@ from msc.protocol.session import (
     MessageReceived,
     MessageRefused,
 )
-from msc.protocol.station import StationSession
+from msc.protocol.station import StationKind, StationSession
 from msc.settings import ListenerSettings
 from msc.tls import PeerCertificate
 
@@ -69,6 +69,46 @@ class StationEvents(Protocol):
         """The connection has ended."""
 
 
+class WatchedSession(StationSession):
+    """A station's session that counts its refusals in a row while nobody is signed on."""
+
+    def __init__(self, now: float, kind: StationKind, hello: Hello) -> None:
+        super().__init__(now, kind, hello)
+        self.refusals = 0
+        self._signed_on = 0
+
+    def count(self, refusal: Refusal) -> None:
+        """Count a refusal, if it is the station's fault and nobody there has a name."""
+        if not self._signed_on and not refusal.code.startswith("E5"):
+            self.refusals += 1
+
+    def acknowledge(self, sequence: int, payload: bytes = b"") -> None:
+        """Answer a data frame: a delegated host's users need not sign on to be listened to."""
+        self.refusals = 0
+        super().acknowledge(sequence, payload)
+
+    def refuse(self, sequence: int, refusal: Refusal) -> None:
+        """Answer a data frame: refused."""
+        super().refuse(sequence, refusal)
+        self.count(refusal)
+
+    def deny(self, message: Control, refusal: Refusal) -> None:
+        """Tell a station that a control message was refused."""
+        super().deny(message, refusal)
+        self.count(refusal)
+
+    def grant(self, message: SignedOn, now: float) -> None:
+        """Tell a station that somebody is signed on."""
+        self.refusals = 0
+        self._signed_on += 1
+        super().grant(message, now)
+
+    def sign_off(self, user: str | None = None, reason: str | None = None) -> None:
+        """End somebody's session."""
+        self._signed_on -= 1
+        super().sign_off(user, reason)
+
+
 class StationConnection(Connection[StationSession]):
     """The connection of a terminal, printer or host."""
 
@@ -79,6 +119,7 @@ class StationConnection(Connection[StationSession]):
         self.identity = next(self._identities)
         self.device: Device
         self.session: StationSession
+        self._watched: WatchedSession
         self._listener = listener
         self._events = listener.events
 
@@ -100,7 +141,7 @@ class StationConnection(Connection[StationSession]):
             listener.metrics.connections_refused["connections_per_device"] += 1
             log.warning("connection.refused", reason="connections_per_device", device=name, ip=self.ip)
             return None
-        self.session = StationSession(now, self.device.kind, listener.hello())
+        self.session = self._watched = WatchedSession(now, self.device.kind, listener.hello())
         listener.connections.add(self)
         listener.by_device[name] += 1
         log.info("station.connected", device=self.device.device, ip=self.ip)
@@ -129,8 +170,18 @@ class StationConnection(Connection[StationSession]):
             self._events.control_received(self, event.message)
         elif isinstance(event, ControlRefused):
             self._events.control_refused(self, event.refusal)
+            self._watched.count(event.refusal)
+            self.flush()
         elif isinstance(event, MessageOutOfPlace):
             self._events.message_out_of_place(self, event.sequence, event.payload, event.refusal)
+
+    def flush(self) -> None:
+        """Send what the session has to send. Every refusal passes here; one too many is the last."""
+        session = self._watched
+        if session.refusals >= REFUSALS_MAX and not session.closed:
+            session.fail(NotSignedOn(f"refused {session.refusals} times in a row, with nobody signed on"))
+            self._dispatch(session)  # which ends the connection, and so audits why
+        super().flush()
 
     def writable(self) -> None:
         """The station reads again."""

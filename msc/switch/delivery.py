@@ -180,9 +180,13 @@ class Deliveries:
 
     def to_operator(self, address: str, message: Outgoing, why: str) -> None:
         """Hand a message nobody can take to the operator's queue: it stays in the journal under that event."""
-        self.operator_queue = min(self.operator_queue + 1, OPERATOR_QUEUE_MAX)
         self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.OPERATOR_QUEUE, address, why))
-        log.warning("message.to_operator", msn=message.msn, destination=address, why=why)
+        self.count_for_operator(message.msn, address, why)
+
+    def count_for_operator(self, msn: int, address: str | None, why: str) -> None:
+        """Count a message whose event says already that nobody could take it."""
+        self.operator_queue = min(self.operator_queue + 1, OPERATOR_QUEUE_MAX)
+        log.warning("message.to_operator", msn=msn, destination=address, why=why)
 
 
 def _ready(stations: list[StationPort], asked: int) -> StationPort | None:

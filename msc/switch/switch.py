@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint, OperatorSession
@@ -19,6 +20,7 @@ from msc.errors import InternalFault, JournalUnavailable, Refusal, ShuttingDown
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.store import Unfinished
 from msc.journal.writer import JournalWriter
+from msc.limits import TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog
@@ -29,11 +31,14 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.delivery import Deliveries
-from msc.switch.intake import Incoming, Intake
+from msc.switch.intake import Incoming, Intake, holds, objection
 from msc.switch.port import StationPort
-from msc.switch.traffic import LineTraffic
+from msc.switch.traffic import LineTraffic, not_sent
 
 log = get_logger("switch")
+
+CUT: Final = " [cut: {} characters]"
+"""Marks the journaled text of a refused message that was too long to keep; it says how long it was."""
 
 
 class Switch:
@@ -161,6 +166,9 @@ class Switch:
         kind = incoming.key.function.value if incoming.key else "unknown"
         self._metrics.messages[kind, refusal.code] += 1
         log.info("message.refused", device=incoming.device.device, kind=kind, code=refusal.code)
+        if len(incoming.text) > TEXT_CHARS_MAX:
+            # No message is longer, so nothing of one is lost; and what nobody may send must not fill the disk.
+            incoming.text = incoming.text[:TEXT_CHARS_MAX] + CUT.format(len(incoming.text))
         try:
             self._writer.check_room()
             msn = self._writer.allot()
@@ -235,8 +243,15 @@ class Switch:
         )
         self._pending.add(entry, clock.monotonic())
         text = write_head(MessageHead(header, operator.user, operator.taf)) + incoming.message
+        # The commit may have taken long on a slow disk, and a suspension holds from the moment it is taken up.
+        # Mostly no row has changed meanwhile, which is quickly seen; only otherwise are the rules asked again.
+        assert incoming.case is not None
+        against = None if holds(self._point.directory, incoming.case) else objection(self._point, entry)
         for name in route.lines:
-            self._traffic.send(entry, name, text)
+            if against is None:
+                self._traffic.send(entry, name, text)
+            else:
+                self._traffic.give_up(entry, name, not_sent(name, against))
 
     # --- after a restart ----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from msc import clock
-from msc.acp.directory import Directory
+from msc.acp.control_point import AccessControlPoint
 from msc.errors import (
     FrameTooLong,
     JournalUnavailable,
@@ -28,7 +28,7 @@ from msc.protocol.header import MNEMONIC_CHARS, parse_header
 from msc.routing.outbox import Outbox, Outgoing
 from msc.routing.pending import Pending, PendingTable
 from msc.switch.delivery import Deliveries
-from msc.switch.intake import as_text
+from msc.switch.intake import as_text, objection
 from msc.switch.port import LinePort
 
 log = get_logger("switch")
@@ -43,14 +43,14 @@ class LineTraffic:
     def __init__(
         self,
         *,
-        directory: Directory,
+        point: AccessControlPoint,
         writer: JournalWriter,
         pending: PendingTable,
         deliveries: Deliveries,
         metrics: Metrics,
     ) -> None:
         self.pending = pending
-        self._directory = directory
+        self._point = point
         self._writer = writer
         self._deliveries = deliveries
         self._metrics = metrics
@@ -75,7 +75,7 @@ class LineTraffic:
     # --- to the lines -------------------------------------------------------------------------------
 
     def send(self, entry: Pending, name: str, text: str) -> None:
-        """Send a message that is in the journal, or tell its originator that it was not sent."""
+        """Send a message that is in the journal and may be sent, or tell its originator that it was not sent."""
         line, outbox = self._lines[name], self._outboxes[name]
         if not line.is_open:
             self.give_up(entry, name, LineOutOfService(f"{name} is out of service; not sent"))
@@ -83,7 +83,7 @@ class LineTraffic:
             self.give_up(entry, name, LineOutOfService(f"{name} has too many messages waiting; not sent"))
         else:
             outbox.push(self._to_line(entry, text))
-            self._pump_line(name)
+            self._pump_line(name, cleared=entry.msn)
 
     def send_again(self, entry: Pending, name: str, text: str) -> None:
         """Queue an inquiry that a stop of the switch left unanswered, for when the line is open."""
@@ -103,12 +103,19 @@ class LineTraffic:
             possible_duplicate=possible_duplicate,
         )
 
-    def _pump_line(self, name: str) -> None:
+    def _pump_line(self, name: str, cleared: int = 0) -> None:
+        """Send what waits, as far as the line takes it, and as its senders still may.
+
+        Args:
+            cleared: MSN of a message whose sender has just been looked at; all others have waited.
+        """
         line, outbox = self._lines[name], self._outboxes[name]
         while line.room > 0:
             message = outbox.take()
             if message is None:
                 break
+            if message.msn != cleared and self._withhold(name, message):
+                continue
             try:
                 sequence = line.send(message.text.encode())
             except FrameTooLong:
@@ -116,6 +123,23 @@ class LineTraffic:
                 continue
             outbox.sent(sequence, message)
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.SENT, line.address))
+
+    def _withhold(self, name: str, message: Outgoing) -> bool:
+        """Tell whether a message that had to wait may not be sent any more; its originator is told.
+
+        Somebody may have been suspended while the line was down or full, or while the switch was.
+        """
+        entry = self.pending.find(message.header or "")
+        against = objection(self._point, entry) if entry is not None else None
+        if entry is None or against is None:
+            return False
+        refusal: Refusal = not_sent(name, against)
+        if message.possible_duplicate:
+            # It was on its way once: that the state has it cannot be ruled out.
+            told = f"{name} gave no answer, and it is not sent again: {against.reason}"
+            refusal = OutcomeUnknown(told) if message.update else NoAnswerInTime(told)
+        self.give_up(entry, name, refusal)
+        return True
 
     # --- what lines do ------------------------------------------------------------------------------
 
@@ -244,7 +268,7 @@ class LineTraffic:
         Never to the mnemonic: somebody else may hold it by now (C-POOL).
         """
         if entry.address.startswith("user:") and not self._deliveries.attended(entry.address):
-            device = self._directory.late_answers_device(entry.mnemonic)
+            device = self._point.directory.late_answers_device(entry.mnemonic)
             if device is not None:
                 return device.address
         return entry.address
@@ -271,7 +295,7 @@ class LineTraffic:
         self, line: LinePort, sequence: int, received_us: int, text: str, header: str, rest: str
     ) -> None:
         mnemonic = header[:MNEMONIC_CHARS]
-        device = self._directory.unsolicited_device(mnemonic)
+        device = self._point.directory.unsolicited_device(mnemonic)
         connection, msn = line.connection, self._writer.allot()
         address = device.address if device else None
         event = EventRecord(msn, received_us, Life.ROUTED, address)
@@ -284,8 +308,7 @@ class LineTraffic:
                 return
             self._metrics.messages["unsolicited", "accepted"] += 1
             if address is None:
-                self._deliveries.operator_queue += 1
-                log.warning("message.to_operator", msn=msn, line=line.name, mnemonic=mnemonic)
+                self._deliveries.count_for_operator(msn, None, f"no destination for {mnemonic}")
                 return
             self._deliveries.push(address, Outgoing(msn, "unsolicited", rest, line.name, received_us, header=header))
 
@@ -358,6 +381,11 @@ class LineTraffic:
             )  # fmt: skip
         except JournalUnavailable as failure:
             durable(failure)
+
+
+def not_sent(name: str, against: Refusal) -> LineOutOfService:
+    """Make what an originator is told whose message may not be sent any more."""
+    return LineOutOfService(f"not sent to {name}: {against.reason}")
 
 
 _LIFE: dict[type[Refusal], Life] = {

@@ -199,3 +199,33 @@ async def test_bytes_after_the_end_are_passed_over(connection: HostConnection) -
     connection.close("asked")
     connection.feed(messages(1, 1))
     assert connection.happened == []
+
+
+class FaultyConnection(HostConnection):
+    """A connection whose clock cannot be looked at, and that does not even end well."""
+
+    def tick(self, now: float) -> None:
+        raise ValueError
+
+    def lost(self, reason: str) -> None:
+        super().lost(reason)
+        raise ValueError
+
+
+@pytest.mark.requirement("F-LOCK")
+async def test_a_fault_in_one_connections_clock_ends_that_one_and_no_other(connection: HostConnection) -> None:
+    sweeper = Sweeper()
+    ticked: list[float] = []
+    faulty, sound = FaultyConnection(sweeper), HostConnection(sweeper)
+    transports = {made: RecordingTransport() for made in (faulty, sound)}
+    for made, transport in transports.items():
+        made.connection_made(transport)
+    sound.tick = ticked.append  # type: ignore[method-assign]
+    for _ in range(2):
+        sweeper._timer = None
+        sweeper._sweep()
+        assert sweeper._timer is not None, "nobody would look at the clock again"
+        sweeper.stop()
+    assert len(ticked) == 2
+    assert faulty.ends == ["internal fault"] and transports[faulty].closed == "aborted"
+    assert not sound.closed

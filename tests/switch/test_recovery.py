@@ -232,7 +232,7 @@ class Restarted:
         self.deliveries = Deliveries(self.writer, metrics)
         routes = load_routes(CONFIG / "routes.toml", CATALOG, ("clets-a", "ncic-a"))
         self.traffic = LineTraffic(
-            directory=directory, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
+            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
         )
         self.switch = Switch(
             intake=Intake(CATALOG, routes, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),

@@ -1,0 +1,245 @@
+"""Before anything goes out on a line: who sent it may still do so, however long it had to wait."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from msc import clock
+from msc.acp.control_point import OperatorSession
+from msc.acp.directory import Directory, OperatorClass, Status
+from msc.errors import NotSignedOn
+from msc.journal.record import Life
+from msc.limits import OPERATOR_QUEUE_MAX, TEXT_CHARS_MAX
+from msc.protocol.frame import DATA, encode_frame
+from msc.protocol.session import MessageOutOfPlace
+from msc.protocol.station import StationKind
+from msc.routing.pending import Pending
+from msc.switch import recovery
+from tests.support.disk import commit
+from tests.support.ends import fresh_station
+from tests.support.port import FakeLine, FakeStation
+from tests.switch.test_recovery import CATALOG, FROM_HOST, Restarted, inquiry, routed
+
+TEXT = "IW.QW.CA0980000.NAM/DOE,JOHN"
+OPERATOR = OperatorSession(
+    "s1", "J40217", "EXLP", "CA0980000", OperatorClass.FULL_ACCESS, "A123", None, "02RVXUF", "desk-1", "device:desk-1"
+)
+
+
+class Running(Restarted):
+    """A switch over a real journal, whose lines take ten messages each."""
+
+    async def start(self) -> None:
+        await super().start()
+        self.line.room = 10
+        self.other = FakeLine("ncic-a")
+        self.traffic.connect({"clets-a": self.line, "ncic-a": self.other})
+
+    def entry(self, **members: str) -> Pending:
+        """Make the entry of an inquiry that is in the journal, on its way to the line."""
+        entry = recovery.pending_of(inquiry(**members), CATALOG, self.point.directory)
+        entry.awaited.add("clets-a")
+        self.pending.add(entry, clock.monotonic())
+        return entry
+
+    async def journaled(self) -> None:
+        """Let what waits be committed."""
+        self.writer.close()
+        await self.writer.run()
+
+    def told(self, address: str = "device:desk-1") -> list[str]:
+        """Take what the originator is told."""
+        return [message.text for message in self.waiting(address)]
+
+    def rows(self, question: str) -> list[tuple[str, ...]]:
+        """Ask the journal."""
+        with sqlite3.connect(self.folder / "journal.db") as database:
+            return database.execute(question).fetchall()
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    switch = Running(tmp_path)
+    await switch.start()
+    yield switch
+    await switch.stop()
+
+
+def _user(directory: Directory) -> None:
+    directory.replace([replace(directory.users["J40217"], status=Status.SUSPENDED)])
+
+
+def _user_gone(directory: Directory) -> None:
+    directory.replace([], [("user", "J40217")])
+
+
+def _user_database(directory: Directory) -> None:
+    user = replace(directory.users["J40217"], status=Status.SUSPENDED, suspended_databases=frozenset({"WPS"}))
+    directory.replace([user])
+
+
+def _agency(directory: Directory) -> None:
+    directory.replace([replace(directory.agencies["EXLP"], status=Status.SUSPENDED)])
+
+
+def _device(directory: Directory) -> None:
+    directory.replace([replace(directory.devices["desk-1"], status=Status.SUSPENDED)])
+
+
+def _mnemonic(directory: Directory) -> None:
+    directory.replace([replace(directory.mnemonics["A123"], status=Status.SUSPENDED)])
+
+
+def _mnemonic_gone(directory: Directory) -> None:
+    directory.replace([], [("mnemonic", "A123")])
+
+
+CHANGES = [_user, _user_gone, _user_database, _agency, _device, _mnemonic, _mnemonic_gone]
+suspending = pytest.mark.parametrize("suspend", CHANGES, ids=lambda change: change.__name__.strip("_"))
+standing = pytest.mark.requirement("C-SANCTION", "L-SUSPEND", "C-LEAVE")
+
+
+@standing
+@suspending
+async def test_what_a_lost_line_did_not_acknowledge_is_not_sent_again_for_who_was_suspended_since(
+    running: Running, suspend: Callable[[Directory], None]
+) -> None:
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.traffic.line_lost(running.line, "cut")
+    suspend(running.point.directory)
+    running.traffic.line_opened(running.line)
+    await running.journaled()
+    assert running.line.sent == [TEXT.encode()], "it went out a second time"
+    [told] = running.told()
+    assert told.startswith("E403 clets-a ")
+    [(event, detail)] = running.rows("SELECT event, detail FROM event WHERE event = 'expired'")
+    assert (event, detail) == (Life.EXPIRED, told)
+    assert running.pending.waiting == 0
+
+
+@standing
+@suspending
+async def test_what_a_full_line_held_up_is_not_sent_for_who_was_suspended_since(
+    running: Running, suspend: Callable[[Directory], None]
+) -> None:
+    running.line.room = 0
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    suspend(running.point.directory)
+    running.line.room = 10
+    running.traffic.line_writable(running.line)
+    await running.journaled()
+    assert running.line.sent == []
+    [told] = running.told()
+    assert told.startswith("E401 not sent to clets-a: ")
+    assert running.rows("SELECT detail FROM event WHERE event = 'not_sent'") == [(told,)]
+
+
+@standing
+@suspending
+async def test_after_a_crash_nothing_is_sent_again_for_who_was_suspended_since(
+    running: Running, suspend: Callable[[Directory], None]
+) -> None:
+    record = inquiry(received=clock.wall_us())
+    await commit(running.store, [record], routed(record, Life.SENT), [])
+    suspend(running.point.directory)
+    await running.recover()
+    running.traffic.line_opened(running.line)
+    await running.journaled()
+    assert running.line.sent == []
+    assert [text[:4] for text in running.told()] == ["E403"]
+
+
+@standing
+@pytest.mark.requirement("C-OIF")
+async def test_a_delegated_hosts_user_is_looked_at_again_as_well(running: Running) -> None:
+    members = FROM_HOST | {"device": "cad-2", "mnemonic": "CD02", "header": "CD0200000H"}
+    running.traffic.send(running.entry(**members), "clets-a", TEXT)
+    running.traffic.line_lost(running.line, "cut")
+    _user(running.point.directory)
+    running.traffic.line_opened(running.line)
+    await running.journaled()
+    assert len(running.line.sent) == 1
+    assert [text[:16] for text in running.told("device:cad-2")] == ["CD01A00017.E403 "]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_who_has_signed_off_in_good_standing_still_gets_an_answer(running: Running) -> None:
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.traffic.line_lost(running.line, "cut")
+    directory = running.point.directory
+    directory.replace([replace(directory.mnemonics["A123"], last_used=clock.today())])
+    running.traffic.line_opened(running.line)
+    assert running.line.sent == [TEXT.encode()] * 2
+    assert running.told() == []
+
+
+@standing
+@suspending
+async def test_nothing_is_sent_for_who_was_suspended_while_the_journal_was_slow(
+    running: Running, suspend: Callable[[Directory], None]
+) -> None:
+    _asking(running, TEXT)
+    suspend(running.point.directory)
+    await running.journaled()
+    assert running.line.sent == running.other.sent == [], "it was committed before, and sent after the suspension"
+
+    assert [text[:4] for text in running.told()] == ["E401", "E401"]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_a_use_noted_while_the_journal_was_slow_keeps_no_message_back(running: Running) -> None:
+    _asking(running, TEXT)
+    directory = running.point.directory
+    directory.replace([replace(directory.mnemonics["A123"], last_used=clock.today())])
+    await running.journaled()
+    assert len(running.line.sent) == len(running.other.sent) == 1
+
+
+def _asking(running: Running, text: str) -> FakeStation:
+    """Let a signed-on terminal send a message; it is not committed yet."""
+    station = FakeStation(running.point.directory.devices["desk-1"])
+    station.session.receive_data(encode_frame(DATA, 1, text.encode()), 0.0)
+    running.switch.take(station, 1, text.encode(), OPERATOR, None)
+    return station
+
+
+# --- what is refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-JOURNAL", "F-AUDIT")
+async def test_of_a_refused_message_longer_than_any_may_be_the_journal_keeps_what_fits_and_says_so(
+    running: Running,
+) -> None:
+    station = FakeStation(running.point.directory.devices["desk-1"], fresh_station(StationKind.TERMINAL))
+    payload = b"A" * 60_000
+    station.session.receive_data(encode_frame(DATA, 1, payload), 0.0)
+    running.switch.take_out_of_place(station, MessageOutOfPlace(1, payload, NotSignedOn()), None)
+    await running.journaled()
+    [(text,)] = running.rows("SELECT text FROM message")
+    assert text == "A" * TEXT_CHARS_MAX + " [cut: 60000 characters]"
+
+
+@pytest.mark.requirement("C-JOURNAL")
+@pytest.mark.parametrize("gone", [("user", "J40217"), ("agency", "EXLP")], ids=["user", "agency"])
+async def test_a_message_whose_sender_is_no_longer_on_file_is_journaled_whole(
+    running: Running, gone: tuple[str, str]
+) -> None:
+    running.point.directory.replace([], [gone])
+    _asking(running, TEXT)
+    await running.journaled()
+    assert running.rows("SELECT text FROM message") == [(TEXT,)]
+
+
+@pytest.mark.requirement("C-UNSOL")
+async def test_messages_nobody_can_take_are_counted_up_to_their_bound(running: Running) -> None:
+    running.deliveries.operator_queue = OPERATOR_QUEUE_MAX - 1
+    for sequence in (1, 2):
+        running.traffic.line_message(running.line, sequence, b"ZZZZ000001.NOBODY ASKED")
+    await running.journaled()
+    assert running.deliveries.operator_queue == OPERATOR_QUEUE_MAX
+    assert running.rows("SELECT event FROM event") == [(Life.OPERATOR_QUEUE,)] * 2
