@@ -132,6 +132,10 @@ class Hunt:
     async def open(self) -> None:
         self.state: StateHost = await self.stack.enter_async_context(self.site.state())
         self.state.reply = _no_record
+        # The host is opened now, while its mnemonic is in force, and stays so.
+        self.stations["CAD2"] = host = Station(await self.site.wire("CAD2"))
+        await host.greeted()
+        await host.open()
 
         def remember(directory: Directory) -> list[Change]:
             wanted = {("user", name) for name in PEOPLE} | {("mnemonic", name) for name in MNEMONICS}
@@ -163,8 +167,6 @@ class Hunt:
         if name not in self.stations:
             station = self.stations[name] = Station(await self.site.wire(name))
             await station.greeted()
-            if name == "CAD2":
-                await station.open()
         return self.stations[name]
 
     # --- operations -------------------------------------------------------------------------------

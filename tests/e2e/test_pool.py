@@ -15,7 +15,18 @@ from msc.acp.directory import LateAnswers, Pool, Status
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import TIMEOUT_S, Refused, Station, control
-from tests.support.office import PASSWORD, becomes_true, comes_true, command, edit, entry, person, prepare, rows
+from tests.support.office import (
+    PASSWORD,
+    becomes_true,
+    comes_true,
+    edit,
+    entry,
+    person,
+    prepare,
+    reinstate,
+    rows,
+    suspend,
+)
 from tests.support.site import Site
 
 HEARTBEAT_S = 1
@@ -172,7 +183,7 @@ async def test_a_mnemonic_comes_back_however_its_session_ends(site: Site, how: s
                 await station.say(type="unlock", password="w" * 12)
                 assert (await station.control("refused"))["code"] == "E101"
             assert "locked" in (await station.control("signed_off"))["reason"]
-            await command(site, "user", "reinstate", CREW[0], "--reason", "it was he")
+            await reinstate(site, "user", CREW[0])
         elif how == "idle":
             assert (await station.control("locked"))["reason"] == "idle"
             assert (await station.control("signed_off"))["reason"] == "idle"
@@ -296,12 +307,12 @@ async def test_a_pooled_mnemonic_taken_out_is_given_to_nobody_and_its_session_en
     async with crews(site, 5) as cars:
         held = await board(cars[0], 0)
         other = await board(cars[1], 1)
-        await command(site, "mnemonic", "suspend", held, "--reason", "by order of the state")
+        await suspend(site, "mnemonic", held, "by order of the state")
         told = await cars[0].control("signed_off")
         assert held in told["reason"]
         assert await board(cars[0], 0, mnemonic=held) == "E105"
         given = [await board(cars[number], number) for number in (0, 2, 3, 4)]
         assert sorted(given) == sorted([*(set(FLEET) - {held, other}), "E106"])
         assert await cars[1].send(INQUIRY + "STILL1") > 0
-        await edit(site, "mnemonic", held, status=Status.ACTIVE)
+        await reinstate(site, "mnemonic", held)
         assert await board(cars[4], 4) == held

@@ -17,7 +17,19 @@ from msc.acp.directory import Agency, Status
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import Refused, Station
-from tests.support.office import OPERATOR, PASSWORD, REASON, command, edit, entry, person, prepare, rows
+from tests.support.office import (
+    OPERATOR,
+    PASSWORD,
+    REASON,
+    command,
+    edit,
+    entry,
+    person,
+    prepare,
+    reinstate,
+    rows,
+    suspend,
+)
 from tests.support.site import Site, run_msc
 
 SECONDS = 2.0
@@ -126,7 +138,7 @@ async def test_a_person_suspended_from_one_database_works_on_with_the_others(sit
         with pytest.raises(Refused, match="E301"):
             await station.send(DRIVER.format(SHERIFF))
         assert await station.send(MISSING.format(SHERIFF)) > 0
-        await edit(site, "user", "B00002", status=Status.ACTIVE, suspended_databases=frozenset())
+        await reinstate(site, "user", "B00002")
         assert await station.send(DRIVER.format(SHERIFF)) > 0
         assert [told["type"] for told in station.controls] == ["hello", "signed_on"]
 
@@ -134,14 +146,14 @@ async def test_a_person_suspended_from_one_database_works_on_with_the_others(sit
 @pytest.mark.requirement("C-SANCTION", "L-SUSPEND")
 async def test_an_agency_is_suspended_by_database_and_whole_in_mid_session(site: Site, witness: Station) -> None:
     async with site.signed_on("DESK1", "B00006") as station:
-        await command(site, "agency", "suspend", "EXPT", "--database", "DMV", "--reason", "by order of the state")
+        await suspend(site, "agency", "EXPT", "by order of the state", "DMV")
         with pytest.raises(Refused, match="E307"):
             await station.send(DRIVER.format(PART))
         assert await station.send(MISSING.format(PART)) > 0
-        await edit(site, "agency", "EXPT", suspended_databases=frozenset())
+        await suspend(site, "agency", "EXPT", "by order of the state")
         with pytest.raises(Refused, match="E307"):
             await station.send(MISSING.format(PART))
-        await edit(site, "agency", "EXPT", status=Status.ACTIVE)
+        await reinstate(site, "agency", "EXPT")
         assert await station.send(DRIVER.format(PART)) > 0
 
 
@@ -167,13 +179,13 @@ async def test_a_suspended_terminal_is_disconnected_and_comes_back_when_reinstat
     async with site.station("DESK2") as station:
         await station.sign_on("B00003", PASSWORD)
         told = asyncio.create_task(ended(station, site))
-        await command(site, "device", "suspend", "DESK2", "--reason", "stolen")
+        await suspend(site, "device", "DESK2", "stolen")
         assert "DESK2" in await told
         await station.ended()
     wire = await site.wire("DESK2")
     assert await wire.rest() == []
     await wire.close()
-    await edit(site, "device", "DESK2", status=Status.ACTIVE)
+    await reinstate(site, "device", "DESK2")
     async with site.signed_on("DESK2", "B00003") as station:
         assert await station.send(DRIVER.format(SHERIFF)) > 0
 

@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from msc import clock
 from msc.acp.credential import hash_password, recovery_digest
 from msc.acp.directory import AnyRow, Directory, User
 from msc.acp.store import Change
+from msc.admin import rows as plans
 from msc.admin.administration import Administration, administer, row_change
 from msc.settings import load_settings
 from tests.support import county
@@ -85,6 +87,18 @@ async def edit(site: Site, table: str, key: str, **members: Any) -> int:
         return [row_change(before, after)] if after != before else []
 
     return await administrate(site, plan)
+
+
+async def suspend(site: Site, table: str, key: str, reason: str, *databases: str) -> int:
+    """Do what `msc TABLE suspend` does."""
+    return await administrate(
+        site, lambda directory: plans.suspend(directory, table, key, reason, clock.today(), None, databases), reason
+    )
+
+
+async def reinstate(site: Site, table: str, key: str) -> int:
+    """Do what `msc TABLE reinstate` does."""
+    return await administrate(site, lambda directory: plans.reinstate(directory, table, key, REASON, clock.today()))
 
 
 def prepare(site: Site, *changes: Change) -> None:
