@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from msc.acp.directory import TABLES
 from msc.acp.document import CREDENTIALS, stated_members
 from msc.errors import CODES
 from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
+from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
@@ -62,13 +61,14 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
 
 def test_every_command_the_readme_names_exists() -> None:
     commands = set(
-        re.findall(r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit|directory) \w+)", README)
+        re.findall(
+            r"\bmsc (init|serve|simulate|send|check|demo|version|(?:journal|audit|directory|user|acp) \w+)", README
+        )
     )
     assert {"init", "serve", "simulate", "send", "check"} <= commands
     assert {"journal search", "journal show", "audit search", "directory apply"} <= commands
     for command in commands:
-        arguments = [sys.executable, "-m", "msc", *command.split(), "--help"]
-        assert subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0
+        assert call_msc(*command.split(), "--help").returncode == 0
 
 
 README = (ROOT / "README.md").read_text()

@@ -107,10 +107,6 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
         {"pools": [Pool("boats", "EXLP", "")], "mnemonics": [mnemonic("B001", pool="boats")]},
         ("pool", "boats", "a pool needs its approval reference (C-POOL)"),
     ),
-    "pool without mnemonics": (
-        {"pools": [Pool("boats", "EXLP", "APB 1")]},
-        ("pool", "boats", "has no mnemonics"),
-    ),
     "pool with an unknown destination": (
         {
             "pools": [Pool("boats", "EXLP", "APB 1", unsolicited_to="nowhere")],

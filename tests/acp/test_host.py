@@ -102,7 +102,7 @@ def test_an_envelope_with_another_mnemonic_is_refused_with_e202(host: MakeHost) 
 
 
 @pytest.mark.requirement("C-OIF")
-def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on(host: MakeHost) -> None:
+async def test_a_delegated_host_speaks_for_known_users_of_its_agency_without_sign_on(host: MakeHost) -> None:
     sessions = host("cad-2")
     spoken = sessions.speaks_for(HEAD_2, None)
     assert (spoken.user, spoken.agency, spoken.ori, spoken.mnemonic, spoken.taf, spoken.device, spoken.address) == (
@@ -142,13 +142,13 @@ def test_a_delegated_hosts_user_whose_agency_is_gone_is_refused_with_e203(host: 
     assert code_of(host("cad-2", directory), HEAD_2._replace(oif="J40218")) == "E203"
 
 
-def test_a_delegated_hosts_user_needs_no_password_here(host: MakeHost) -> None:
+async def test_a_delegated_hosts_user_needs_no_password_here(host: MakeHost) -> None:
     over = account("J40218", password_hash="", password_expires=clock.today())
     sessions = host("cad-2", county(user("J40218"), accounts=[over]))
     assert sessions.speaks_for(HEAD_2._replace(oif="J40218"), None).user == "J40218"
 
 
-def test_a_delegated_hosts_user_sends_under_their_own_agencys_ori(host: MakeHost) -> None:
+async def test_a_delegated_hosts_user_sends_under_their_own_agencys_ori(host: MakeHost) -> None:
     directory = county()
     directory.replace([Agency("EXLP", "Police", "CA0980100")])
     assert host("cad-2", directory).speaks_for(HEAD_2, None).ori == "CA0980100"

@@ -104,6 +104,7 @@ class Site:
     device: Any = field(default_factory=lambda: terminal("desk-1", agency="SHERIFF", mnemonic="A123"))
     mnemonic: Any = field(default_factory=lambda: mnemonic("A123"))
     pooled: bool = False
+    pool: Pool = field(default_factory=lambda: Pool("cars", "EXLP", "APB 2020-17"))
     staffed: bool = True
     agreements: dict[str, Agreement] = field(default_factory=dict)
     key: MessageKey = field(default_factory=key)
@@ -134,7 +135,7 @@ class Site:
             users=[self.user],
             accounts=[self.account],
             devices=[self.device, terminal("desk-9", agency="EXLP", mnemonic="A199", staffed=self.staffed)],
-            pools=[Pool("cars", "EXLP", "APB 2020-17")],
+            pools=[self.pool],
             mnemonics=[self.mnemonic, mnemonic("A199")],
             agreements=self.agreements.values(),
         )
@@ -416,6 +417,9 @@ SLOTS: dict[str, list[Fact]] = {
     ],
     "agency's status": statuses("agency", SUSPENDED, SUSPENDED),
     "host's agency's status": statuses("host_agency", SUSPENDED, SUSPENDED),
+    "pool status": [
+        replace(fact, when=lambda site: site.pooled) for fact in statuses("pool", "the pool is in force", None)
+    ],
     "pool": [
         Fact("static mnemonic", lambda site: setattr(site, "pooled", False)),
         Fact("pooled mnemonic", lambda site: setattr(site, "pooled", True)),

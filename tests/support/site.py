@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
@@ -24,6 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from msc.admin.site import free_ports
 from tests.support.mtp_client import TIMEOUT_S, StateHost, Station, Wire
 
 START_S = 30.0
@@ -127,6 +132,16 @@ class Process:
                 self.popen.stdin.close()
 
 
+@functools.cache
+def _pattern() -> Path:
+    """Make a demo site, once: each takes two seconds, and two dozen are wanted."""
+    folder = Path(tempfile.mkdtemp(prefix="msc-site-")) / "site"
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    done = run_msc("init", "--demo", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 class Site:
     """A demo site in a folder."""
 
@@ -139,9 +154,14 @@ class Site:
 
     @classmethod
     def make(cls, folder: Path) -> Site:
-        """Make one with `msc init --demo`."""
-        done = run_msc("init", "--demo", folder)
-        assert done.returncode == 0, done.stderr
+        """Take a copy of the one that `msc init --demo` made for this run, with ports of its own."""
+        shutil.copytree(_pattern(), folder)
+        demo = json.loads((folder / "demo.json").read_text("utf-8"))
+        ports = [demo["switch"]["port"], demo["monitor"]["port"], *(line["port"] for line in demo["lines"])]
+        instead = dict(zip(map(str, ports), map(str, free_ports(len(ports))), strict=True))
+        for file in (folder / "msc.toml", folder / "demo.json"):
+            text = re.sub(r"\b\d{5}\b", lambda found: instead.get(found[0], found[0]), file.read_text("utf-8"))
+            file.write_text(text, "utf-8")
         return cls(folder)
 
     @property
