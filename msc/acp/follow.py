@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
-from msc.acp.directory import AnyRow, key_of
+from msc.acp.directory import TABLES, AnyRow, key_of
 from msc.acp.store import DirectoryStore, Lease, LoggedChange
 from msc.log import get_logger
 
@@ -96,7 +96,7 @@ class DirectoryFollower:
     async def _take_up(self, changes: Sequence[LoggedChange]) -> None:
         touched: dict[str, dict[str, None]] = {}
         for change in changes:
-            if change.table != "misuse":
+            if change.table in TABLES or change.table == "account":
                 touched.setdefault(change.table, {})[change.key] = None
         users = touched.pop("account", {}) | touched.get("user", {})
         keys = [*users, *(key for keys in touched.values() for key in keys)]

@@ -54,7 +54,8 @@ class Change:
     """One row of the directory changed, added or taken out.
 
     Attributes:
-        table: A name of `TABLES`, or `account`.
+        table: A name of `TABLES`, or `account`. Any other is of something that stands elsewhere, such as
+            `certificate`: it is noted, so that the auditors hear of it.
         action: `added`, `changed`, `removed`, `suspended`, `password_reset` …
         row: The row as it is to be; None takes it out, or, for an account, leaves it to `account`.
         account: Members of the user's account to set.

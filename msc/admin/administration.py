@@ -147,6 +147,26 @@ async def administer(settings: Settings, operator: str | None = None) -> AsyncIt
         await store.close()
 
 
+async def note(settings: Settings, operator: str | None, changes: Sequence[Change], reason: str) -> bool:
+    """Have auditors told of something that is not in the directory: a certificate issued, secrets taken out.
+
+    Returns:
+        Whether there is a directory to note it in; where only an authority's key is kept there is none.
+
+    Raises:
+        DirectoryUnavailable: It cannot be written.
+    """
+    if not settings.database(settings.directory).is_file():
+        return False
+    store = DirectoryStore(settings.database_url(settings.directory))
+    try:
+        await store.open()
+        await store.change(changes, actor_named(operator), reason, clock.wall_us())
+    finally:
+        await store.close()
+    return True
+
+
 def row_change(before: AnyRow | None, after: AnyRow, action: str | None = None) -> Change:
     """Make the change that puts a row in the place of another, or adds it."""
     detail = difference(before, after)

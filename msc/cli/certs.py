@@ -29,6 +29,8 @@ from msc.acp.authority import (
     load_profile,
 )
 from msc.acp.certificate_folder import CertificateFolder, IssuedCertificate, parse_certificates
+from msc.acp.store import Change
+from msc.admin.administration import note
 from msc.admin.certificate import (
     certificate_folder,
     demo_passphrase,
@@ -39,7 +41,8 @@ from msc.admin.certificate import (
     usual_stem,
 )
 from msc.admin.shipped import shipped_profile
-from msc.cli.common import Exit, Json, Site, err, fail, out, site_and, site_and_words
+from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and, site_and_words
+from msc.cli.rows import Operator
 from msc.settings import Settings, load_settings
 
 app = typer.Typer(help="Make, renew, revoke and show the site's certificates.", no_args_is_help=True)
@@ -62,6 +65,7 @@ ValidFrom = Annotated[
     str | None, typer.Option(metavar="DATE", help="From when it is valid (UTC), to prepare a change; by default now.")
 ]
 Csr = Annotated[bool, typer.Option("--csr", help="Make a key and a request for an authority elsewhere.")]
+Why = Annotated[str, typer.Option("--why", envvar="MSC_REASON", help="Why; it stands in the journal.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 
@@ -165,6 +169,19 @@ def _moment(text: str | None) -> datetime | None:
         fail(f"--valid-from: {text!r} is no date or time such as 2026-01-31", Exit.USAGE)
 
 
+def _note(certificates: _Certificates, operator: str | None, action: str, why: str, *subjects: str) -> None:
+    """Have the auditors told; who issues a certificate gives a device its identity (C-ACPLOG)."""
+    changes = [Change("certificate", subject, action) for subject in subjects]
+    if not run(note(certificates.settings, operator, changes, why)):
+        err.print("msc: there is no directory here, so this is not in the audit stream", style="yellow")
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    """Name a certificate for the auditors: its holder and serial."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return f"{', '.join(names.get_values_for_type(x509.UniformResourceIdentifier))} {certificate.serial_number:X}"
+
+
 def _tell(certificate: x509.Certificate, where: Path, json: bool) -> None:
     facts = describe(certificate) | {"certificate": f"{where}.pem", "key_file": f"{where}.key"}
     if json:
@@ -220,6 +237,8 @@ def issue(
     ca_key: CaKey = None,
     force: Force = False,
     json: Json = False,
+    operator: Operator = None,
+    why: Why = "",
 ) -> None:
     """Issue a certificate, or make the request for one."""
     site, words = site_and_words(arguments)
@@ -234,6 +253,7 @@ def issue(
         certificates.authority(passphrase_file, ca_key), holder, where,
         hosts=hosts, days=days, valid_from=_moment(valid_from), force=force,
     )  # fmt: skip
+    _note(certificates, operator, "issued", why, _subject(made))
     _tell(made, where, json)
 
 
@@ -256,6 +276,8 @@ def renew(
     passphrase_file: PassphraseFile = None,
     ca_key: CaKey = None,
     json: Json = False,
+    operator: Operator = None,
+    why: Why = "",
 ) -> None:
     """Give a holder a new key and certificate. The old certificate stays valid until it ends."""
     site, words = site_and_words(arguments)
@@ -273,7 +295,10 @@ def renew(
         authority, holder, where, hosts=hosts, days=days, valid_from=_moment(valid_from), force=True
     )
     if revoke_old:
-        _revoke(certificates, authority, [row for row in old if not row.ended], Reason.SUPERSEDED)
+        superseded = [row for row in old if not row.ended]
+        _revoke(certificates, authority, superseded, Reason.SUPERSEDED)
+        _note(certificates, operator, "revoked", why, *(_subject(row.certificate) for row in superseded))
+    _note(certificates, operator, "issued", why, _subject(made))
     _tell(made, where, json)
 
 
@@ -287,6 +312,8 @@ def import_(
     force: Annotated[
         bool, typer.Option("--force", help="Take a list older than the present one; a running switch does not.")
     ] = False,
+    operator: Operator = None,
+    why: Why = "",
 ) -> None:
     """Take in a certificate or a revocation list from an authority elsewhere, after checking it."""
     site, name = site_and(arguments, "a file")
@@ -297,6 +324,7 @@ def import_(
         fail(f"{file}: cannot be read: {exc.strerror}", Exit.USAGE)
     if crl:
         revoked = certificates.folder.take_in_crl(content, file, force=force)
+        _note(certificates, operator, "list_imported", why, f"list of {file.name}")
         out.print(f"{certificates.folder.crl}: revokes {revoked}", markup=False)
         return
     try:
@@ -305,6 +333,7 @@ def import_(
         fail(f"{file}: {exc}", Exit.USAGE)
     where = certificates.stem(holder)
     made = certificates.folder.take_in(content, file, where, serves=is_line_end(certificates.settings, holder))
+    _note(certificates, operator, "imported", why, _subject(made))
     _tell(made, where, json=False)
 
 
@@ -320,6 +349,8 @@ def revoke(
     reason: Annotated[Reason, typer.Option(help="Why (RFC 5280).")] = Reason.UNSPECIFIED,
     passphrase_file: PassphraseFile = None,
     ca_key: CaKey = None,
+    operator: Operator = None,
+    why: Why = "",
 ) -> None:
     """Revoke a certificate, or all of a name. A running switch ends its connections within a second."""
     site, words = site_and_words(arguments)
@@ -328,6 +359,7 @@ def revoke(
     if not rows:
         fail("there is nothing to revoke: its certificates have expired or are revoked", Exit.REFUSED)
     _revoke(certificates, certificates.authority(passphrase_file, ca_key), rows, reason)
+    _note(certificates, operator, "revoked", why or reason.value, *(_subject(row.certificate) for row in rows))
     for row in rows:
         out.print(f"revoked {row.holder}, serial {row.serial}", markup=False)
 
@@ -439,7 +471,9 @@ def _flat(facts: dict[str, Any], before: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list):
             rows.append((title, ", ".join(map(str, value)) or "none"))
         else:
-            rows.append((title, {None: "none", True: "yes", False: "no"}.get(value, str(value))))
+            rows.append(
+                (title, "none" if value is None else ("no", "yes")[value] if isinstance(value, bool) else str(value))
+            )
     return rows
 
 
@@ -453,6 +487,8 @@ def export(
     password_file: Annotated[
         Path | None, typer.Option(help="Holds that password; else MSC_EXPORT_PASSWORD, or asked for.")
     ] = None,
+    operator: Operator = None,
+    why: Why = "",
 ) -> None:
     """Write what a station needs: its certificate, its key, and whom to trust."""
     site, words = site_and_words(arguments)
@@ -462,8 +498,10 @@ def export(
     if not pkcs12:
         for file in certificates.folder.export(stem, holder, to):
             out.print(str(file), markup=False)
+        _note(certificates, operator, "exported", why, str(holder))
         return
     password = _read_secret(password_file) if password_file else os.environ.get("MSC_EXPORT_PASSWORD")
     password = password or _ask(f"Password for {to}: ", "give --password-file or set MSC_EXPORT_PASSWORD")
     certificates.folder.export_pkcs12(stem, holder, to, password)
+    _note(certificates, operator, "exported", why, str(holder))
     out.print(str(to), markup=False)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from msc.acp.document import Document, to_csv, to_toml
 from msc.acp.store import Change
-from msc.admin.administration import Outcome, administer
+from msc.admin.administration import Outcome, administer, note
 from msc.admin.declaration import Plan, kind_of, plan, read_files
 from msc.cli.common import Exit, Json, cells, err, fail, out, run, site_and_files
 from msc.cli.rows import Operator
@@ -193,6 +193,8 @@ def export(
     with_credentials: Annotated[
         bool, typer.Option("--with-credentials", help="With password hashes and secrets of second factors.")
     ] = False,
+    operator: Operator = None,
+    reason: Annotated[str | None, typer.Option(envvar="MSC_REASON", help="Why; it stands in the journal.")] = None,
 ) -> None:
     """Write the whole directory as TOML, or as CSV. To apply it changes nothing."""
     site, targets = site_and_files(arguments or [])
@@ -201,6 +203,8 @@ def export(
     if with_credentials and not targets and sys.stdout.isatty():
         fail("credentials are not shown on a screen: give a file", Exit.USAGE)
     settings = load_settings(site)
+    if with_credentials:
+        run(note(settings, operator, [Change("directory", "credentials", "exported")], reason or "directory export"))
     texts = run(_texts(settings, csv, with_credentials))
     try:
         if csv:

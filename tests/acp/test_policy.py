@@ -418,7 +418,12 @@ SLOTS: dict[str, list[Fact]] = {
     "agency's status": statuses("agency", SUSPENDED, SUSPENDED),
     "host's agency's status": statuses("host_agency", SUSPENDED, SUSPENDED),
     "pool status": [
-        replace(fact, when=lambda site: site.pooled) for fact in statuses("pool", "the pool is in force", None)
+        replace(
+            fact,
+            change=both(lambda site: setattr(site, "pooled", True), fact.change),
+            when=lambda site: site.pooled,
+        )
+        for fact in statuses("pool", "the pool is in force", None)
     ],
     "pool": [
         Fact("static mnemonic", lambda site: setattr(site, "pooled", False)),
