@@ -17,8 +17,8 @@ from msc.acp import consistency
 from msc.acp.codec import members
 from msc.acp.consistency import RowFault
 from msc.acp.directory import AnyRow, Directory, key_of, table_of
-from msc.acp.store import Actor, Change, DirectoryChanged, DirectoryStore
-from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+from msc.acp.store import Actor, Change, DirectoryChanged, DirectoryStore, DirectoryUnavailable
+from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask, socket_file
 from msc.errors import DirectoryError, Fault
 from msc.settings import Settings
 
@@ -165,6 +165,19 @@ async def note(settings: Settings, operator: str | None, changes: Sequence[Chang
     finally:
         await store.close()
     return True
+
+
+async def changes_waiting(settings: Settings) -> int:
+    """Count the changes that no switch has put into the audit stream yet; 0 while one runs, which will in a moment."""
+    if not settings.database(settings.directory).is_file() or socket_file(settings).exists():
+        return 0
+    store = DirectoryStore(settings.database_url(settings.directory))
+    try:
+        return sum(not change.journaled for change in await store.changes_since(await store.revision()))
+    except DirectoryUnavailable:
+        return 0  # of an earlier release: there were no changes by command
+    finally:
+        await store.close()
 
 
 def row_change(before: AnyRow | None, after: AnyRow, action: str | None = None) -> Change:

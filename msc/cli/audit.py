@@ -12,11 +12,13 @@ import typer
 from rich.table import Table
 
 from msc import clock
+from msc.admin.administration import changes_waiting
 from msc.cli.common import Exit, Json, Site, cells, err, fail, moment, out, reader, run, shown_time
 from msc.errors import JournalError
 from msc.journal.audit import AuditCriteria
 from msc.journal.record import AuditRecord
 from msc.journal.search import JournalReader
+from msc.settings import load_settings
 
 app = typer.Typer(help="Search the audit stream: who was let in, refused, locked, and who changed what.")
 
@@ -70,6 +72,10 @@ def search(
     if limit is None and not (json or csv):
         limit = 50
     found = run(_search(reader(site), criteria, limit, oldest_first, show))
+    waiting = run(changes_waiting(load_settings(site)))
+    if waiting:
+        text = f"{waiting} changes made by command are not among these: a starting switch takes them in"
+        err.print(text, style="yellow")
     if not found:
         if not (json or csv):
             err.print("no audit event matches", style="yellow")
