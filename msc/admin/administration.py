@@ -168,7 +168,7 @@ async def note(settings: Settings, operator: str | None, changes: Sequence[Chang
 
 
 async def changes_waiting(settings: Settings) -> int:
-    """Count the changes that no switch has put into the audit stream yet; 0 while one runs, which will in a moment."""
+    """Count the changes no switch has put into the audit stream yet; 0 while one runs, which will in a moment."""
     if not settings.database(settings.directory).is_file() or socket_file(settings).exists():
         return 0
     store = DirectoryStore(settings.database_url(settings.directory))

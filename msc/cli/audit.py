@@ -74,8 +74,8 @@ def search(
     found = run(_search(reader(site), criteria, limit, oldest_first, show))
     waiting = run(changes_waiting(load_settings(site)))
     if waiting:
-        text = f"{waiting} changes made by command are not among these: a starting switch takes them in"
-        err.print(text, style="yellow")
+        hint = f"{waiting} changes made by command are not among these: a starting switch takes them in"
+        err.print(hint, style="yellow")
     if not found:
         if not (json or csv):
             err.print("no audit event matches", style="yellow")
