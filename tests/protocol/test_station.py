@@ -333,3 +333,18 @@ def test_a_newer_switchs_unknown_control_type_does_not_end_the_session(cut: Cut)
     wire.run()
     assert not session.closed and not client.closed
     assert isinstance(client.hello, Hello)
+
+
+def test_a_late_refusal_of_an_earlier_request_changes_nothing_for_a_sign_on_under_way() -> None:
+    session = station_in(StationKind.TERMINAL, State.ACTIVE)
+    change = MESSAGES[ChangePassword]
+    session.receive_data(written(change), 0.0)
+    session.receive_data(written(SignOff()), 0.0)
+    session.sign_off()
+    session.receive_data(written(sign_on()), 0.0)
+    session.deny(change, UnknownUserOrPassword())
+    assert session.state is State.VERIFYING
+    session.events()
+    session.receive_data(written(sign_on()), 0.0)
+    [told] = session.events()
+    assert isinstance(told, ControlRefused), "a second sign-on beside the first"
