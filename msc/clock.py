@@ -33,9 +33,14 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _cached_day = date(1970, 1, 1)
 
 
+def ordinal_of(at_us: int) -> int:
+    """Return the number of the day (UTC) of a wall time, as `date.toordinal` counts."""
+    return _EPOCH + at_us // _DAY_US
+
+
 def day_of(at_us: int) -> date:
     """Return the day (UTC) of a wall time."""
-    return date.fromordinal(_EPOCH + at_us // _DAY_US)
+    return date.fromordinal(ordinal_of(at_us))
 
 
 def today() -> date:

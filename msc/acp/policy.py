@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Final, NamedTuple
 
 from msc import clock
@@ -156,7 +156,10 @@ def last_active(user: User, account: Account) -> date | None:
 
 
 def _account_used(case: Case) -> str | None:
-    limit = case.rules.idle_account_days
+    limit, previous = case.rules.idle_account_days, case.account.previous_sign_on
+    # Nearly always somebody has signed on lately, and this is asked for every message: no dates are made for it.
+    if previous is not None and case.today.toordinal() - clock.ordinal_of(previous) < limit:
+        return None
     last = last_active(case.user, case.account)
     if last is not None and (case.today - last).days < limit:
         return None
@@ -224,7 +227,7 @@ def _on_file(what: str, since: date | None, today: date, days: int = 0) -> str |
     """Say what is missing or overdue; `days` of 0 means it never is overdue."""
     if since is None or since > today:
         return f"no {what} on file"
-    if days and today - since >= timedelta(days=days):
+    if days and (today - since).days >= days:
         return f"the {what} of {since} is overdue"
     return None
 
@@ -236,7 +239,7 @@ def _background(case: Case) -> str | None:
 def _training(case: Case) -> str | None:
     user, rules = case.user, case.rules
     if user.certified is None and user.appointed is not None and user.appointed <= case.today:
-        if case.today - user.appointed < timedelta(days=rules.initial_training_days):
+        if (case.today - user.appointed).days < rules.initial_training_days:
             return None
         return f"the initial training is overdue: appointed {user.appointed}"
     return _on_file("training", user.certified, case.today, rules.training_days)
