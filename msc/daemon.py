@@ -7,11 +7,13 @@ stop    no new messages (E503) -> what was accepted is answered -> stations -> l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import secrets
 import signal
 from dataclasses import astuple
+from datetime import date
 from io import TextIOWrapper
 from typing import Any
 
@@ -64,6 +66,8 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._lines: dict[str, UpstreamLine] = {}
         self._stopping = asyncio.Event()
+        self._kept_on: date | None = None
+        """The day whose calendar has been kept."""
         self._site_lock: TextIOWrapper | None = None
 
     # --- start ------------------------------------------------------------------------------------
@@ -280,24 +284,33 @@ class Daemon:
         self._review.refresh()
 
     async def _keep_directory(self) -> None:
-        """Take up what commands change, and do what the calendar asks for."""
-        kept_at = None
         while True:
             try:
-                if kept_at != clock.today():
-                    self.desk.note_use()
-                    changes = housekeeping.due(self.point.directory, self.settings.access, clock.today())
-                    await self._directory_store.change(
-                        changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
-                    )
-                    kept_at = clock.today()
-                await self._follower.poll()
-                await self._review.write()
-            except DirectoryChanged:
-                pass  # looked at again in a moment, when the change is taken up
+                await self.look_at_directory()
             except DirectoryUnavailable as exc:
                 log.error("directory.unavailable", error=str(exc))
             await asyncio.sleep(DIRECTORY_POLL_S)
+
+    async def look_at_directory(self) -> None:
+        """Take up what commands changed, and do once a day what the calendar asks for.
+
+        Raises:
+            DirectoryUnavailable: The directory cannot be read or written.
+        """
+        # In this order: what the calendar asks for is worked out from the newest state, and a command that comes in
+        # between is taken up by the next look before the calendar tries again.
+        await self._follower.poll()
+        await self._review.write()
+        today = clock.today()
+        if self._kept_on == today:
+            return
+        self.desk.note_use()
+        changes = housekeeping.due(self.point.directory, self.settings.access, today)
+        with contextlib.suppress(DirectoryChanged):
+            await self._directory_store.change(
+                changes, housekeeping.SWITCH, "idle", clock.wall_us(), self._follower.revision
+            )
+            self._kept_on = today
 
     def _end_untrusted(self) -> None:
         """End what is connected with a certificate that is revoked now, or has expired."""

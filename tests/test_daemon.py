@@ -6,14 +6,16 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from msc import tls
+from msc import clock, tls
+from msc.acp import directory
 from msc.acp.audit import AuditEvent
+from msc.acp.store import Actor, Change, DirectoryStore
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError
@@ -164,3 +166,31 @@ async def test_a_device_cannot_fill_the_switch_with_connections(running: Running
     other = await running.client("DISPATCH1")
     for client in (*clients, other):
         client.close("done")
+
+
+@pytest.mark.requirement("C-SANCTION", "N-IDLE")
+async def test_a_command_while_the_calendar_is_kept_does_not_keep_the_switch_from_following(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon, settings = running.daemon, running.settings
+    [following] = [task for task in asyncio.all_tasks() if task.get_name() == "directory"]
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    other, poll = DirectoryStore(settings.database_url(settings.directory)), daemon._follower.poll
+    suspended = replace(daemon.point.directory.users["J40217"], status=directory.Status.SUSPENDED)
+
+    async def poll_and_be_overtaken() -> bool:
+        found = await poll()
+        change = Change("user", "J40217", "suspended", suspended)
+        await other.change([change], Actor("Roe", "cli:roe"), "", clock.wall_us())
+        return found
+
+    monkeypatch.setattr(daemon, "_kept_on", None)
+    monkeypatch.setattr(daemon._follower, "poll", poll_and_be_overtaken)
+    await daemon.look_at_directory()
+    monkeypatch.setattr(daemon._follower, "poll", poll)
+    assert daemon._kept_on is None
+    await daemon.look_at_directory()
+    assert daemon.point.directory.users["J40217"].status is directory.Status.SUSPENDED
+    assert daemon._kept_on == clock.today()
+    await other.close()
