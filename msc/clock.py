@@ -6,6 +6,7 @@ the monotonic clock in seconds. Pure code takes either as an argument.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from datetime import UTC, date, datetime
@@ -41,6 +42,17 @@ def ordinal_of(at_us: int) -> int:
 def day_of(at_us: int) -> date:
     """Return the day (UTC) of a wall time."""
     return date.fromordinal(ordinal_of(at_us))
+
+
+@functools.lru_cache(maxsize=64)
+def _month_of_day(ordinal: int) -> int:
+    day = date.fromordinal(ordinal)
+    return day.year * 100 + day.month
+
+
+def month_of(at_us: int) -> int:
+    """Return the month (UTC) of a wall time: 202611."""
+    return _month_of_day(_EPOCH + at_us // _DAY_US)
 
 
 def today() -> date:

@@ -1,0 +1,221 @@
+"""The growing end of the journal: what the next record continues, and what a checkpoint states.
+
+Pure but for the signing key. It gives each record its position, its ISN or OSN and its place in chain and tree,
+notices the end of a month, and keeps what a starting switch must know: the highest MSN, the sequences' counters,
+and which messages have not ended yet, where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from msc import clock
+from msc.errors import JournalError
+from msc.journal.database.layout import CheckpointRow, Opened, TailRow
+from msc.journal.proof.canonical import Record, decode, encode
+from msc.journal.proof.chain import FIRST_LINK, Frontier, leaf_of, link_after
+from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signer, Statement, read_checkpoint
+from msc.journal.record import (
+    ENDS_AT_STATION,
+    ENDS_ON_LINE,
+    AuditRecord,
+    Direction,
+    EventRecord,
+    Life,
+    MessageRecord,
+)
+
+_SWITCH: Final = "switch"
+"""Source of what the switch itself says."""
+
+
+class Entered(NamedTuple):
+    """What came of entering records: rows for the tail, and checkpoints for the months that ended with them."""
+
+    rows: list[TailRow]
+    checkpoints: list[CheckpointRow]
+
+
+def source_of(message: MessageRecord) -> str:
+    """Return whose input sequence numbers a message: a line's, a station's, or the switch's own."""
+    if message.direction == Direction.INBOUND:
+        return f"line:{message.line}"
+    if message.kind == "status" or message.device is None:
+        return _SWITCH
+    return f"device:{message.device}"
+
+
+class Ledger:
+    """The growing end of a journal. After a failed commit it is made anew from what the database holds.
+
+    Args:
+        journal: The journal's identity, 16 bytes.
+        signer: Signs the checkpoints.
+    """
+
+    def __init__(self, journal: bytes, signer: Signer) -> None:
+        self.journal = journal
+        self.seq = 0
+        self.link = FIRST_LINK
+        self.msn = 0
+        self.month = 0
+        self.first = 0
+        """First record of the month."""
+        self.owed: dict[int, dict[str, bool]] = {}
+        """MSN to the destinations where it has not ended, and whether it was sent there."""
+        self.number = 0
+        """Of the last checkpoint."""
+        self.stated = 0
+        """The last record a checkpoint speaks of."""
+        self._previous = NO_CHECKPOINT
+        self._tree = Frontier()
+        self._inputs: dict[str, int] = {}
+        self._outputs: dict[str, int] = {}
+        self._signer = signer
+
+    @classmethod
+    def of(cls, opened: Opened, signer: Signer, new_identity: bytes) -> Ledger:
+        """Make the ledger of a journal as it was found.
+
+        Raises:
+            JournalError: State, checkpoint and tail do not belong together: somebody wrote in the database.
+        """
+        if opened.state is None or opened.checkpoint is None:
+            ledger = cls(new_identity, signer)
+        else:
+            last = read_checkpoint(opened.checkpoint.body)
+            ledger = cls(last.journal, signer)
+            ledger.number, ledger._previous = last.number, last.digest()
+            ledger._restore(last, orjson.loads(opened.state))
+        for row in opened.tail:
+            if row.seq > ledger.seq:
+                ledger._replay(row)
+        return ledger
+
+    def _restore(self, last: Checkpoint, state: dict[str, Any]) -> None:
+        self.seq, self.link, self.msn = last.seq, last.link, last.msn
+        self.stated = last.seq
+        self.month, self.first = last.month, last.first
+        self._tree = Frontier(state["count"], map(bytes.fromhex, state["nodes"]))
+        if state["seq"] != last.seq or (self.seq and self._tree.root() != last.root):
+            raise JournalError(
+                "the journal's state is not that of its last checkpoint; `msc journal verify` says more"
+            )
+        self._inputs, self._outputs = state["isn"], state["osn"]
+        self.owed = {int(msn): destinations for msn, destinations in state["owed"].items()}
+
+    def _replay(self, row: TailRow) -> None:
+        stored = decode(row.body)
+        if stored.seq != self.seq + 1 or row.seq != stored.seq:
+            raise JournalError(f"record {self.seq + 1} is missing in the journal; `msc journal verify` says more")
+        record = stored.record
+        self._turn_to(
+            record.at if isinstance(record, (EventRecord, AuditRecord)) else record.received, [], signing=False
+        )
+        self._take(row.body)
+        if self.link != row.link:
+            raise JournalError(f"record {row.seq} of the journal was changed; `msc journal verify` says more")
+        if isinstance(record, MessageRecord):
+            self.msn = record.msn
+            if stored.number is not None:
+                self._inputs[source_of(record)] = stored.number
+        elif isinstance(record, EventRecord):
+            self._follow(record)
+            if stored.number is not None and record.destination is not None:
+                self._outputs[record.destination] = stored.number
+
+    # --- entering -------------------------------------------------------------------------------
+
+    def enter(self, records: Iterable[tuple[int, Record]]) -> Entered:
+        """Give records their places.
+
+        Args:
+            records: Monotonic mark (microseconds) and record, in the order they are to stand in.
+        """
+        rows: list[TailRow] = []
+        sealed: list[CheckpointRow] = []
+        for mono, record in records:
+            number = None
+            if type(record) is EventRecord:
+                at = record.at
+                if record.event == Life.SENT and record.destination is not None:
+                    number = self._outputs[record.destination] = self._outputs.get(record.destination, 0) + 1
+                self._follow(record)
+            elif type(record) is MessageRecord:
+                at = record.received
+                source = source_of(record)
+                number = self._inputs[source] = self._inputs.get(source, 0) + 1
+                self.msn = record.msn
+            else:
+                at = record.at  # type: ignore[union-attr]
+            self._turn_to(at, sealed)
+            body = encode(self.seq + 1, mono, number, record)
+            self._take(body)
+            rows.append(TailRow(self.seq, body, self.link))
+        return Entered(rows, sealed)
+
+    def _take(self, body: bytes) -> None:
+        leaf = leaf_of(body)
+        self.link = link_after(self.link, leaf)
+        self._tree.append(leaf)
+        self.seq += 1
+
+    def _turn_to(self, at: int, sealed: list[CheckpointRow], *, signing: bool = True) -> None:
+        """Begin a new month, if the time says so. A clock that is set back does not reopen one."""
+        month = clock.month_of(at)
+        if month <= self.month:
+            return
+        if self.month and signing:
+            sealed.append(self.checkpoint(at, Statement.SEALED))
+        self.month, self.first, self._tree = month, self.seq + 1, Frontier()
+
+    def _follow(self, event: EventRecord) -> None:
+        """Keep what has not ended."""
+        msn, destination = event.msn, event.destination
+        if event.event == Life.ROUTED and destination is not None:
+            self.owed.setdefault(msn, {})[destination] = False
+            return
+        here = self.owed.get(msn)
+        if here is None:
+            return
+        if event.event == Life.REFUSED:
+            del self.owed[msn]
+        elif destination in here:
+            if event.event == Life.SENT:
+                here[destination] = True
+            elif event.event in (ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION):
+                del here[destination]
+                if not here:
+                    del self.owed[msn]
+
+    # --- stating --------------------------------------------------------------------------------
+
+    def checkpoint(
+        self, now_us: int, statement: Statement = Statement.HELD, detail: dict[str, Any] | None = None
+    ) -> CheckpointRow:
+        """State what the journal holds now."""
+        self.number += 1
+        checkpoint = Checkpoint(
+            self.number, statement.value, now_us, self.journal, self.seq, self.msn, self.link, self.month, self.first,
+            self._tree.root(), self._previous, self._signer.id, detail,
+        )  # fmt: skip
+        body = checkpoint.body()
+        self._previous = checkpoint.digest()
+        self.stated = self.seq
+        return CheckpointRow(self.number, self.seq, statement.value, body, self._signer.sign(body))
+
+    def state(self) -> bytes:
+        """Write down what a starting switch must know, to be stored with a checkpoint."""
+        return orjson.dumps(
+            {
+                "seq": self.seq,
+                "count": self._tree.count,
+                "nodes": [node.hex() for node in self._tree.nodes],
+                "isn": self._inputs,
+                "osn": self._outputs,
+                "owed": {str(msn): destinations for msn, destinations in self.owed.items()},
+            }
+        )

@@ -1,0 +1,1 @@
+"""What makes the journal provable: canonical bytes, the chain, signed checkpoints. See docs/journal-format.md."""
