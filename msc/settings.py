@@ -17,6 +17,7 @@ from msc.errors import Fault, SettingsError
 Port = Annotated[int, Field(ge=0, le=65_535)]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+_SQLITE: Final = "sqlite+aiosqlite:///"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 SYSTEM_USE_BANNER = (
@@ -70,16 +71,39 @@ class TlsSettings(_Table):
     expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
+class JournalSettings(_Table):
+    """`[journal]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`. And the keys that sign it.
+
+    The public key's file holds those of earlier keys too.
+    """
+
+    url: str
+    signing_key: Path = Path("certs/journal.key")
+    public_key: Path = Path("certs/journal.pub")
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not url.startswith((_SQLITE, "postgresql+asyncpg://")):
+            raise ValueError(f"must begin with {_SQLITE} or postgresql+asyncpg://")
+        return url
+
+    @property
+    def in_files(self) -> bool:
+        """Whether it stands in SQLite files."""
+        return self.url.startswith(_SQLITE)
+
+
 class StoreSettings(_Table):
-    """`[journal]` and `[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
+    """`[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
 
     url: str
 
     @field_validator("url")
     @classmethod
     def _known(cls, url: str) -> str:
-        if not url.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("must begin with sqlite+aiosqlite:///")
+        if not url.startswith(_SQLITE):
+            raise ValueError(f"must begin with {_SQLITE}")
         return url
 
 
@@ -234,7 +258,7 @@ class Settings(_Table):
     switch: SwitchSettings
     listener: ListenerSettings
     tls: TlsSettings
-    journal: StoreSettings
+    journal: JournalSettings
     directory: StoreSettings
     catalog: CatalogSettings
     routes: RoutesSettings
@@ -286,13 +310,20 @@ class Settings(_Table):
         """Resolve a path of the settings."""
         return self.folder / path
 
-    def database(self, store: StoreSettings) -> Path:
+    def database(self, store: StoreSettings | JournalSettings) -> Path:
         """Return the file of a SQLite database."""
-        return self.folder / store.url.removeprefix("sqlite+aiosqlite:///")
+        return self.folder / store.url.removeprefix(_SQLITE)
 
-    def database_url(self, store: StoreSettings) -> str:
-        """Return a database's URL with its path made absolute."""
-        return f"sqlite+aiosqlite:///{self.database(store).resolve()}"
+    def database_url(self, store: StoreSettings | JournalSettings) -> str:
+        """Return a database's URL, an SQLite database's with its path made absolute."""
+        if not store.url.startswith(_SQLITE):
+            return store.url
+        return f"{_SQLITE}{self.database(store).resolve()}"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the directory stands, and with it what a running switch leaves for commands to find."""
+        return self.database(self.directory).parent
 
 
 def salvage_settings(file: Path) -> Settings | None:

@@ -24,7 +24,7 @@ class RefusedBySwitch(MSCError):
 
 def socket_file(settings: Settings) -> Path:
     """Return where a site's administrative socket stands."""
-    return settings.database(settings.journal).parent / SOCKET
+    return settings.data_folder / SOCKET
 
 
 async def ask(settings: Settings, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
