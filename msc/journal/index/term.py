@@ -1,15 +1,15 @@
 """Terms: the one place that says which member of a record is found by which, and what criteria look up.
 
     WORD                   a word of a message's text (`tokenizer`)
-    user:J40217            a member of a message as it stands; so are mnemonic, agency, ori, database, kind, direction,
-                           code, requester, session, device and line
+    user:J40217            a member of a message as it stands; so are mnemonic, agency, ori, database, kind,
+                           direction, code, requester, session, device and line
     key:QW  key:IW.QW      the key, alone and with its system
     header:CD01            the header, and a host's own
     transaction:4711
     device:T1  line:CLETS  also where the message went, by its events
     outcome:answered       an event of its life
-    !WORD  !user:J40217    the same of audit events: words of detail and reason; event, subject, user, device, mnemonic,
-                           session, source, code, agency
+    !WORD  !user:J40217    the same of audit events: words of detail and reason; event, subject, user, device,
+                           mnemonic, session, source, code, agency
     !subject:J40217        the last word of a subject, besides the whole
     !is:refused            a refusal
     @0000000000004711      not searched for: where events of a message stand that are not in the message's block
@@ -36,7 +36,8 @@ VALUE_CHARS: Final = 64
 OPEN: Final = "open"
 """The outcome of what has not ended everywhere; no term, as it comes to an end."""
 AS_ON_MESSAGE: Final = (
-    "user", "mnemonic", "agency", "ori", "database", "kind", "direction", "code", "requester", "session", "transaction",
+    "user", "mnemonic", "agency", "ori", "database", "kind", "direction", "code", "requester", "session",
+    "transaction",
 )  # fmt: skip
 """What criteria ask of a message as it stands. The others are looked at more closely."""
 AS_ON_AUDIT: Final = ("user", "device", "mnemonic", "session", "source", "code", "agency")
@@ -49,6 +50,8 @@ def term_of(name: str, value: str) -> str:
     """Return the term of a value."""
     if len(value) > VALUE_CHARS or "\n" in value:
         value = "~" + blake2b(value.encode("utf-8", "backslashreplace"), digest_size=_HASH_BYTES).hexdigest()
+    elif not value.isascii():
+        value = value.encode("utf-8", "backslashreplace").decode()  # as the journal writes what UTF-8 cannot hold
     return f"{name}:{value}"
 
 
@@ -139,7 +142,7 @@ def _terms_of_life(event: str, destination: str | None) -> tuple[str, ...]:
     if destination is None:
         return (outcome,)
     kind, _, name = destination.partition(":")
-    # What goes to a person is found by the station it was read at, which an event of its own names.
+    # Where it waits for a person it is found by the person's id, which stands on the message.
     return (outcome, term_of(kind, name)) if kind in ("device", "line") else (outcome,)
 
 
@@ -208,7 +211,7 @@ def _audit_clauses(criteria: AuditCriteria) -> Iterator[Alternatives]:
         if value is not None:
             yield _exactly(term_of(f"!{name}", value))
     if criteria.event is not None:
-        yield ((Sought(f"!event:{criteria.event}", prefix=True),),)
+        yield ((Sought(term_of("!event", criteria.event), prefix=True),),)
     if criteria.refused:
         yield _exactly("!is:refused")
     if criteria.scope is not None:
