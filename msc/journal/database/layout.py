@@ -99,7 +99,7 @@ class Segment(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of a segment; see `msc.journal.index.segment`."""
+    """A page of a segment; see `msc.journal.index.page`."""
 
     segment: int
     number: int
