@@ -217,6 +217,15 @@ class MonitorSettings(_Table):
         return host
 
 
+class AdminSettings(_Table):
+    """`[admin]`: where commands reach the running switch, and which accounts of the machine may."""
+
+    socket: Path | None = None
+    """By default `admin.sock` beside the journal."""
+    group: str | None = Field(default=None, min_length=1)
+    """Its members may open the socket; who they are there is for a signature to say."""
+
+
 class LogSettings(_Table):
     """`[log]`: to standard error."""
 
@@ -268,6 +277,7 @@ class Settings(_Table):
     device_class: dict[Name, DeviceClassSettings] = {}
     password_policy: dict[Name, PasswordPolicySettings] = {}
     misuse: MisuseSettings = MisuseSettings()
+    admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()
     line: list[LineSettings] = []
     simulator: list[SimulatorSettings] = []
@@ -305,6 +315,13 @@ class Settings(_Table):
     def password_policies(self) -> dict[str, PasswordPolicySettings]:
         """The password policies there are: the built-in ones, and what the site says of them or adds."""
         return {**PASSWORD_POLICIES, **self.password_policy}
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the administrative socket stands."""
+        if self.admin.socket is not None:
+            return self.path(self.admin.socket)
+        return self.data_folder / "admin.sock"
 
     def path(self, path: Path) -> Path:
         """Resolve a path of the settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from msc import clock, tls
 from msc.acp import consistency
 from msc.acp.credential import hash_password
+from msc.acp.directory import Role
 from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
@@ -71,6 +73,7 @@ async def check_site(file: Path) -> Report:
         report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
     _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
+    _check_group(report, settings)
     await _check_directory(report, settings)
     return report
 
@@ -82,6 +85,15 @@ def _check_journal_keys(report: Report, settings: Settings) -> None:
         return
     report.collect(load_signer, private)
     report.collect(load_signatories, public)
+
+
+def _check_group(report: Report, settings: Settings) -> None:
+    if settings.admin.group is None:
+        return
+    try:
+        grp.getgrnam(settings.admin.group)
+    except KeyError:
+        report.faults.append(Fault(settings.file, "admin.group", f"there is no group {settings.admin.group!r}"))
 
 
 def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -> None:
@@ -120,7 +132,13 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         "users": len(directory.users),
         "devices": len(directory.devices),
         "mnemonics": len(directory.mnemonics),
+        "operators": len(directory.operators),
     }
+    if not any(
+        row.role is Role.ADMINISTRATOR and row.in_force(clock.today()) for row in directory.operators.values()
+    ):
+        problem = "there is no administrator: nobody can hold, back up or break the glass (msc operator add)"
+        report.remarks.append(Fault(file, "operator", problem))
     for pool in directory.pools:
         if not directory.members(pool):
             report.remarks.append(Fault(file, f"pool {pool}", "has no mnemonics"))

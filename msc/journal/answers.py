@@ -1,14 +1,14 @@
 """What the search process answers: each verb a stream of `{"item"}` and `{"progress"}`, last `{"end"}`.
 
-`asked` holds, by verb; a scope stands in the criteria, and was set by the switch:
+`asked` holds, by verb; who may ask for what was decided before:
 
-    search   criteria, oldest, cursor, limit     messages with their lives
-    show     msn, scope                          every message of the transaction it belongs to, oldest first
-    follow   criteria                            messages as they come, until the asker leaves
-    sample   criteria, size, seed                a random sample that can be drawn again
-    stats    criteria, by                        counts
-    audit    criteria, oldest, cursor, limit     access-control and operator events
-    prove    msn, scope                          a proof for one message
+    search   criteria, oldest_first, after, limit     messages with their lives
+    show     msn, scope                               every message of the transaction it belongs to, oldest first
+    follow   criteria                                 messages as they come, until the asker leaves
+    sample   criteria, count, seed                    a random sample that can be drawn again
+    stats    criteria, by                             counts, for each of what `by` lists
+    audit    criteria, oldest_first, after, limit     access-control and operator events
+    prove    msn, scope                               a proof for one message
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.opening import open_reading
-from msc.journal.proof.inclusion import prove
 from msc.journal.reader import JournalReader
-from msc.journal.sample import draw
+from msc.journal.sample import sample_of
 from msc.journal.search import Searcher
 from msc.journal.stats import Statistics
 
 Line = dict[str, Any]
 
 _FOLLOW_POLL_S: Final = 0.5
+_SAMPLE_PAGE: Final = 500
 
 
 class Answers:
@@ -48,7 +48,6 @@ class Answers:
             "sample": self._sample,
             "stats": self._stats,
             "audit": self._audit,
-            "prove": self._prove,
         }
 
     async def close(self) -> None:
@@ -59,7 +58,7 @@ class Answers:
         """Answer a question.
 
         Raises:
-            JournalError: While it is answered: the journal cannot be read, or this is nothing to ask.
+            JournalError: There is no such verb; and, while it is answered, the journal cannot be read.
         """
         answer = self._verbs.get(verb)
         if answer is None:
@@ -68,23 +67,16 @@ class Answers:
 
     async def _search(self, asked: Line) -> AsyncIterator[Line]:
         search = self.searcher.search(
-            Criteria.from_json(asked["criteria"]), oldest=bool(asked.get("oldest")), cursor=asked.get("cursor")
+            Criteria.from_json(asked["criteria"]), oldest=asked.get("oldest_first", False), cursor=asked.get("after")
         )
-        limit = asked.get("limit")
-        count = 0
-        async for entry in search.entries(limit):
-            if entry is None:
-                yield {"progress": search.progress()}
-            else:
-                count += 1
-                yield {"item": entry.as_json()}
-        yield {"end": {"count": count, "cursor": search.cursor, **search.completeness()}}
+        async for entry in search.entries(asked.get("limit")):
+            yield {"progress": search.progress()} if entry is None else {"item": entry.as_json()}
+        yield {"end": {"after": search.cursor, **search.completeness()}}
 
     async def _show(self, asked: Line) -> AsyncIterator[Line]:
-        entries = await self.searcher.transaction(asked["msn"], asked.get("scope"))
-        for entry in entries:
+        for entry in await self.searcher.transaction(asked["msn"], asked.get("scope")):
             yield {"item": entry.as_json()}
-        yield {"end": {"count": len(entries)}}
+        yield {"end": {"complete": True}}
 
     async def _follow(self, asked: Line) -> AsyncIterator[Line]:
         criteria = Criteria.from_json(asked["criteria"])
@@ -96,45 +88,44 @@ class Answers:
             if last > msn:
                 for entry in await self.searcher.between(criteria, msn + 1, last):
                     yield {"item": entry.as_json()}
+                yield {"progress": {"msn": last}}
                 msn = last
             await asyncio.sleep(_FOLLOW_POLL_S)
 
     async def _sample(self, asked: Line) -> AsyncIterator[Line]:
         search = self.searcher.search(Criteria.from_json(asked["criteria"]))
         msns = await search.all_msns()
-        drawn = draw(msns, asked["size"], str(asked["seed"]))
-        entries = await self.searcher.entries(drawn)
-        for msn in drawn:
-            if msn in entries:
-                yield {"item": entries[msn].as_json()}
-        yield {"end": {"count": len(entries), "of": len(msns), **search.completeness()}}
+        drawn = sample_of(msns, asked["count"], asked["seed"])
+        for start in range(0, len(drawn), _SAMPLE_PAGE):
+            part = drawn[start : start + _SAMPLE_PAGE]
+            entries = await self.searcher.entries(part)
+            for msn in part:
+                if msn in entries:
+                    yield {"item": entries[msn].as_json()}
+        yield {"end": {"of": len(msns), **search.completeness()}}
 
     async def _stats(self, asked: Line) -> AsyncIterator[Line]:
-        statistics = Statistics(self.searcher, Criteria.from_json(asked["criteria"]), asked["by"])
-        async for progress in statistics.run():
-            yield {"progress": progress}
-        for label, count in statistics.rows():
-            yield {"item": {"label": label, "count": count}}
-        yield {"end": {"count": statistics.total, **statistics.search.completeness()}}
+        criteria = Criteria.from_json(asked["criteria"])
+        end: Line = {}
+        for by in asked.get("by") or ["day"]:
+            statistics = Statistics(self.searcher, criteria, by)
+            async for progress in statistics.run():
+                yield {"progress": progress}
+            for label, count in statistics.rows():
+                yield {"item": {"by": by, "label": label, "count": count}}
+            end = {"total": statistics.total, **statistics.search.completeness()}
+        yield {"end": end}
 
     async def _audit(self, asked: Line) -> AsyncIterator[Line]:
         search = self.searcher.audit(
-            AuditCriteria.from_json(asked["criteria"]), oldest=bool(asked.get("oldest")), cursor=asked.get("cursor")
+            AuditCriteria.from_json(asked["criteria"]),
+            oldest=asked.get("oldest_first", False),
+            cursor=asked.get("after"),
         )
-        count = 0
         async for stored in search.records(asked.get("limit")):
             if stored is None:
                 yield {"progress": search.progress()}
-                continue
-            count += 1
-            members = stored.record._asdict()
-            yield {"item": {**members, "at": clock.rfc3339(members["at"]), "seq": stored.seq}}
-        yield {"end": {"count": count, "cursor": search.cursor, **search.completeness()}}
-
-    async def _prove(self, asked: Line) -> AsyncIterator[Line]:
-        entries = await self.searcher.transaction(asked["msn"], asked.get("scope"))
-        if not any(entry.message.msn == asked["msn"] for entry in entries):
-            yield {"end": {"count": 0}}
-            return
-        yield {"item": await prove(self.searcher.reader.reading, asked["msn"])}
-        yield {"end": {"count": 1}}
+            else:
+                members = stored.record._asdict()
+                yield {"item": {**members, "at": clock.rfc3339(members["at"]), "seq": stored.seq}}
+        yield {"end": {"after": search.cursor, **search.completeness()}}

@@ -194,9 +194,7 @@ class JournalReader:
     async def messages(self, msns: Sequence[int]) -> dict[int, MessageRecord]:
         """Return messages by MSN; those that are not there are left out."""
         found, _ = await self._gather(msns)
-        return {
-            msn: stored.record for msn, stored in found.items() if isinstance(stored.record, MessageRecord)
-        }
+        return {msn: stored.record for msn, stored in found.items() if isinstance(stored.record, MessageRecord)}
 
     async def entries(self, msns: Sequence[int], spill: Spill | None = None) -> dict[int, Entry]:
         """Return messages with their lives.

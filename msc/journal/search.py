@@ -123,6 +123,7 @@ class _MonthByMonth:
     def completeness(self) -> dict[str, Any]:
         """Tell what was searched: the first and last month, and those that could not be read."""
         return {
+            "complete": not self._unreadable,
             "months": self._done - len(self._unreadable),
             "first_month": min(self._months, default=None),
             "last_month": max(self._months, default=None),
@@ -177,9 +178,7 @@ class Search(_MonthByMonth):
             sure, unsure = found.places[found.certain], found.places[~found.certain].tolist()
             looked_at = []
             for start in range(0, len(unsure), _PAGE_MAX):
-                looked_at += [
-                    entry.message.msn async for entry in self._fetched(unsure[start : start + _PAGE_MAX])
-                ]
+                looked_at += [entry.message.msn async for entry in self._fetched(unsure[start : start + _PAGE_MAX])]
             yield month, np.union1d(sure, np.array(looked_at, np.uint64)) if looked_at else sure
 
     async def all_msns(self) -> list[int]:

@@ -7,10 +7,11 @@ directory is read again.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -136,18 +137,16 @@ class Shelf:
         return [(term, np.unique(np.concatenate(parts))) for term, parts in found.items()]
 
     async def places_of_events(self, msns: Sequence[int]) -> dict[int, list[int]]:
-        """Return the blocks, by their first records, that hold events of messages outside the messages' own blocks."""
+        """Return the blocks that hold events of messages outside the messages' own, by their first records."""
         found: dict[int, list[int]] = {}
         by_month: defaultdict[int, list[int]] = defaultdict(list)
         for msn in msns:
             if (month := self._reader.month_of_msn(msn)) is not None:
                 by_month[month].append(msn)
         for month, here in by_month.items():
-            wanted = [(msn, Sought(events_term(msn))) for msn in here]
-            directory, pages = await self._needed(
-                month, lambda directory, wanted=wanted: {page for _, one in wanted for page in directory.pages(one)}
-            )
-            for msn, sought in wanted:
+            wanted = {msn: Sought(events_term(msn)) for msn in here}
+            directory, pages = await self._needed(month, functools.partial(_pages_of_all, wanted.values()))
+            for msn, sought in wanted.items():
                 for page in directory.pages(sought):
                     if (places := pages[page].places(sought.term)) is not None:
                         found.setdefault(msn, []).extend(places.tolist())
@@ -210,7 +209,7 @@ class Shelf:
     async def _open_msns(self) -> Places:
         """Return the messages that have not ended everywhere: as of the last checkpoint, and what came after it."""
         state = await self._reader.reading.state()
-        written = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
+        written: dict[str, Any] = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
         owed = {int(msn): set(destinations) for msn, destinations in written["owed"].items()}
         for stored in self._reader.tail.records.values():
             event = stored.record
@@ -226,3 +225,7 @@ class Shelf:
                 owed.get(event.msn, set()).discard(event.destination)
         found = sorted(msn for msn, destinations in owed.items() if destinations)
         return np.array(found, np.uint64) if found else NO_PLACES
+
+
+def _pages_of_all(wanted: Iterable[Sought], directory: Directory) -> set[PageId]:
+    return {page for sought in wanted for page in directory.pages(sought)}

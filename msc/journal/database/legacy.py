@@ -120,6 +120,7 @@ def _in_order(driver: sqlite3.Connection) -> Iterator[Record]:
             due.append((audit.at, 2))
         match min(due)[1]:
             case 0:
+                assert message is not None
                 yield message
                 message = next(messages, None)
             case 1:
