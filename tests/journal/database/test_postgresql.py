@@ -23,6 +23,8 @@ from tests.support.postgres import PostgresServer
 
 MONTH = 202611
 NEXT = 202612
+_END_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 @pytest.fixture
@@ -93,6 +95,14 @@ async def test_a_server_that_stops_fails_commits_and_is_taken_up_again(
     await journal.archivist.store(Month(MONTH, 1, 110), [block(101, 110)])
 
 
+async def test_a_reader_does_not_notice_that_its_connections_were_lost(journal: Ends) -> None:
+    await journal.writer.commit(rows(1, 5))
+    for _ in range(3):
+        await asyncio.gather(*(journal.reader.tail() for _ in range(5)))
+        await ask(journal.url, _END_OTHERS)
+        assert await asyncio.gather(*(journal.reader.tail() for _ in range(5))) == [rows(1, 5)] * 5
+
+
 async def test_a_reader_does_not_notice_that_the_server_was_restarted(
     journal: Ends, postgres_server: PostgresServer
 ) -> None:
@@ -106,11 +116,7 @@ async def test_a_reader_does_not_notice_that_the_server_was_restarted(
 @pytest.mark.requirement("F-AUFAIL")
 async def test_a_lost_connection_fails_one_commit(journal: Ends) -> None:
     await journal.writer.commit(rows(1, 5))
-    await ask(
-        journal.url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND pid <> pg_backend_pid()",
-    )
+    await ask(journal.url, _END_OTHERS)
     with pytest.raises(JournalError):
         await journal.writer.commit(rows(6, 7))
     assert (await journal.writer.open()).tail == rows(1, 5)
