@@ -20,7 +20,7 @@ _MOBILE_SHARE: Final = 0.55
 _HOST_SHARE: Final = 0.2
 _USERS_PER_SEAT: Final = 12
 _SEATS_MAX: Final = 420
-_TRANSACTIONS_PER_SEAT: Final = 10.0
+_TRANSACTIONS_PER_SEAT: Final = 14.0
 """A day. Fewer make more stations idle, and sign-ons outnumber what is asked."""
 
 
@@ -148,8 +148,8 @@ class County:
         hosts: dict[str, Device] = {}
         for number in range(seats):
             agency = self.agencies[int(len(self.agencies) * rng.random() ** 1.6)]
-            # The busiest is dispatch, day and night.
-            chance = rng.random() if number else 1.0
+            # Of the busiest there is one each: dispatch, day and night, a car, a host.
+            chance = (1.0, _HOST_SHARE, 0.0)[number] if number < 3 else rng.random()
             if chance < _HOST_SHARE:
                 device = hosts.get(agency.name)
                 if device is None:

@@ -39,11 +39,11 @@ _OTHER_ROUTE: Final = "everything else goes to the state"
 _CAUTION: Final = "***CAUTION - ARMED AND DANGEROUS***\n"
 _CONFIRM: Final = "IMMED CONFIRM WITH ORI BEFORE ACTING"
 _REMARKS: Final = (
-    "EXTRADITION FROM ADJOINING TEST COUNTIES ONLY, CONTACT ENTERING AGENCY BY TELEPHONE DURING ANY HOUR BEFORE ARREST",
+    "EXTRADITION FROM ADJOINING TEST COUNTIES ONLY, TELEPHONE THE ENTERING AGENCY, ANY HOUR, BEFORE ARREST",
     "SUBJECT OF THIS SYNTHETIC RECORD MAY USE THE ALIAS PLACEHOLDER, OMEGA AND IS KNOWN TO FREQUENT EXAMPLE PARK",
     "LAST SEEN NEAR SPECIMEN WAY IN TESTVILLE WEARING DARK CLOTHING, MAY BE IN COMPANY OF A SECOND TEST SUBJECT",
     "HOLD FOR LATENTS, NOTIFY EVIDENCE DESK OF THE ENTERING AGENCY, DO NOT RELEASE TO THE REGISTERED OWNER",
-    "RECORD VALIDATED, CASE FILE AND SUPPLEMENTS ON HAND AT ENTERING AGENCY, BAIL AS SET BY THE EXAMPLE SUPERIOR COURT",
+    "RECORD VALIDATED, CASE FILE AND SUPPLEMENTS AT ENTERING AGENCY, BAIL AS SET BY THE EXAMPLE SUPERIOR COURT",
 )
 _ZIPF: Final = 3.0
 """The commonest hundredth of all subjects draws a fifth of the questions."""
@@ -64,9 +64,9 @@ class Question(NamedTuple):
     """
 
     kind: str
-    system: str
-    key: str
-    database: str
+    system: str | None
+    key: str | None
+    database: str | None
     route: str
     lines: tuple[str, ...]
     timeout_s: int
@@ -143,7 +143,7 @@ class Questions:
     def _stolen(self, ori: str, last: int) -> Question:
         number, car = self._vehicle(last)
         asked = f"VIN/{car.vin}" if self._random() < 0.12 else f"LIC/{car.plate}"
-        if car.chance % 40 == 0:
+        if car.chance % 25 == 0:
             entry = _vehicle_entry(number, car)
             answers: tuple[tuple[str, str], ...] = ((STATE, entry), (STATE, _registered(car)), (NCIC, entry))
         else:
@@ -206,7 +206,7 @@ class Questions:
     def _wanted(self, ori: str, last: int) -> Question:
         who = self._person(last)
         asked = f"OLN/{who.oln}" if self._random() < 0.15 else f"NAM/{who.name}.DOB/{who.dob}"
-        if who.chance % 25 == 0:
+        if who.chance % 14 == 0:
             entry = _entry_of(who, "WANTED PERSON")
             answers: tuple[tuple[str, str], ...] = ((STATE, entry), (NCIC, entry))
         else:
@@ -343,18 +343,35 @@ def _registered(car: Vehicle) -> str:
     owner = person(car.owner)
     return (
         f"VEHICLE REGISTRATION\n{car.plated}\n{car.described}\n"
-        f"NAM/{owner.name.replace(',', ', ')}\nADR/{owner.address}"
+        f"NAM/{owner.name.replace(',', ', ')}\nADR/{owner.address}\n"
+        f"RO SINCE/20{10 + car.chance % 15}{1 + car.chance // 15 % 12:02} CLEARANCE INFORMATION RECORDS NONE"
     )
 
 
 def _driver(who: Person, state: str | None = None) -> str:
     licence = ("VALID", "VALID", "VALID", "SUSPENDED", "EXPIRED")[(who.chance >> 3) % 5]
-    return f"DRIVER RECORD\n{who.printed} OLS/{state or who.state}\nADR/{who.address}\nSTA/{licence}"
+    abstracts = "".join(f"\n{_abstract(who.chance, n)}" for n in range((0, 0, 1, 1, 2, 3, 5)[who.chance % 7]))
+    return (
+        f"DRIVER RECORD\n{who.printed} OLS/{state or who.state}\nADR/{who.address}\n"
+        f"CLASS/C STA/{licence} ISSUED/20{14 + who.chance % 10}{1 + who.chance // 10 % 12:02} "
+        f"EXPIRES/20{24 + who.chance % 6}{who.dob[4:]}{abstracts}"
+    )
+
+
+def _abstract(chance: int, number: int) -> str:
+    """One line of a driver record: a conviction or an accident."""
+    one = scattered(number + 50, chance & 0xFFFFFFFF)
+    what = ("TEST SPEEDING", "TEST RED LIGHT", "TEST ACCIDENT", "TEST EXPIRED TAGS", "TEST TELEPHONE")[one % 5]
+    return (
+        f"DTE/{2015 + (one >> 8) % 12}{1 + (one >> 16) % 12:02}{1 + (one >> 24) % 28:02} VIO/{what} "
+        f"CT/{10000 + (one >> 32) % 90000} DKT/T{one % 1_000_000:06} PTS/{(one >> 40) % 3}"
+    )
 
 
 def _arrest(chance: int, number: int) -> str:
     one = scattered(number, chance & 0xFFFFFFFF)
+    disposition = ("CONVICTED", "DISMISSED", "NO DISPOSITION REPORTED")[(one >> 32) % 3]
     return (
         f"DTE/{1995 + one % 31}{1 + one // 31 % 12:02}{1 + one // 372 % 28:02} ORI/CA099{(one >> 16) % 20:02}00 "
-        f"OFF/{OFFENCES[(one >> 24) % 10]} DSP/{('CONVICTED', 'DISMISSED', 'NO DISPOSITION REPORTED')[(one >> 32) % 3]}"
+        f"OFF/{OFFENCES[(one >> 24) % 10]} DSP/{disposition}"
     )

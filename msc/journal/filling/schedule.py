@@ -19,6 +19,7 @@ _ROUTED: Final = Life.ROUTED.value
 _REFUSED: Final = Life.REFUSED.value
 _ANSWERED: Final = Life.ANSWERED.value
 _INBOUND: Final = Direction.INBOUND.value
+_OUTBOUND: Final = Direction.OUTBOUND.value
 _LOCAL: Final = Direction.LOCAL.value
 
 
@@ -170,10 +171,11 @@ class Schedule:
         if asked.code is None:
             asked.header = header_of(mnemonic, msn)
         device.sequence += 1
+        direction = _LOCAL if asked.kind == "administrative" else _OUTBOUND
         made.append(
             MessageRecord(
-                msn, at, _LOCAL if asked.kind == "administrative" else Direction.OUTBOUND.value, asked.kind, device.name,
-                None, user.user, device.agency.name, device.agency.ori, mnemonic, asked.header, asked.own_header,
+                msn, at, direction, asked.kind, device.name, None, user.user, device.agency.name,
+                device.agency.ori, mnemonic, asked.header, asked.own_header,
                 user.user, taf, asked.key, asked.system, asked.database, text, msn, asked.ref, asked.requester,
                 asked.secondary, asked.priority, asked.reason, asked.code, device.sequence, session.session,
             )
@@ -184,8 +186,8 @@ class Schedule:
             made.append(EventRecord(msn, at, _ROUTED, destination, asked.route))
 
     def _answer(
-        self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str, text: str,
-        address: str,
+        self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
+        text: str, address: str,
     ) -> None:  # fmt: skip
         own.msn = msn = self._next()
         session = asked.session
@@ -203,8 +205,8 @@ class Schedule:
         made.append(EventRecord(asked.msn, at, _ANSWERED, f"line:{line}", f"msn {msn}"))
 
     def _status(
-        self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str, text: str,
-        address: str, life: str,
+        self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
+        text: str, address: str, life: str,
     ) -> None:  # fmt: skip
         own.msn = msn = self._next()
         session = asked.session

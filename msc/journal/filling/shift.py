@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final
 
-from msc.journal.filling.county import County, Seat, Session
+from msc.journal.filling.county import County, Device, Seat, Session
 from msc.journal.filling.schedule import Kind, Schedule
 from msc.journal.record import AuditRecord
 from msc.limits import IDLE_END_S, IDLE_LOCK_S
@@ -31,12 +31,13 @@ class Shifts:
         self._version = version
         self._looks: list[tuple[int, int, Session]] = []
         self._looked = 0
+        self._connected = 0
         self.sessions: set[Session] = set()
 
     @property
     def open_ends(self) -> int:
         """How many records `stop` would plan."""
-        return 1 + len(self.sessions) + sum(device.connected for device in self._county.devices)
+        return 1 + len(self.sessions) + self._connected
 
     # --- the switch -------------------------------------------------------------------------------
 
@@ -46,8 +47,7 @@ class Shifts:
         self._schedule.add(at_us, 1, Kind.RESTART, record)
         for number, device in enumerate((*self._county.printers, *self._county.hosts), 1):
             opened = at_us + number * 90_000 + 300_000
-            device.connected = True
-            self._schedule.connect(opened, device)
+            self._connect(opened, device)
             self._schedule.audit(opened + 1_100, "station.opened", device.name, source=device.ip)
 
     def stop(self, at_us: int) -> None:
@@ -55,11 +55,18 @@ class Shifts:
         for number, session in enumerate(sorted(self.sessions, key=lambda s: s.session)):
             self._end(session, at_us + number * 40, _SHUT_DOWN, hang_up=False)
         for number, device in enumerate(device for device in self._county.devices if device.connected):
-            device.connected = False
-            self._schedule.audit(
-                at_us + 100_000 + number * 40, "connection.ended", device.name, source=device.ip, detail=_CLOSED
-            )
+            self._disconnect(at_us + 100_000 + number * 40, device)
         self._schedule.audit(at_us + 200_000, "switch.stopped")
+
+    def _connect(self, at_us: int, device: Device) -> None:
+        device.connected = True
+        self._connected += 1
+        self._schedule.connect(at_us, device)
+
+    def _disconnect(self, at_us: int, device: Device) -> None:
+        device.connected = False
+        self._connected -= 1
+        self._schedule.audit(at_us, "connection.ended", device.name, source=device.ip, detail=_CLOSED)
 
     # --- people -----------------------------------------------------------------------------------
 
@@ -90,8 +97,7 @@ class Shifts:
         rng, device, schedule = self._rng, seat.device, self._schedule
         user = seat.users[int(len(seat.users) * rng.random() ** _ZIPF)]
         if not device.connected:
-            device.connected = True
-            schedule.connect(at_us, device)
+            self._connect(at_us, device)
         at_us += 8 * _SECOND
         if rng.random() < _WRONG_PASSWORD:
             schedule.audit(
@@ -149,8 +155,7 @@ class Shifts:
         if device.mnemonic is None:
             device.agency.pool.append(session.mnemonic)
             if hang_up and why != "idle":
-                device.connected = False
-                self._schedule.audit(at_us + 200, "connection.ended", device.name, source=device.ip, detail=_CLOSED)
+                self._disconnect(at_us + 200, device)
 
     def _note(self, at_us: int, event: str, session: Session, detail: str | None = None) -> None:
         self._schedule.audit(

@@ -35,8 +35,8 @@ _LETTERS: Final = (
 _ALERTS: Final = (
     "$.H.DELAYED HIT ON {plate}\nMKE/STOLEN VEHICLE\n{described}\nINQUIRY OF YOUR AGENCY MATCHED A RECORD ENTERED "
     "SINCE THEN\nORI/CA0990500 OCA/{case}\nTHIS IS NOT PROBABLE CAUSE, CONFIRM WITH ORI BEFORE ACTING",
-    "$.L.LOCATE NOTICE FOR YOUR RECORD\n{described}\nLOCATED BY ORI/NV0990000 OCA/{case}\nVEHICLE HELD AT EXAMPLE TOW, "
-    "ADVISE OWNER {name} AND CLEAR YOUR ENTRY WITHIN THE HOUR",
+    "$.L.LOCATE NOTICE FOR YOUR RECORD\n{described}\nLOCATED BY ORI/NV0990000 OCA/{case}\nVEHICLE HELD AT EXAMPLE "
+    "TOW, ADVISE OWNER {name} AND CLEAR YOUR ENTRY WITHIN THE HOUR",
     "$.A.TO ALL STATIONS FROM TEST STATE CONTROL. PURGE LIST OF THE MONTH IS AVAILABLE, VALIDATE BY THE TENTH. "
     "REFERENCE {case}",
 )
@@ -241,7 +241,7 @@ class Transactions:
         """Plan an administrative message to printers."""
         printers, device = self._county.printers, session.seat.device
         count = len(printers) if self._random() < 0.1 else 1 + int(3 * self._random() ** 2)
-        chosen = [printer for printer in self._rng.sample(printers, min(count, len(printers)))]
+        chosen = self._rng.sample(printers, min(count, len(printers)))
         names = ",".join(printer.mnemonic or "" for printer in chosen)
         said = _LETTERS[int(len(_LETTERS) * self._random())].format(**self._said())
         question = Question(
