@@ -28,7 +28,8 @@ from msc.acp.review import MisuseReview
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.acp.terms import Terms
 from msc.admin.monitor import Monitor
-from msc.admin.socket import SOCKET, AdminSocket
+from msc.admin.socket import AdminSocket
+from msc.admin.socket_file import SOCKET
 from msc.errors import Fault, SiteError
 from msc.journal.record import AuditRecord
 from msc.journal.store import JournalStore

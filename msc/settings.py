@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from msc import limits
 from msc.errors import Fault, SettingsError
-from msc.log import LogFormat, LogLevel
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 SYSTEM_USE_BANNER = (

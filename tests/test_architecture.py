@@ -111,7 +111,7 @@ FILES: Final = {module_of(file): file for file in sorted(MSC.rglob("*.py"))}
 def room_of(module: str) -> str:
     """Return the room of a module of ours."""
     rest = module.split(".")[1:]
-    if ".".join(rest[:2]) in ("admin.monitor", "admin.socket"):
+    if ".".join(rest[:2]) in ("admin.monitor", "admin.socket", "admin.socket_file"):
         return "admin.served"
     if not rest or rest[0] in GROUND:
         return "ground"

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from msc.admin.socket import SOCKET, reachable
+from msc.admin.socket_file import SOCKET, reachable
 from msc.errors import MSCError
 from msc.settings import Settings
 

@@ -10,8 +10,8 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -25,8 +25,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from msc import __version__
 from msc.admin.monitor import Server
+from msc.admin.socket_file import reachable
 
-SOCKET = "admin.sock"
 _PEER = struct.Struct("3i")
 """pid, uid and gid of the other end, as Linux gives them."""
 
@@ -39,16 +39,6 @@ class Desk(Protocol):
 
     def end_session(self, session_id: str, reason: str, asked: str | None = None) -> bool:
         """End a session; tells whether there was one."""
-
-
-@contextmanager
-def reachable(file: Path) -> Iterator[str]:
-    """Give a socket's path in a form short enough for the kernel, which takes 107 bytes."""
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{file.name}"
-    finally:
-        os.close(folder)
 
 
 class _PeerProtocol(H11Protocol):
