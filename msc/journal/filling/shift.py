@@ -39,6 +39,11 @@ class Shifts:
         """How many records `stop` would plan."""
         return 1 + len(self.sessions) + self._connected
 
+    @property
+    def restart_records(self) -> int:
+        """How many records a stop and a start come to, besides `open_ends`."""
+        return 2 + 3 * (len(self._county.printers) + len(self._county.hosts))
+
     # --- the switch -------------------------------------------------------------------------------
 
     def start(self, at_us: int) -> None:

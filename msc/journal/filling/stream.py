@@ -89,7 +89,7 @@ def _generate(records: int, seed: int, begin_us: int, end_us: int, after_msn: in
         left_weight -= hour.weight
         last = hour is when[-1]
         begin = hour.begin_us
-        if _is_restart(hour) and not last:
+        if _is_restart(hour) and not last and left > shifts.restart_records:
             shifts.pass_time(begin + 400 * _SECOND)
             shifts.stop(begin + 400 * _SECOND)
             shifts.start(begin + 430 * _SECOND)
