@@ -82,6 +82,16 @@ class StoreSettings(_Table):
         return url
 
 
+class RetentionSettings(_Table):
+    """`[journal.retention]`: how long months are kept. PPP 1.6.2.B.1.c, 1.7.1.A: three years, so less is refused.
+
+    What is deleted is gone: nothing is, unless `automatic` says so or an administrator does it.
+    """
+
+    years: int = Field(default=limits.JOURNAL_YEARS_MIN, ge=limits.JOURNAL_YEARS_MIN, le=100)
+    automatic: bool = False
+
+
 class AccessSettings(_Table):
     """`[access]`: how long what is on file holds. Days; 0 means it is not asked for."""
 
