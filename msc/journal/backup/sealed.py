@@ -2,7 +2,8 @@
 
     MSC-BACKUP 1 LF          13 bytes
     length                    4 bytes, big-endian
-    header                    JSON: {"cipher", "chunk", "made_at", "release", "locks": [{"key", "ephemeral", "wrapped"}]}
+    header                    JSON: {"cipher", "chunk", "made_at", "release", "locks": [{"key", "ephemeral",
+                              "wrapped"}]}
     chunk 0, 1, 2 ...         `chunk` bytes, encrypted, and a tag of 16; the last may be shorter
 
     nonce of a chunk          its number, 11 bytes big-endian, and 1 for the last chunk, 0 for any other
@@ -14,6 +15,7 @@ Nothing that was read is given out before it is proven to be what was written.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Sequence
@@ -80,12 +82,18 @@ class SealedWriter:
         if file.exists():
             raise BadBackup(f"{file}: is there already")
         try:
-            # What an earlier attempt left behind is of no use to anybody.
-            self._part.unlink(missing_ok=True)
-            self._to: BinaryIO = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-            self._to.write(opening)
+            self._to: BinaryIO = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
         except OSError as exc:
             raise BadBackup(f"{file}: cannot be written ({exc.strerror})") from exc
+        try:
+            # Two nights' backups that overlap must not write into each other; what a crash left behind is of no use.
+            fcntl.flock(self._to, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._to.truncate(0)
+            self._to.write(opening)
+        except OSError as exc:
+            self._to.close()
+            why = "another backup is writing it" if isinstance(exc, BlockingIOError) else exc.strerror
+            raise BadBackup(f"{file}: cannot be written ({why})") from exc
 
     def write(self, content: bytes) -> None:
         """Write on.
@@ -110,9 +118,8 @@ class SealedWriter:
         try:
             self._to.flush()
             os.fsync(self._to.fileno())
+            self._part.rename(self._file)
             self._to.close()
-            os.link(self._part, self._file)  # unlike a rename, it never takes the place of another file
-            self._part.unlink()
             folder = os.open(self._file.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -136,8 +143,9 @@ class SealedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._to.close()
-        self._part.unlink(missing_ok=True)
+        if not self._to.closed:
+            self._part.unlink(missing_ok=True)
+            self._to.close()
 
 
 class SealedReader:
