@@ -82,7 +82,8 @@ def upgrade(url: str, metadata: MetaData, package: str, head: str) -> None:
         before = stamped(connection)
         if before == head:
             return
-        new = before is None and metadata.tables.keys().isdisjoint(inspect(connection).get_table_names())
+        # One with tables of other names is none that is new: they may be what an early release left.
+        new = before is None and not inspect(connection).get_table_names()
         if new:
             metadata.create_all(connection)
         else:
