@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,8 @@ from msc.errors import JournalError
 from msc.journal.criteria import Criteria
 from msc.journal.database.layout import CheckpointRow, Hold, JournalArchiving, Month
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
-from msc.journal.retention import MatchesIn, Outlook, Verdict, months_from, plan
+from msc.journal.proof.deletion import deletion_detail, read_deletion
+from msc.journal.retention import MatchesIn, Outlook, Verdict, holds_over, months_from, plan, seal_of
 from msc.log import get_logger
 from msc.settings import RetentionSettings
 
@@ -31,7 +33,6 @@ _log = get_logger("journal")
 
 StateDeletion = Callable[[dict[str, Any]], Awaitable[CheckpointRow]]
 """The writer's part: states a deletion in a checkpoint with this detail, and returns once that is durable."""
-DeletionDetail = Callable[[Month, Outlook, str, str], Awaitable[dict[str, Any]]]
 
 _STATEMENTS_READ: Final = 1_000
 _STATEMENTS_LOOKED_AT: Final = 20_000
@@ -49,7 +50,7 @@ class NotToBeDeleted(JournalError):
     """A month may not be deleted."""
 
 
-class Deletion(NamedTuple):
+class DeletedMonth(NamedTuple):
     """A month that was deleted.
 
     Attributes:
@@ -90,7 +91,7 @@ class RetentionKeeper:
 
     # --- deleting -------------------------------------------------------------------------------
 
-    async def run_once(self, today: date) -> list[Deletion]:
+    async def run_once(self, today: date) -> list[DeletedMonth]:
         """Carry on what was interrupted; delete the oldest month that is due, if deletion is automatic.
 
         One month a run: with a run a day a backlog melts in its time, and a mistake is noticed before it has eaten
@@ -118,7 +119,7 @@ class RetentionKeeper:
                     return [*done, await self._delete(outlook, "automatic", reason)]
             return done
 
-    async def delete(self, months: Sequence[int], today: date, by: str, reason: str) -> list[Deletion]:
+    async def delete(self, months: Sequence[int], today: date, by: str, reason: str) -> list[DeletedMonth]:
         """Delete months whose time is over, or all of them.
 
         Args:
@@ -143,48 +144,63 @@ class RetentionKeeper:
                 going = list(wanted.values())
             return [*done, *[await self._delete(outlook, by, reason) for outlook in going]]
 
-    async def _delete(self, outlook: Outlook, by: str, reason: str) -> Deletion:
-        detail = await self._detail(outlook, by, reason)
+    async def _delete(self, outlook: Outlook, by: str, reason: str) -> DeletedMonth:
+        month = outlook.month
+        assert outlook.seal is not None
+        before = [each for each in await self._journal.months() if each.first and each.month < month.month]
+        detail = deletion_detail(
+            outlook.seal,
+            await seal_of(self._journal, before[-1]) if before else None,
+            first_msn=month.first_msn,
+            last_msn=month.last_msn,
+            reason=reason,
+            by=by,
+        )
         stated = await self._state_deletion(detail)
-        return await self._drop(outlook.month, stated.number)
+        return await self._drop(month, stated.number)
 
-    async def _drop(self, month: Month, statement: int) -> Deletion:
+    async def _drop(self, month: Month, statement: int) -> DeletedMonth:
         """Do what a statement says was done."""
         await self._journal.put_month(month._replace(deleted=statement))
         freed = await self._journal.drop_month(month.month)
         _log.info("journal.month_deleted", month=month.month, checkpoint=statement, bytes_freed=freed)
-        return Deletion(month.month, statement, freed)
+        return DeletedMonth(month.month, statement, freed)
 
-    async def _carry_on(self) -> list[Deletion]:
+    async def _carry_on(self) -> list[DeletedMonth]:
         """Finish deletions that were stated, or begun, and not finished."""
         done = []
-        months = {month.month: month for month in await self._journal.months()}
+        months = await self._journal.months()
         stated, looked_to = await self._stated()
-        for number, month in stated:
-            found = months.get(month)
-            if found is not None and not found.deleted:
-                done.append(await self._drop(found, number))
-                del months[month]
+        for place, month in enumerate(months):
+            number = stated.get(month.month)
+            if number is None or month.deleted:
+                continue
+            holds = [hold for hold in await self._journal.holds() if not hold.released_at]
+            if await holds_over(month, months[place - 1] if place else None, holds, self._matches_in):
+                # It was held before anything of it went. When the hold is released, its deletion is stated again.
+                _log.warning("journal.month_held_after_statement", month=month.month, checkpoint=number)
+                continue
+            done.append(await self._drop(month, number))
         taken = await self._journal.size()
-        for found in months.values():
-            if found.deleted and taken.get(str(found.month)):
-                freed = await self._journal.drop_month(found.month)
-                done.append(Deletion(found.month, found.deleted, freed))
+        for month in months:
+            if month.deleted and taken.get(str(month.month)):
+                freed = await self._journal.drop_month(month.month)
+                done.append(DeletedMonth(month.month, month.deleted, freed))
         self._looked_to = looked_to
         return done
 
-    async def _stated(self) -> tuple[list[tuple[int, int]], int]:
-        """Return number and month of the deletions stated since this was last asked, and how far was looked."""
+    async def _stated(self) -> tuple[dict[int, int], int]:
+        """Return the deletions stated since this was last asked, month to number, and how far was looked."""
         last = await self._journal.last_checkpoint()
         if last is None:
-            return [], 0
+            return {}, 0
         after = self._looked_to if self._looked_to is not None else max(0, last.number - _STATEMENTS_LOOKED_AT)
-        stated = []
+        stated: dict[int, int] = {}
         while rows := await self._journal.checkpoints(after, _STATEMENTS_READ):
             for row in rows:
                 if row.statement == Statement.DELETED:
-                    detail = read_checkpoint(row.body).detail or {}
-                    stated.append((row.number, int(detail.get("month", 0))))
+                    with suppress(JournalError):  # not one of ours; `msc journal verify` says what it is
+                        stated[read_deletion(read_checkpoint(row.body)).month] = row.number
             after = rows[-1].number
         return stated, after
 

@@ -143,7 +143,7 @@ async def plan(
             outlooks.append(Outlook(month, Verdict.KEPT, day, by_month))
             continue
         before = months[place - 1] if place else None
-        covering = (*by_month, *await _held_by_criteria(month, before, holds, matches_in))
+        covering = await holds_over(month, before, holds, matches_in)
         if covering:
             outlooks.append(Outlook(month, Verdict.HELD, day, covering))
             continue
@@ -151,20 +151,25 @@ async def plan(
     return outlooks
 
 
-async def _held_by_criteria(
+async def holds_over(
     month: Month, before: Month | None, holds: Sequence[Hold], matches_in: MatchesIn
-) -> list[Hold]:
-    """Return the holds by criteria that cover a month.
+) -> tuple[Hold, ...]:
+    """Return which of the holds that last cover a month.
 
-    A match also holds the month after its own: what became of a message that came in the last minutes of a month
-    stands there. Where it cannot be found out, the month is held.
+    A hold by criteria covers a month with a match and the month after it: what became of a message that came in the
+    last minutes of a month stands there. Where it cannot be found out, the month is held.
+
+    Args:
+        before: The month before it in the journal.
     """
     looked_in = [month.month]
     if before is not None and not before.deleted and before.month == month_before(month.month):
         looked_in.append(before.month)
     covering = []
     for hold in holds:
-        if hold.month or not hold.criteria:
+        if hold.month:
+            if hold.month == month.month:
+                covering.append(hold)
             continue
         try:
             criteria = criteria_of(hold)
@@ -174,7 +179,7 @@ async def _held_by_criteria(
                     break
         except JournalError:
             covering.append(hold)
-    return covering
+    return tuple(covering)
 
 
 async def _due(

@@ -8,7 +8,6 @@ with MSNs far enough ahead that none that was given out after the backup is give
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -280,7 +279,7 @@ class _Filling:
             ledger = Ledger.of(Opened(self._state, self._last, self._unstated), signer, b"")
         except (JournalError, ValueError, TypeError, KeyError) as exc:
             raise BadBackup(f"what the backup holds does not belong together: {exc}") from exc
-        mono = time.monotonic_ns() // 1_000
+        mono = int(clock.monotonic() * 1_000_000)
         rows, checkpoints = ledger.enter((mono, record) for record in records)
         checkpoints.append(ledger.checkpoint(now_us))
         await self._writing.commit(rows, checkpoints=checkpoints, state=ledger.state())
