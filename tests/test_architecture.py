@@ -53,6 +53,7 @@ ONLY_IN: Final[dict[str, frozenset[str]]] = {
     "alembic": frozenset({"ground.migration", "journal.migrations", "acp.migrations"}),
     "aiosqlite": frozenset(),
     "sqlite3": frozenset({"journal"}),
+    "asyncpg": frozenset({"journal"}),
     "typer": frozenset({"cli"}),
     "argon2": frozenset({"acp"}),
     "pyotp": frozenset({"acp"}),

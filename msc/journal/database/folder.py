@@ -39,7 +39,7 @@ tables = month_tables(covering=True)
 
 def _statements() -> list[str]:
     """Write the statements that make a month's tables."""
-    dialect = SQLiteDialect()  # type: ignore[no-untyped-call]
+    dialect = SQLiteDialect()
     made: list[CreateTable | CreateIndex] = []
     for table in tables.metadata.sorted_tables:
         made.append(CreateTable(table, if_not_exists=True))

@@ -3,7 +3,8 @@
     sqlite+aiosqlite:////var/lib/msc/journal.db
     postgresql+asyncpg://msc@/journal?host=/run/postgresql
 
-Nothing is touched before an end is first used.
+Nothing is touched before an end is first used. PostgreSQL's driver is imported only where it is needed: no command
+on SQLite shall wait for it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ def open_writing(url: str) -> JournalWriting:
     Raises:
         JournalError: The URL names nothing a journal can stand in.
     """
-    kind_of(url)
-    return SqliteWriting(url)
+    if kind_of(url) == "sqlite":
+        return SqliteWriting(url)
+    from msc.journal.database.postgresql import PostgresWriting
+
+    return PostgresWriting(url)
 
 
 def open_reading(url: str) -> JournalReading:
@@ -52,8 +56,11 @@ def open_reading(url: str) -> JournalReading:
     Raises:
         JournalError: The URL names nothing a journal can stand in.
     """
-    kind_of(url)
-    return SqliteReading(url)
+    if kind_of(url) == "sqlite":
+        return SqliteReading(url)
+    from msc.journal.database.postgresql import PostgresReading
+
+    return PostgresReading(url)
 
 
 def open_archiving(url: str) -> JournalArchiving:
@@ -62,5 +69,8 @@ def open_archiving(url: str) -> JournalArchiving:
     Raises:
         JournalError: The URL names nothing a journal can stand in.
     """
-    kind_of(url)
-    return SqliteArchiving(url)
+    if kind_of(url) == "sqlite":
+        return SqliteArchiving(url)
+    from msc.journal.database.postgresql_archive import PostgresArchiving
+
+    return PostgresArchiving(url)

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Executable, select, tuple_
+from sqlalchemy import ColumnElement, Executable, Table, select, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from msc import migration
@@ -47,7 +48,16 @@ Question = Callable[[MonthTables], Executable]
 
 
 async def ask(engine: AsyncEngine, question: Executable) -> Rows:
-    """Return a statement's rows."""
+    """Return a statement's rows; on a new connection, if the one that was kept turns out to be lost."""
+    try:
+        return await _ask_once(engine, question)
+    except DBAPIError as exc:
+        if not exc.connection_invalidated:
+            raise
+    return await _ask_once(engine, question)
+
+
+async def _ask_once(engine: AsyncEngine, question: Executable) -> Rows:
     async with engine.connect() as connection:
         return (await connection.execute(question)).all()
 
@@ -72,6 +82,14 @@ class SqlReading(ABC):
             JournalError: The database cannot be.
         """
 
+    def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
+        """Say that a column is one of these numbers."""
+        return column.in_(values)
+
+    def _at(self, page: Table, places: list[tuple[int, int]]) -> ColumnElement[bool]:
+        """Say that a page is one of these, by segment and number."""
+        return tuple_(page.c.segment, page.c.number).in_(places)
+
     @abstractmethod
     def _trouble(self, exc: Exception) -> bool:
         """Tell whether an exception is the database's."""
@@ -94,8 +112,8 @@ class SqlReading(ABC):
             found = await connection.run_sync(migration.stamped)
         if found != HEAD:
             raise JournalError(
-                "the journal is of another release: "
-                f"its revision is {found or 'that of 0.1'}, ours {HEAD}; `msc serve` upgrades an older one"
+                "there is no journal of this release: "
+                f"the database's revision is {found or 'none'}, ours {HEAD}; `msc serve` makes or upgrades it"
             )
         self._known = True
 
@@ -149,7 +167,7 @@ class SqlReading(ABC):
 
             def question(tables: MonthTables, part: list[int] = part) -> Executable:
                 first = tables.block.c.first
-                return select(tables.block).where(first.in_(part)).order_by(first)
+                return select(tables.block).where(self._among(first, part)).order_by(first)
 
             found += await self._blocks(month, question)
         return found
@@ -191,8 +209,7 @@ class SqlReading(ABC):
 
             def question(tables: MonthTables, part: list[tuple[int, int]] = part) -> Executable:
                 page = tables.page
-                place = tuple_(page.c.segment, page.c.number)
-                return select(page).where(place.in_(part)).order_by(page.c.segment, page.c.number)
+                return select(page).where(self._at(page, part)).order_by(page.c.segment, page.c.number)
 
             found += [Page(*row) for row in await self._rows(month, question, _PAGE_TYPES)]
         return found
@@ -211,4 +228,5 @@ class SqlReading(ABC):
 
 def what(exc: BaseException) -> str:
     """Name an error for people: what the driver called it, and never what it was about."""
-    return type(getattr(exc, "orig", None) or exc).__name__
+    cause = getattr(exc, "orig", None) or exc
+    return type(cause.__cause__ or cause).__name__

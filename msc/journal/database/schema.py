@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, event
 
 HEAD: Final = "0003"
 """The revision the tables of the whole are of."""
@@ -36,8 +36,29 @@ def _bytes(*names: str) -> list[Column[bytes]]:
     return [Column(name, LargeBinary, nullable=False) for name in names]
 
 
-tail_table = Table(
-    "tail", metadata, Column("seq", _Key, primary_key=True, autoincrement=False), *_bytes("body", "link")
+def _as_it_is(table: Table, *columns: str) -> Table:
+    """Keep PostgreSQL from compressing what is compressed already, or gone in a minute."""
+    for column in columns:
+        statement = DDL(f"ALTER TABLE {table.name} ALTER COLUMN {column} SET STORAGE EXTERNAL")  # type: ignore[no-untyped-call]
+        event.listen(table, "after_create", statement.execute_if(dialect="postgresql"))
+    return table
+
+
+tail_table = _as_it_is(
+    Table(
+        "tail",
+        metadata,
+        Column("seq", _Key, primary_key=True, autoincrement=False),
+        *_bytes("body", "link"),
+        # All of its rows go within minutes. PostgreSQL shall clear them away by their number, whatever the share,
+        # and not lock out the writer to cut the file.
+        postgresql_with={
+            "autovacuum_vacuum_scale_factor": 0,
+            "autovacuum_vacuum_threshold": 20_000,
+            "vacuum_truncate": False,
+        },
+    ),
+    "body",
 )
 
 checkpoint_table = Table(
@@ -117,4 +138,4 @@ def month_tables(suffix: str = "", *, covering: bool = False) -> MonthTables:
     if covering:
         Index("block_key", *(block.c[name] for name in _PLACES))
         Index("page_first_term", page.c.segment, page.c.number, page.c.first_term)
-    return MonthTables(own, block, segment, page)
+    return MonthTables(own, _as_it_is(block, "marks", "body"), segment, _as_it_is(page, "body"))

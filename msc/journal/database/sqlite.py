@@ -25,6 +25,7 @@ from msc.journal.database.folder import WAIT_S, JournalFolder, connect, reading_
 from msc.journal.database.layout import CheckpointRow, MonthUnreadable, Opened, TailRow
 from msc.journal.database.reading import Question, Rows, SqlReading, ask, what
 from msc.journal.database.schema import HEAD, metadata
+from msc.journal.database.tail import TailEnds
 from msc.journal.database.thread import WorkerThread
 
 _ROWS_AT_ONCE: Final = 128
@@ -32,9 +33,6 @@ _ROWS_AT_ONCE: Final = 128
 100 to 5000 rows a commit go in at 200 000 to 350 000 a second with 128, and slower with 512."""
 _INSERT: Final = "INSERT INTO tail (seq, body, link) VALUES "
 _INSERTS: Final = [_INSERT + ", ".join(["(?, ?, ?)"] * rows) for rows in range(_ROWS_AT_ONCE + 1)]
-_DROPS: Final = 4096
-"""Rows dropped in one commit, besides twice as many as it brings: so none takes long, and the tail still shrinks
-when the archivist had fallen behind."""
 _MONTHS_OPEN: Final = 64
 """Month files that are kept open for reading: more than three years and what searches look at meanwhile."""
 _CONNECTIONS: Final = 4
@@ -54,8 +52,7 @@ class SqliteWriting:
         self._wait_s = wait_s
         self._driver: sqlite3.Connection | None = None
         self._sound = False
-        self._first = self._last = 0
-        self._drop_to = 0
+        self._ends = TailEnds(())
         self._thread = WorkerThread()
 
     async def open(self) -> Opened:
@@ -80,8 +77,7 @@ class SqliteWriting:
         checkpoint = driver.execute(
             "SELECT number, seq, statement, body, signature FROM checkpoint ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        self._first, self._last = (tail[0].seq, tail[-1].seq) if tail else (0, 0)
-        self._drop_to = 0
+        self._ends = TailEnds(tail)
         self._sound = True
         return Opened(state[0] if state else None, CheckpointRow(*checkpoint) if checkpoint else None, tail)
 
@@ -128,8 +124,7 @@ class SqliteWriting:
         state: bytes | None,
         drop_to: int,
     ) -> None:
-        # What is not yet there cannot stand in blocks.
-        self._drop_to = max(self._drop_to, min(drop_to, self._last))
+        dropped = self._ends.turn(rows, drop_to)
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[at : at + _ROWS_AT_ONCE]
             driver.execute(_INSERTS[len(part)], tuple(chain.from_iterable(part)))
@@ -139,13 +134,8 @@ class SqliteWriting:
             )
         if state is not None:
             driver.execute("INSERT OR REPLACE INTO state (number, body) VALUES (1, ?)", (state,))
-        if rows:
-            self._first = self._first or rows[0].seq
-            self._last = rows[-1].seq
-        up_to = min(self._drop_to, self._first + _DROPS + 2 * len(rows) - 1)
-        if self._first and up_to >= self._first:
-            driver.execute("DELETE FROM tail WHERE seq <= ?", (up_to,))
-            self._first = up_to + 1
+        if dropped:
+            driver.execute("DELETE FROM tail WHERE seq <= ?", (dropped,))
 
     def _close(self) -> None:
         driver, self._driver, self._sound = self._driver, None, False
