@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,11 +93,17 @@ class Kept:
         return {int(name) for name, taken in (await self.journal.size()).items() if name.isdigit() and taken}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
-    journal: Any = MemoryJournal()
-    if request.param == "sqlite":
-        journal = BothEnds(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}")
+@pytest.fixture
+async def kept() -> Kept:
+    kept = Kept(MemoryJournal())
+    await kept.fill()
+    return kept
+
+
+@pytest.fixture
+async def stored(journal_url: str) -> AsyncIterator[Kept]:
+    """The same in a real database of either kind."""
+    journal = BothEnds(journal_url)
     await journal.open()
     kept = Kept(journal)
     await kept.fill()
@@ -107,26 +112,26 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.mark.requirement("C-TRAFFIC", "F-AUPROT")
-async def test_a_month_a_day_goes_oldest_first_and_leaves_a_signed_statement(kept: Kept) -> None:
-    keeper = kept.keeper()
-    before = await kept.journal.size()
+async def test_a_month_a_day_goes_oldest_first_and_leaves_a_signed_statement(stored: Kept) -> None:
+    keeper = stored.keeper()
+    before = await stored.journal.size()
     gone = [(await keeper.run_once(DUE))[0] for _ in range(3)]
     assert [each.month for each in gone] == [202301, 202302, 202303]
     assert [each.bytes_freed for each in gone] == [before[str(each.month)] for each in gone]
     assert await keeper.run_once(DUE) == []
-    assert await kept.deleted() == {each.month: each.checkpoint for each in gone}
-    assert await kept.deletions() == [202301, 202302, 202303]
-    assert not await kept.with_space() & {202301, 202302, 202303}
+    assert await stored.deleted() == {each.month: each.checkpoint for each in gone}
+    assert await stored.deletions() == [202301, 202302, 202303]
+    assert not await stored.with_space() & {202301, 202302, 202303}
 
-    rows = {row.number: row for row in await kept.journal.checkpoints(0, 100_000)}
-    months = {month.month: month for month in await kept.journal.months()}
+    rows = {row.number: row for row in await stored.journal.checkpoints(0, 100_000)}
+    months = {month.month: month for month in await stored.journal.months()}
     february = read_deletion(read_checkpoint(rows[gone[1].checkpoint].body))
     seal = read_checkpoint(rows[months[202302].sealed].body)
     january = read_checkpoint(rows[months[202301].sealed].body)
     assert (february.before, february.link, february.root) == (january.link, seal.link, seal.root)
     assert (february.first, february.last, february.count) == (january.seq + 1, seal.seq, seal.seq - january.seq)
-    assert (february.by, february.reason) == ("automatic", "kept for 3 years")
-    assert kept.builder.signatories.signed(
+    assert (february.by, february.reason) == ("automatic", "stored for 3 years")
+    assert stored.builder.signatories.signed(
         rows[gone[1].checkpoint].body, rows[gone[1].checkpoint].signature, seal.key
     )
 
@@ -139,22 +144,22 @@ async def test_nothing_goes_by_itself_where_that_is_not_configured(kept: Kept) -
 @pytest.mark.requirement("C-TRAFFIC", "F-AUPROT")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("changes", range(3))
-async def test_a_deletion_that_was_cut_short_is_carried_on(kept: Kept, changes: int, done: bool) -> None:
+async def test_a_deletion_that_was_cut_short_is_carried_on(stored: Kept, changes: int, done: bool) -> None:
     with pytest.raises(PowerCut):
-        await kept.fragile(changes, done).run_once(DUE)
+        await stored.fragile(changes, done).run_once(DUE)
     # Whatever is gone or marked as gone, a signed statement says so already.
-    assert set(await kept.deleted()) <= set(await kept.deletions())
-    assert {202301, 202302} <= await kept.with_space() | set(await kept.deletions())
+    assert set(await stored.deleted()) <= set(await stored.deletions())
+    assert {202301, 202302} <= await stored.with_space() | set(await stored.deletions())
 
     # It is finished even if no new one may begin, and stated once.
     begun = (changes, done) != (0, False)
-    gone = await kept.keeper(RetentionSettings()).run_once(DUE)
+    gone = await stored.keeper(RetentionSettings()).run_once(DUE)
     finished = (changes, done) == (2, True)
     assert [each.month for each in gone] == ([202301] if begun and not finished else [])
-    assert set(await kept.deleted()) == ({202301} if begun else set())
-    assert await kept.deletions() == ([202301] if begun else [])
-    assert (202301 in await kept.with_space()) is not begun
-    assert await kept.keeper(RetentionSettings()).run_once(DUE) == []
+    assert set(await stored.deleted()) == ({202301} if begun else set())
+    assert await stored.deletions() == ([202301] if begun else [])
+    assert (202301 in await stored.with_space()) is not begun
+    assert await stored.keeper(RetentionSettings()).run_once(DUE) == []
 
 
 @pytest.mark.requirement("C-TRAFFIC")
@@ -200,18 +205,18 @@ async def test_what_the_journal_did_not_live_through_goes_by_hand_alone(kept: Ke
 
 
 @pytest.mark.requirement("C-TRAFFIC")
-async def test_holds_are_placed_listed_and_released(kept: Kept) -> None:
-    keeper = kept.keeper()
+async def test_holds_are_placed_listed_and_released(stored: Kept) -> None:
+    keeper = stored.keeper()
     months = await keeper.place_hold("People v. Roe", WHEN, "CLERK", "subpoena", months=(202301, 202303))
     sought = Criteria(user="U001", text=("ZZ0001X",))
     by_criteria = await keeper.place_hold("In re Doe", WHEN, "CLERK", "claim", criteria=sought)
     assert [(hold.number, hold.month) for hold in months] == [(1, 202301), (2, 202302), (3, 202303)]
     assert [hold.criteria for hold in by_criteria] == ['{"user":"U001","text":["ZZ0001X"]}']
-    assert await kept.journal.holds() == [*months, *by_criteria]
-    kept.matching = {202303}
+    assert await stored.journal.holds() == [*months, *by_criteria]
+    stored.matching = {202303}
     assert await keeper.run_once(DUE) == []
     await keeper.release_hold(1, WHEN + 5, "COUNSEL")
-    assert (await kept.journal.holds())[0] == months[0]._replace(released_at=WHEN + 5, released_by="COUNSEL")
+    assert (await stored.journal.holds())[0] == months[0]._replace(released_at=WHEN + 5, released_by="COUNSEL")
     assert [each.month for each in await keeper.run_once(DUE)] == [202301]
 
 
