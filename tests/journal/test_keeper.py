@@ -130,7 +130,7 @@ async def test_a_month_a_day_goes_oldest_first_and_leaves_a_signed_statement(sto
     january = read_checkpoint(rows[months[202301].sealed].body)
     assert (february.before, february.link, february.root) == (january.link, seal.link, seal.root)
     assert (february.first, february.last, february.count) == (january.seq + 1, seal.seq, seal.seq - january.seq)
-    assert (february.by, february.reason) == ("automatic", "stored for 3 years")
+    assert (february.by, february.reason) == ("automatic", "kept for 3 years")
     assert stored.builder.signatories.signed(
         rows[gone[1].checkpoint].body, rows[gone[1].checkpoint].signature, seal.key
     )
