@@ -36,6 +36,7 @@ from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import FIRST_LINK, leaf_of, link_after
 from msc.journal.proof.checkpoint import read_checkpoint
 from msc.journal.record import MessageRecord
+from msc.journal.retention import seal_of
 
 _BLOCKS_READ: Final = 64
 _PAGES_READ: Final = 64
@@ -227,8 +228,10 @@ class _Making:
         msn, before_tail = read_checkpoint(checkpoint.body).msn, tail[0].seq if tail else end + 1
         async for row in self._archived_meanwhile(before_tail):
             self._to.tail(row)
-            self._covered, last = row.seq, row.body
+            last = row.body
             self._records += 1
+        if self._covered < before_tail - 1:
+            raise NotSteady(f"records {self._covered + 1} to {before_tail - 1} are missing: `msc journal verify`")
         for row in tail:
             if row.seq > self._covered:
                 self._to.tail(row)
@@ -237,8 +240,6 @@ class _Making:
             if row.seq > checkpoint.seq:
                 record = decode(row.body).record
                 msn = max(msn, record.msn) if isinstance(record, MessageRecord) else msn
-        if self._covered < before_tail - 1:
-            raise NotSteady(f"records {self._covered + 1} to {before_tail - 1} are missing: `msc journal verify`")
         at = wall_time(decode(last)) if last else max((month.last_at for month in self._kept.values()), default=0)
         return End(end, msn, at, self._records)
 
@@ -246,6 +247,8 @@ class _Making:
         """Yield records that left the tail before it was read and are in blocks we have not read."""
         link, covered = self._link, self._covered
         for month in await self._journal.months():
+            if month.deleted and month.last > covered and (seal := await seal_of(self._journal, month)) is not None:
+                link, covered = seal.link, seal.seq
             # The last block we have may have grown since, so it is looked at again.
             after = max(self._last_first, month.first) - 1
             while covered < before - 1 and month.first and not month.deleted:
@@ -260,6 +263,7 @@ class _Making:
                             yield TailRow(seq, body, link)
                 if not blocks:
                     break
+        self._covered = max(self._covered, covered)
 
 
 def _month_of(number: int, keys: Sequence[BlockKey]) -> Month:
