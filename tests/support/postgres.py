@@ -58,9 +58,9 @@ class PostgresServer:
                 copy = self.folder / "programs"
                 shutil.copytree(self._programs.parent, copy)
                 self._programs = copy / "bin"
-        self._data = self.folder / "data"
-        self._run("initdb", "-D", self._data, "-U", USER, "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync")
-        with (self._data / "postgresql.conf").open("a") as file:
+        self.data = self.folder / "data"
+        self._run("initdb", "-D", self.data, "-U", USER, "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync")
+        with (self.data / "postgresql.conf").open("a") as file:
             file.write(_SETTINGS.format(folder=self.folder))
 
     def _run(self, program: str, *arguments: object) -> None:
@@ -76,7 +76,7 @@ class PostgresServer:
         """Start it; it takes connections when this returns."""
         assert self._watch is None
         self._watch = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "sh", self._programs, self._data],
+            ["/bin/sh", "-c", _WATCH, "sh", self._programs, self.data],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ class PostgresServer:
         )
         assert self._watch.stdout is not None
         ready = self._watch.stdout.readline()
-        assert ready == b"ready\n", (self._data / "log").read_text()
+        assert ready == b"ready\n", (self.data / "log").read_text()
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast`, or `immediate` as when it dies."""

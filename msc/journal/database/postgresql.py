@@ -23,7 +23,7 @@ from msc import migration
 from msc.errors import JournalError
 from msc.journal import migrations
 from msc.journal.database.layout import CheckpointRow, MonthUnreadable, Opened, TailRow
-from msc.journal.database.reading import Question, Rows, SqlReading, ask, what
+from msc.journal.database.reading import Question, Rows, SqlReading, what
 from msc.journal.database.schema import (
     HEAD,
     MonthTables,
@@ -50,8 +50,16 @@ _SETTINGS: Final = {
     "tcp_keepalives_count": "3",
 }
 _LOCK: Final = text("SELECT pg_try_advisory_lock(hashtext('msc journal writer'), hashtext(current_schema()))")
-TROUBLE: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What goes wrong with a server. Errors while connecting come as the driver's own."""
+TROUBLE: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What goes wrong with a server. Errors while connecting come as the driver's own; and where the server said its
+farewell just before we asked, the driver calls that an internal error of its own."""
 _OF_A_TABLE: Final = ("42P01", "58", "XX")
 """SQLSTATEs, or their classes, of what is wrong with a table: it is not there, its file is not, it is damaged."""
 
@@ -228,6 +236,9 @@ class PostgresReading(SqlReading):
     def _trouble(self, exc: Exception) -> bool:
         return isinstance(exc, TROUBLE)
 
+    def _lost(self, exc: Exception) -> bool:
+        return super()._lost(exc) or isinstance(exc, asyncpg.InternalClientError)
+
     def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
         # An array is one statement, however many there are; it stays prepared.
         return column == any_(literal(values, ARRAY(BigInteger)))
@@ -239,7 +250,7 @@ class PostgresReading(SqlReading):
 
     async def _ask_month(self, month: int, question: Question) -> Rows:
         try:
-            return await ask(self._main, question(tables_of(month)))
+            return await self._put(self._main, question(tables_of(month)))
         except TROUBLE as exc:
             if isinstance(exc, DBAPIError) and is_of_table(exc):
                 raise MonthUnreadable(month, what(exc)) from exc

@@ -23,7 +23,7 @@ from msc.errors import JournalError
 from msc.journal import migrations
 from msc.journal.database.folder import WAIT_S, JournalFolder, connect, reading_url, tables
 from msc.journal.database.layout import CheckpointRow, MonthUnreadable, Opened, TailRow
-from msc.journal.database.reading import Question, Rows, SqlReading, ask, what
+from msc.journal.database.reading import Question, Rows, SqlReading, what
 from msc.journal.database.schema import HEAD, metadata
 from msc.journal.database.tail import TailEnds
 from msc.journal.database.thread import WorkerThread
@@ -190,7 +190,7 @@ class SqliteReading(SqlReading):
             file = self._file(month)
             file.users += 1
             try:
-                return await ask(file.engine, question(tables))
+                return await self._put(file.engine, question(tables))
             finally:
                 file.users -= 1
         except Exception as exc:

@@ -92,29 +92,35 @@ class Continuity:
         if offset is None:
             offset = offsets[0]
         if max(offsets) - offset > STEP_US or offset - min(offsets) > STEP_US or own[0][2] < self._mono:
-            self._steps(own, offsets, offset, month)
-        self._offset, self._mono = offsets[-1], mono
+            self._offset = self._steps(own, offsets, offset, month)
+        else:
+            # They drift apart a little all the time.
+            self._offset = offsets[-1]
+        self._mono = mono
 
-    def _steps(self, own: list[list[Any]], offsets: list[int], offset: int, month: int) -> None:
+    def _steps(self, own: list[list[Any]], offsets: list[int], offset: int, month: int) -> int:
         """Find where the clocks part. One record alone only tells that it waited for the journal."""
         mono = self._mono
         for place, (row, here) in enumerate(zip(own, offsets, strict=True)):
             if row[2] < mono - STEP_US:
                 # The monotonic clock began anew: the machine was started, and nothing can be compared.
                 offset = here
-            elif abs(here - offset) > STEP_US:
-                following = offsets[place + 1] if place + 1 < len(offsets) else here
-                if abs(following - here) <= STEP_US:
-                    self._note(
-                        Finding(
-                            Kind.CLOCK_STEPPED,
-                            f"before record {row[1]}, at {clock.rfc3339(row[5])}, the wall clock stepped by "
-                            f"{(here - offset) / 1e6:+.3f} s, or the machine was started",
-                            row[1],
-                            row[1],
-                            None,
-                            month,
-                        )
+            elif (
+                abs(here - offset) > STEP_US
+                and place + 1 < len(offsets)
+                and abs(offsets[place + 1] - here) <= STEP_US
+            ):
+                self._note(
+                    Finding(
+                        Kind.CLOCK_STEPPED,
+                        f"before record {row[1]}, at {clock.rfc3339(row[5])}, the wall clock stepped by "
+                        f"{(here - offset) / 1e6:+.3f} s, or the machine was started",
+                        row[1],
+                        row[1],
+                        None,
+                        month,
                     )
-                    offset = here
+                )
+                offset = here
             mono = row[2]
+        return offset

@@ -68,7 +68,9 @@ def deletion_detail(
     if sealed.statement != Statement.SEALED:
         raise BadDeletion(f"checkpoint {sealed.number} does not seal month {sealed.month}")
     if (before.seq if before else 0) != sealed.first - 1:
-        raise BadDeletion(f"month {sealed.month} begins with record {sealed.first}, which nothing seals the end before")
+        raise BadDeletion(
+            f"month {sealed.month} begins with record {sealed.first}, which nothing seals the end before"
+        )
     if before is not None and before.statement != Statement.SEALED:
         raise BadDeletion(f"checkpoint {before.number} does not seal month {before.month}")
     return Deletion(

@@ -71,6 +71,11 @@ class Follower:
         return self._anchor[0]
 
     @property
+    def stated_msn(self) -> int:
+        """The highest MSN then."""
+        return self._anchor[1]
+
+    @property
     def link(self) -> bytes | None:
         """The chain's value here, if it can be known."""
         return self._link
@@ -225,6 +230,8 @@ class Follower:
         """Take up a checkpoint that speaks of the same record as the one before it."""
         seq, msn, _, _ = self._anchor
         self._anchor = seq, msn, checkpoint.number, checkpoint.at
+        if self.proven and self.proven[-1].last == seq:
+            self.proven[-1] = self.proven[-1]._replace(checkpoint=checkpoint.number, at=checkpoint.at)
         if self._tree is not None and seq and seq == self.seq and self._first:
             self._hold_tree(checkpoint)
 
@@ -277,9 +284,9 @@ class Follower:
     def _changed_text(first: int, last: int, number: int, checkpoint: Checkpoint) -> str:
         since = f"checkpoint {number}" if number else "the journal's beginning"
         return (
-            f"among {span(first, last)} something was changed, and the chain computed anew: they agree with each other, "
-            f"but not with what was signed. The last that does is {since}, the first that does not is checkpoint "
-            f"{checkpoint.number} of {clock.rfc3339(checkpoint.at)}"
+            f"among {span(first, last)} something was changed, and the chain computed anew: they agree with each "
+            f"other, but not with what was signed. The last that does is {since}, the first that does not is "
+            f"checkpoint {checkpoint.number} of {clock.rfc3339(checkpoint.at)}"
             if first < last
             else f"record {first} is not what checkpoint {checkpoint.number} of {clock.rfc3339(checkpoint.at)} signed"
         )
@@ -345,8 +352,8 @@ class Follower:
             if finding.kind is Kind.LINKS_CHANGED:
                 finding.kind = Kind.RECORD_CHANGED if finding.first == finding.last else Kind.RECORDS_CHANGED
                 finding.text = (
-                    f"{span(finding.first, finding.last)} do not follow on what stands before, and no checkpoint speaks "
-                    "of them yet"
+                    f"{span(finding.first, finding.last)} do not follow on what stands before, and no checkpoint "
+                    "speaks of them yet"
                 )
                 finding.msn = finding.msn or self._anchor[1] + 1
             self._note(finding)

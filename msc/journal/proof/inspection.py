@@ -56,6 +56,12 @@ def msn_of(row: Any) -> int | None:
     return row[4] if is_record(row) and row[0] != "a" else None
 
 
+def read_row(body: bytes) -> list[Any] | None:
+    """Decode a record but for its types; None if it is none."""
+    row = _rows([body])[0]
+    return row if is_record(row) else None
+
+
 def _rows(bodies: Sequence[bytes]) -> list[Any]:
     """Decode records; None where one cannot be."""
     try:
@@ -200,9 +206,8 @@ def _hold_marks(found: Inspected, block: Block, month: int) -> None:
         if leaf[:MARK_BYTES] != block.marks[place * MARK_BYTES : (place + 1) * MARK_BYTES] and seq not in told:
             msn = msn_of(by_seq.get(seq))
             about = f" (MSN {msn})" if msn is not None else ""
-            found.doubts.append(Finding(
-                Kind.RECORD_CHANGED, f"record {seq}{about} was changed: it does not fit its mark", seq, seq, msn, month
-            ))  # fmt: skip
+            text = f"record {seq}{about} was changed: it does not fit its mark"
+            found.doubts.append(Finding(Kind.RECORD_CHANGED, text, seq, seq, msn, month))
 
 
 def _miscounted(block: Block, bodies: list[bytes], month: int) -> Inspected:
@@ -248,7 +253,7 @@ def _hold_key(found: Inspected, block: Block, month: int) -> None:
     if holds != (key.first_msn, key.last_msn, key.first_at, key.last_at):
         found.wrong.append(Finding(
             Kind.BLOCK_KEY_CHANGED,
-            f"what stands beside the block of {span(key.first, key.last)} on its messages and times is not what it holds",
+            f"what stands beside the block of {span(key.first, key.last)} on messages and times is not what it holds",
             key.first, key.last, None, month,
         ))  # fmt: skip
 

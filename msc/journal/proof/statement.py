@@ -10,7 +10,7 @@ from typing import Final
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.database.layout import CheckpointRow, JournalReading
-from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signatories, Statement, read_checkpoint
+from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signatories, read_checkpoint
 from msc.journal.proof.finding import Finding, Kind, span
 
 _PAGE: Final = 1000
@@ -57,8 +57,8 @@ class StatementReader:
         self.read = 0
         self.contradicted: list[int] = []
         """Numbers under which a witness heard something else."""
-        self.deletions: dict[int, Checkpoint] = {}
-        """By month, the statements of deletions read so far."""
+        self.agreed: Checkpoint | None = None
+        """The last one before witnesses heard something else."""
         self.last: Checkpoint | None = None
         """The newest of those that can be relied on."""
         self._reading, self._signatories, self._upto = reading, signatories, upto
@@ -155,6 +155,6 @@ class StatementReader:
                 )
             )
         self.last = checkpoint
-        if checkpoint.statement == Statement.DELETED and checkpoint.detail is not None:
-            self.deletions[checkpoint.detail.get("month", 0)] = checkpoint
+        if not self.contradicted:
+            self.agreed = checkpoint
         self._ready.append(checkpoint)
