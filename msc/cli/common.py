@@ -1,4 +1,7 @@
-"""What the commands share: the site argument, times, the journal, output, exit codes, running coroutines."""
+"""What the commands share: the site argument, times, the journal, output, exit codes, running coroutines.
+
+Every command waits for what is imported here, so what is heavy is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ import sys
 from collections.abc import Coroutine
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.text import Text
 
 from msc import clock
-from msc.journal.search import JournalReader
-from msc.settings import load_settings
+
+if TYPE_CHECKING:
+    from msc.journal.search import JournalReader
 
 Result = TypeVar("Result")
 
@@ -58,6 +61,8 @@ def fail(message: str, code: Exit) -> NoReturn:
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on uvloop."""
+    import uvloop
+
     return uvloop.run(work)
 
 
@@ -96,6 +101,9 @@ def moment(text: str | None, option: str) -> int | None:
 
 def reader(site: Path) -> JournalReader:
     """Open a site's journal for reading; fail if there is none."""
+    from msc.journal.search import JournalReader
+    from msc.settings import load_settings
+
     settings = load_settings(site)
     file = settings.database(settings.journal)
     if not file.is_file():

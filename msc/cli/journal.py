@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,8 +12,10 @@ from msc import clock
 from msc.cli.common import Exit, Json, Site, cells, err, fail, moment, out, reader, run, shown_time, site_and
 from msc.errors import JournalError
 from msc.journal.record import Direction
-from msc.journal.search import Criteria, Entry, JournalReader
 from msc.protocol.header import read_taf
+
+if TYPE_CHECKING:
+    from msc.journal.search import Criteria, Entry, JournalReader
 
 app = typer.Typer(help="Search the journal and show transactions.", no_args_is_help=True)
 
@@ -43,6 +45,8 @@ def search(
     json: Json = False,
 ) -> None:
     """List messages, newest first. Exit code 1 if there is none."""
+    from msc.journal.search import Criteria
+
     equal: dict[str, Any] = {
         "msn": msn,
         "transaction": transaction,

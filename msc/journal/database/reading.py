@@ -124,10 +124,11 @@ class SqlReading(ABC):
 
     # --- the whole ------------------------------------------------------------------------------
 
-    async def tail(self, after: int = 0) -> list[TailRow]:
+    async def tail(self, after: int = 0, at_most: int | None = None) -> list[TailRow]:
         """Return the tail's rows after a `seq`, in order."""
         seq = tail_table.c.seq
-        return [TailRow(*row) for row in await self._ask(select(tail_table).where(seq > after).order_by(seq))]
+        question = select(tail_table).where(seq > after).order_by(seq).limit(at_most)
+        return [TailRow(*row) for row in await self._ask(question)]
 
     async def months(self) -> list[Month]:
         """Return all months, in order."""
