@@ -6,8 +6,9 @@ period is one of calendar years, so that leap days are right, and it is always r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -18,11 +19,12 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal.criteria import Criteria
 from msc.journal.database.layout import Hold, JournalReading, Month
+from msc.journal.process import Part
 from msc.journal.proof.checkpoint import Checkpoint, Statement, read_checkpoint
 from msc.settings import RetentionSettings
 
-MatchesIn = Callable[[int, Criteria], Awaitable[bool]]
-"""Tells whether a month (202611) holds a message that matches; raises `JournalError` where it cannot be searched."""
+MatchesIn = Callable[[Month, Criteria], Awaitable[bool]]
+"""Tells whether a month holds a message that matches; raises `JournalError` where it cannot be searched."""
 
 _DAY: Final = timedelta(days=1)
 
@@ -115,6 +117,34 @@ def criteria_of(hold: Hold) -> Criteria:
     return Criteria.from_json(members)
 
 
+def within(criteria: Criteria, month: Month) -> Criteria | None:
+    """Return criteria confined to the times of a month's records; None where nothing can match there."""
+    since, until = month.first_at, month.last_at + 1
+    if criteria.since_us is not None:
+        since = max(since, criteria.since_us)
+    if criteria.until_us is not None:
+        until = min(until, criteria.until_us)
+    return replace(criteria, since_us=since, until_us=until) if since < until else None
+
+
+def asking(ask: Callable[[str, dict[str, Any]], AsyncGenerator[Part, None]]) -> MatchesIn:
+    """Look for matches by asking the process that searches, off the traffic's path."""
+
+    async def matches_in(month: Month, criteria: Criteria) -> bool:
+        confined = within(criteria, month)
+        if confined is None:
+            return False
+        found = False
+        async with aclosing(ask("search", {"criteria": confined.as_json(), "limit": 1})) as parts:
+            async for part in parts:
+                found = found or part.items > 0
+                if part.end is not None and not found and not part.end.get("complete"):
+                    raise JournalError(f"the journal's month {month.month} could not be searched whole")
+        return found
+
+    return matches_in
+
+
 async def plan(
     journal: JournalReading, today: date, settings: RetentionSettings, matches_in: MatchesIn
 ) -> list[Outlook]:
@@ -162,9 +192,9 @@ async def holds_over(
     Args:
         before: The month before it in the journal.
     """
-    looked_in = [month.month]
+    looked_in = [month]
     if before is not None and not before.deleted and before.month == month_before(month.month):
-        looked_in.append(before.month)
+        looked_in.append(before)
     covering = []
     for hold in holds:
         if hold.month:

@@ -11,7 +11,7 @@ import pytest
 
 from msc.errors import JournalError
 from msc.journal.criteria import Criteria
-from msc.journal.database.layout import CheckpointRow
+from msc.journal.database.layout import CheckpointRow, Month
 from msc.journal.keeper import BadHold, NotToBeDeleted, RetentionKeeper
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
 from msc.journal.proof.deletion import read_deletion
@@ -72,8 +72,8 @@ class Kept:
     async def state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
         return await self.builder.state(Statement.DELETED, **detail)
 
-    async def matches_in(self, month: int, criteria: Criteria) -> bool:
-        return month in self.matching
+    async def matches_in(self, month: Month, criteria: Criteria) -> bool:
+        return month.month in self.matching
 
     def keeper(self, settings: RetentionSettings = AUTOMATIC) -> RetentionKeeper:
         return RetentionKeeper(self.journal, self.state_deletion, self.matches_in, settings)

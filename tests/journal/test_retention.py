@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from msc.errors import JournalError
 from msc.journal.criteria import Criteria
 from msc.journal.database.layout import Hold, Month
-from msc.journal.retention import Verdict, goes_on, month_before, months_from, plan, years_after
+from msc.journal.process import Part
+from msc.journal.retention import Verdict, asking, goes_on, month_before, months_from, plan, years_after
 from msc.settings import RetentionSettings
 from tests.support.journal_builder import JournalBuilder
 from tests.support.memory_journal import MemoryJournal
@@ -22,7 +23,7 @@ THREE = RetentionSettings()
 DAYS = st.dates(date(1971, 1, 1), date(2199, 12, 31))
 
 
-async def nothing_matches(month: int, criteria: Criteria) -> bool:
+async def nothing_matches(month: Month, criteria: Criteria) -> bool:
     return False
 
 
@@ -168,9 +169,9 @@ async def test_a_month_with_a_match_is_held_and_the_one_after_it(journal: Memory
     await journal.put_hold(Hold(0, "People v. Roe", 0, '{"user":"U001"}', 1, "CLERK", "subpoena"))
     asked: list[tuple[int, Criteria]] = []
 
-    async def matches_in(month: int, criteria: Criteria) -> bool:
-        asked.append((month, criteria))
-        return month == 202301
+    async def matches_in(month: Month, criteria: Criteria) -> bool:
+        asked.append((month.month, criteria))
+        return month.month == 202301
 
     found = await verdicts(journal, date(2026, 4, 28), matches_in)
     assert (found[202301], found[202302], found[202303]) == (Verdict.HELD, Verdict.HELD, Verdict.DUE)
@@ -186,7 +187,33 @@ async def test_where_it_cannot_be_found_out_the_month_is_held(journal: MemoryJou
     journal.all_holds.clear()
     await journal.put_hold(Hold(0, "People v. Roe", 0, '{"user":"U001"}', 1, "CLERK", "subpoena"))
 
-    async def fails(month: int, criteria: Criteria) -> bool:
+    async def fails(month: Month, criteria: Criteria) -> bool:
         raise JournalError("no index")
 
     assert (await verdicts(journal, date(2026, 4, 28), fails))[202301] is Verdict.HELD
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_the_search_process_is_asked_for_a_month_alone_and_must_have_seen_all_of_it() -> None:
+    month = last_day(date(2024, 2, 29))._replace(first_at=1_000)
+    asked: list[dict[str, object]] = []
+    parts = [Part(end={"complete": True})]
+
+    async def ask(verb: str, what: dict[str, object]) -> AsyncGenerator[Part, None]:
+        assert verb == "search"
+        asked.append(what)
+        for part in parts:
+            yield part
+
+    matches_in = asking(ask)
+    assert not await matches_in(month, Criteria(user="U001", until_us=5_000))
+    assert asked == [{"criteria": {"user": "U001", "since_us": 1_000, "until_us": 5_000}, "limit": 1}]
+    # What is of another time is not even asked for.
+    assert not await matches_in(month, Criteria(user="U001", until_us=1_000))
+    assert not await matches_in(month, Criteria(user="U001", since_us=month.last_at + 1))
+    assert len(asked) == 1
+    parts[:] = [Part(end={"complete": False})]
+    with pytest.raises(JournalError, match="202402"):
+        await matches_in(month, Criteria(user="U001"))
+    parts[:] = [Part(b"{}", 1), Part(end={"complete": False})]
+    assert await matches_in(month, Criteria(user="U001"))

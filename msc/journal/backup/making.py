@@ -2,7 +2,9 @@
 
 The journal only grows, so a backup is whole if it is read in the right order:
 
-    1  each month: which blocks there are and the index over them, then both of them, page by page
+    1  each month, the newest first: which blocks there are and the index over them, then both of them. The index of a
+       month also knows where later blocks hold events of its messages, so it is read when these are settled; what it
+       knows of blocks that are not in the backup leads nowhere, and is known again once they are archived anew
     2  what the months are now; the last checkpoint and the state that belongs to it; the tail
     3  what was archived between 1 and 2 and has left the tail, taken out of its blocks again
 
@@ -102,7 +104,7 @@ class _Making:
     async def run(self) -> BackupReport:
         if await self._journal.last_checkpoint() is None:
             raise JournalError("there is nothing to back up: the journal has no checkpoint yet")
-        for month in await self._journal.months():
+        for month in reversed(await self._journal.months()):
             if month.first and not month.deleted:
                 await self._put_month(month.month)
         months = await self._journal.months()
@@ -160,7 +162,7 @@ class _Making:
                     self._to.page(number, page)
 
     async def _put_blocks(self, number: int, keys: Sequence[BlockKey]) -> None:
-        link = self._link
+        link = FIRST_LINK
         for at in range(0, len(keys), _BLOCKS_READ):
             wanted = keys[at : at + _BLOCKS_READ]
             blocks = await self._journal.blocks(number, [key.first for key in wanted])
@@ -170,7 +172,8 @@ class _Making:
                 self._to.block(number, block)
                 link = block.link
         if keys:
-            self._covered, self._link, self._last_first = keys[-1].last, link, keys[-1].first
+            if keys[-1].last > self._covered:
+                self._covered, self._link, self._last_first = keys[-1].last, link, keys[-1].first
             self._kept[number] = _month_of(number, keys)
             self._records += keys[-1].last - keys[0].first + 1
 

@@ -120,20 +120,6 @@ def _in_order(driver: sqlite3.Connection) -> Iterator[Record]:
             due.append((event.at, 1))
         if audit:
             due.append((audit.at, 2))
-<<<<<<< HEAD
         first = min(due)[1]
         yield heads[first]
         heads[first] = next(tables[first], None)
-=======
-        match min(due)[1]:
-            case 0:
-                assert message is not None
-                yield message
-                message = next(messages, None)
-            case 1:
-                yield event
-                event = next(events, None)
-            case _:
-                yield audit
-                audit = next(audits, None)
->>>>>>> refs/heads/main
