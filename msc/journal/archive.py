@@ -92,12 +92,7 @@ class Archivist:
         rows = [row for row in rows if row.seq <= last.seq]
         if not rows or rows[0].seq != archived + 1 or rows[-1].seq - rows[0].seq + 1 != len(rows):
             raise JournalError(f"the tail does not go on from record {archived}; `msc journal verify` says more")
-        there = set(months)
-        works = self._pack(rows)
-        for number in works.keys() - there:
-            # Made ahead it is, unless nobody archived when its time came, or the records were filled in.
-            await self._database.make_month(number)
-        await self._store(works)
+        await self._store(self._pack(rows))
         return rows[-1].seq
 
     async def _make_ahead(self) -> None:
