@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from msc import clock
+from msc.admin.presentation.life import TEXT_LINES, life_of
 from msc.cli.common import Exit, Json, Site, cells, err, fail, moment, out, reader, run, shown_time, site_and
 from msc.errors import JournalError
 from msc.journal.record import Direction
-from msc.protocol.header import read_taf
 
 if TYPE_CHECKING:
     from msc.journal.search import Criteria, Entry, JournalReader
@@ -120,9 +120,10 @@ def _row(entry: Entry) -> tuple[str, ...]:
 @app.command()
 def show(
     arguments: Annotated[list[str], typer.Argument(metavar="[SITE] MSN", help="The site's msc.toml, an MSN.")],
+    full: Annotated[bool, typer.Option("--full", help="Every text whole; else its first lines.")] = False,
     json: Json = False,
 ) -> None:
-    """Show the whole life of the transaction a message belongs to."""
+    """Draw the life of the transaction a message belongs to: what was asked, where it went, what came back when."""
     site, number = site_and(arguments, "an MSN")
     if not number.isdigit():
         fail(f"{number!r} is no MSN", Exit.USAGE)
@@ -133,9 +134,13 @@ def show(
         for entry in entries:
             print(jsonlib.dumps(entry.as_json()))
         return
-    start = entries[0].message.received
-    for entry in entries:
-        _show(entry, start)
+    for line in life_of(
+        [entry.as_json() for entry in entries],
+        now_us=clock.wall_us(),
+        width=out.width,
+        text_lines=None if full else TEXT_LINES,
+    ):
+        out.print(line, soft_wrap=True)
 
 
 async def _transaction(journal: JournalReader, msn: int) -> list[Entry]:
@@ -145,31 +150,3 @@ async def _transaction(journal: JournalReader, msn: int) -> list[Entry]:
         fail(str(exc), Exit.USAGE)
     finally:
         await journal.close()
-
-
-def _show(entry: Entry, start_us: int) -> None:
-    message = entry.message
-    out.print(f"MSN {message.msn}  {message.kind}  {clock.rfc3339(message.received)}", markup=False, style="bold")
-    facts = {
-        "key": ".".join(filter(None, (message.system, message.key))),
-        "user": message.user,
-        "agency": f"{message.agency} {message.ori or ''}" if message.agency else None,
-        "device": message.device,
-        "line": message.line,
-        "mnemonic": message.mnemonic,
-        "header": message.header,
-        "OIF": message.oif,
-        "TAF": f"{message.taf} ({read_taf(message.taf)})" if message.taf else None,
-        "requester": message.requester,
-        "code": message.code,
-    }
-    out.print("  " + "  ".join(f"{name} {value}" for name, value in facts.items() if value), markup=False)
-    for line in message.text.splitlines():
-        out.print(f"  | {line}", markup=False)
-    for event in entry.events:
-        detail = f"  ({event.detail})" if event.detail else ""
-        out.print(
-            f"  {(event.at - start_us) / 1000:+10.1f} ms  {event.event:<16} {event.destination or ''}{detail}",
-            markup=False,
-        )
-    out.print()
