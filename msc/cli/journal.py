@@ -25,7 +25,7 @@ _COMMANDS: Final[dict[str, Place]] = {
     "fill": Place(
         "msc.cli.filling",
         "fill",
-        "Fill an empty journal with a synthetic county's years of traffic: for tests, never for a county's own journal.",
+        "Fill an empty journal with a synthetic county's years of traffic: for tests, never for a county's own.",
     ),
 }
 

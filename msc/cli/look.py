@@ -132,7 +132,8 @@ def stats(
     site: Site,
     question: Question,
     by: Annotated[
-        list[str] | None, typer.Option(help="day, month, hour, key, agency, user, line, outcome ...; may be repeated.")
+        list[str] | None,
+        typer.Option(help="day, month, hour, key, agency, user, line ...; may be repeated."),
     ] = None,
     chart: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a chart into this .png or .svg file as well.")
@@ -154,7 +155,9 @@ def stats(
         return
     for name in wanted:
         rows = [(item["label"], item["count"]) for item in items if item["by"] == name]
-        out.print(bars_of(ready(name, rows, days_most=DAYS_MOST), "Messages", width=out.width, caption=captions(question)))
+        out.print(
+            bars_of(ready(name, rows, days_most=DAYS_MOST), "Messages", width=out.width, caption=captions(question))
+        )
         out.print()
         if chart is not None:
             from msc.admin.presentation.picture import write_picture

@@ -41,7 +41,7 @@ async def print_pdf(
             yield entry
 
     def draw() -> int:
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             return print_messages(stream, read(), front, completeness).messages
 
     try:
