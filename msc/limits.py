@@ -88,6 +88,16 @@ JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
+JOURNAL_YEARS_MIN: Final = 3
+"""PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+CHECKPOINT_S: Final = 30.0
+"""A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
+CHECKPOINT_RECORDS_MAX: Final = 50_000
+"""A checkpoint is made sooner after this many records, so that the archivist, who packs only what is covered, never
+lets the tail grow long."""
+CLOCK_STEP_S: Final = 0.25
+"""A wall clock that moves by more than this against the monotonic one, within a quarter of a second, was set. NTP
+slews a thousand times slower."""
 RECOVERY_WINDOW_S: Final = 7 * 86_400.0
 """How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 

@@ -34,7 +34,7 @@ GROUND: Final = frozenset({"__init__", "errors", "limits", "clock", "settings", 
 # Modules of admin that the daemon serves: monitor, administrative socket, and what stands behind that.
 SERVED: Final = frozenset({
     "monitor", "socket", "gate", "sign_in", "signature", "access", "journal_desk", "break_glass", "operator_key",
-    "site_lock",
+    "site_lock", "socket_file",
 })  # fmt: skip
 
 # (importer, imported): may not be, whatever the floors say.
@@ -58,6 +58,7 @@ ONLY_IN: Final[dict[str, frozenset[str]]] = {
     "alembic": frozenset({"ground.migration", "journal.migrations", "acp.migrations"}),
     "aiosqlite": frozenset(),
     "sqlite3": frozenset({"journal"}),
+    "asyncpg": frozenset({"journal"}),
     "typer": frozenset({"cli"}),
     "argon2": frozenset({"acp"}),
     "pyotp": frozenset({"acp"}),

@@ -52,7 +52,7 @@ _START: Final = ""
 
 def glass_file(settings: Settings) -> Path:
     """Return where a site keeps the record."""
-    return settings.database(settings.journal).parent / "break_glass.jsonl"
+    return settings.data_folder / "break_glass.jsonl"
 
 
 def _signed_text(record: Mapping[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
+from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
@@ -68,13 +69,22 @@ async def check_site(file: Path) -> Report:
     report.counts["lines"] = len(settings.line)
     if not settings.line:
         report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
-    journal = settings.database(settings.journal)
-    if not journal.parent.is_dir():
-        report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
+    if settings.journal.in_files and not (folder := settings.database(settings.journal).parent).is_dir():
+        report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
+    _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
     _check_group(report, settings)
     await _check_directory(report, settings)
     return report
+
+
+def _check_journal_keys(report: Report, settings: Settings) -> None:
+    private, public = settings.path(settings.journal.signing_key), settings.path(settings.journal.public_key)
+    if not private.exists():
+        report.remarks.append(Fault(private, "", "the journal has no signing key yet; a starting switch makes one"))
+        return
+    report.collect(load_signer, private)
+    report.collect(load_signatories, public)
 
 
 def _check_group(report: Report, settings: Settings) -> None:

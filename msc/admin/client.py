@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 
 from msc.admin.operator_key import OperatorKey
-from msc.admin.socket import reachable
+from msc.admin.socket_file import reachable
 from msc.errors import MSCError
 from msc.limits import STREAM_QUIET_S
 from msc.settings import Settings

@@ -20,7 +20,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -34,6 +34,7 @@ from msc.admin.access import Action, NotPermitted
 from msc.admin.gate import Caller, Gate, Refused, compact
 from msc.errors import MSCError
 from msc.journal.criteria import BadCriteria, Criteria
+from msc.journal.process import Part
 from msc.limits import SEARCHES_MAX, SEARCHES_PER_OPERATOR, STANDING_S, STREAM_QUIET_S
 from msc.log import get_logger
 
@@ -41,21 +42,6 @@ log = get_logger("admin")
 
 SUBJECT: Final = "journal"
 """What is acted upon, in the audit stream: with a subject, the detail stays out of the log."""
-
-
-class Part(NamedTuple):
-    """A part of an answer.
-
-    Attributes:
-        lines: Whole lines of JSON, each with its line feed, as they are sent on: `{"item": …}`, `{"progress": …}`.
-            Bytes, so that what another process wrote costs the switch no reading.
-        items: How many of them are items.
-        end: With the last part, facts of the whole: `{"complete": true, "months": 36}`.
-    """
-
-    lines: bytes = b""
-    items: int = 0
-    end: dict[str, Any] | None = None
 
 
 class JournalDesk(Protocol):

@@ -27,7 +27,8 @@ from msc.admin.demo_examples import EXAMPLES
 from msc.admin.demo_site import DemoUser, demo_directory, demo_users
 from msc.admin.shipped import shipped_config, shipped_profile
 from msc.errors import Fault, SiteError
-from msc.journal.store import JournalStore
+from msc.journal.database.opening import open_writing
+from msc.journal.proof.checkpoint import make_signing_key
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
 
@@ -134,11 +135,12 @@ async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str 
     directory_store = DirectoryStore(settings.database_url(settings.directory))
     await directory_store.save(directory)
     await directory_store.close()
-    journal_store = JournalStore(settings.database_url(settings.journal))
-    await journal_store.open()
-    await journal_store.close()
+    make_signing_key(settings.path(settings.journal.signing_key), settings.path(settings.journal.public_key))
+    journal = open_writing(settings.database_url(settings.journal))
+    await journal.open()
+    await journal.close()
     for file in (building / "data").iterdir():
-        file.chmod(0o600)
+        file.chmod(0o700 if file.is_dir() else 0o600)
     if demo:
         contract = describe_demo(directory, users, ports, passphrase)
         file = building / "demo.json"

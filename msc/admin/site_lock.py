@@ -13,7 +13,7 @@ from msc.settings import Settings
 
 def lock_file(settings: Settings) -> Path:
     """Return the file whose lock a running switch holds."""
-    return settings.database(settings.journal).with_suffix(".lock")
+    return settings.data_folder / "journal.lock"
 
 
 def lock_site(settings: Settings, problem: str = "another switch is running on this site") -> FileIO:

@@ -11,8 +11,8 @@ import grp
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ from msc.admin.access import Action
 from msc.admin.gate import Gate, Refused, account_name
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Server
+from msc.admin.socket_file import reachable
 from msc.errors import Fault, SiteError
 from msc.limits import OPERATOR_REASON_CHARS_MAX
 
@@ -46,16 +47,6 @@ class Desk(Protocol):
 
     def end_session(self, session_id: str, reason: str, asked: str | None = None) -> bool:
         """End a session; tells whether there was one."""
-
-
-@contextmanager
-def reachable(file: Path) -> Iterator[str]:
-    """Give a socket's path in a form short enough for the kernel, which takes 107 bytes."""
-    folder = os.open(file.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{file.name}"
-    finally:
-        os.close(folder)
 
 
 class _PeerProtocol(H11Protocol):

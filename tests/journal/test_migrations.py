@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 
 from msc.errors import JournalError
 from msc.journal import migrations
+from msc.journal.database import schema
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
 from msc.journal.schema import metadata
 from tests.journal.conftest import Query
@@ -41,7 +42,7 @@ def differences(file: Path) -> list[object]:
 
 def test_the_head_is_the_last_revision() -> None:
     folder = str(Path(migrations.__file__).parent)
-    assert ScriptDirectory(folder, version_locations=[folder]).get_heads() == [migrations.HEAD]
+    assert ScriptDirectory(folder, version_locations=[folder]).get_heads() == [schema.HEAD]
 
 
 async def test_a_new_journal_is_of_the_newest_revision(store: FaultyDisk, file: Path, query: Query) -> None:

@@ -9,4 +9,4 @@ from __future__ import annotations
 from typing import Final
 
 HEAD: Final = "0002"
-"""The revision that `msc.journal.schema` is of."""
+"""The revision that `msc.journal.schema` is of; that of `msc.journal.database.schema` stands there."""
