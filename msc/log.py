@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
-LogFormat = Literal["json", "console"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+from msc.settings import LogFormat, LogLevel
 
 
 def configure(level: LogLevel = "info", format: LogFormat = "json") -> None:

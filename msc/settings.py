@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from msc import limits
 from msc.errors import Fault, SettingsError
-from msc.log import LogFormat, LogLevel
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+_SQLITE: Final = "sqlite+aiosqlite:///"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 SYSTEM_USE_BANNER = (
@@ -69,16 +71,50 @@ class TlsSettings(_Table):
     expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
+class RetentionSettings(_Table):
+    """`[journal.retention]`: how long months are kept. PPP 1.6.2.B.1.c, 1.7.1.A: three years, so less is refused.
+
+    What is deleted is gone: nothing is, unless `automatic` says so or an administrator does it.
+    """
+
+    years: int = Field(default=limits.JOURNAL_YEARS_MIN, ge=limits.JOURNAL_YEARS_MIN, le=100)
+    automatic: bool = False
+
+
+class JournalSettings(_Table):
+    """`[journal]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`. And the keys that sign it.
+
+    The public key's file holds those of earlier keys too.
+    """
+
+    url: str
+    signing_key: Path = Path("certs/journal.key")
+    public_key: Path = Path("certs/journal.pub")
+    retention: RetentionSettings = RetentionSettings()
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not url.startswith((_SQLITE, "postgresql+asyncpg://")):
+            raise ValueError(f"must begin with {_SQLITE} or postgresql+asyncpg://")
+        return url
+
+    @property
+    def in_files(self) -> bool:
+        """Whether it stands in SQLite files."""
+        return self.url.startswith(_SQLITE)
+
+
 class StoreSettings(_Table):
-    """`[journal]` and `[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
+    """`[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
 
     url: str
 
     @field_validator("url")
     @classmethod
     def _known(cls, url: str) -> str:
-        if not url.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("must begin with sqlite+aiosqlite:///")
+        if not url.startswith(_SQLITE):
+            raise ValueError(f"must begin with {_SQLITE}")
         return url
 
 
@@ -192,6 +228,15 @@ class MonitorSettings(_Table):
         return host
 
 
+class AdminSettings(_Table):
+    """`[admin]`: where commands reach the running switch, and which accounts of the machine may."""
+
+    socket: Path | None = None
+    """By default `admin.sock` beside the journal."""
+    group: str | None = Field(default=None, min_length=1)
+    """Its members may open the socket; who they are there is for a signature to say."""
+
+
 class LogSettings(_Table):
     """`[log]`: to standard error."""
 
@@ -233,7 +278,7 @@ class Settings(_Table):
     switch: SwitchSettings
     listener: ListenerSettings
     tls: TlsSettings
-    journal: StoreSettings
+    journal: JournalSettings
     directory: StoreSettings
     catalog: CatalogSettings
     routes: RoutesSettings
@@ -243,6 +288,7 @@ class Settings(_Table):
     device_class: dict[Name, DeviceClassSettings] = {}
     password_policy: dict[Name, PasswordPolicySettings] = {}
     misuse: MisuseSettings = MisuseSettings()
+    admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()
     line: list[LineSettings] = []
     simulator: list[SimulatorSettings] = []
@@ -281,17 +327,31 @@ class Settings(_Table):
         """The password policies there are: the built-in ones, and what the site says of them or adds."""
         return {**PASSWORD_POLICIES, **self.password_policy}
 
+    @property
+    def admin_socket(self) -> Path:
+        """Where the administrative socket stands."""
+        if self.admin.socket is not None:
+            return self.path(self.admin.socket)
+        return self.data_folder / "admin.sock"
+
     def path(self, path: Path) -> Path:
         """Resolve a path of the settings."""
         return self.folder / path
 
-    def database(self, store: StoreSettings) -> Path:
+    def database(self, store: StoreSettings | JournalSettings) -> Path:
         """Return the file of a SQLite database."""
-        return self.folder / store.url.removeprefix("sqlite+aiosqlite:///")
+        return self.folder / store.url.removeprefix(_SQLITE)
 
-    def database_url(self, store: StoreSettings) -> str:
-        """Return a database's URL with its path made absolute."""
-        return f"sqlite+aiosqlite:///{self.database(store).resolve()}"
+    def database_url(self, store: StoreSettings | JournalSettings) -> str:
+        """Return a database's URL, an SQLite database's with its path made absolute."""
+        if not store.url.startswith(_SQLITE):
+            return store.url
+        return f"{_SQLITE}{self.database(store).resolve()}"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the directory stands, and with it what a running switch leaves for commands to find."""
+        return self.database(self.directory).parent
 
 
 def salvage_settings(file: Path) -> Settings | None:

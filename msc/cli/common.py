@@ -1,4 +1,7 @@
-"""What the commands share: the site argument, times, the journal, output, exit codes, running coroutines."""
+"""What the commands share: the site argument, times, the journal, output, exit codes, running coroutines.
+
+Every command waits for what is imported here, so what is heavy is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.text import Text
 
 from msc import clock
-from msc.journal.search import JournalReader
-from msc.settings import load_settings
 
 Result = TypeVar("Result")
 
@@ -58,6 +58,8 @@ def fail(message: str, code: Exit) -> NoReturn:
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on uvloop."""
+    import uvloop
+
     return uvloop.run(work)
 
 
@@ -92,15 +94,6 @@ def moment(text: str | None, option: str) -> int | None:
             f"{option}: {text!r} is no time such as 2026-01-31, 2026-01-31T08:15:00Z, yesterday or '2 days ago'",
             Exit.USAGE,
         )
-
-
-def reader(site: Path) -> JournalReader:
-    """Open a site's journal for reading; fail if there is none."""
-    settings = load_settings(site)
-    file = settings.database(settings.journal)
-    if not file.is_file():
-        fail(f"{file}: there is no journal yet", Exit.USAGE)
-    return JournalReader(file)
 
 
 def shown_time(at_us: int) -> str:

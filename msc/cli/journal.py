@@ -1,171 +1,222 @@
-"""`msc journal search` and `msc journal show`."""
+"""`msc journal search`, `show`, `follow`, `sample`: looking at messages."""
 
 from __future__ import annotations
 
 import json as jsonlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
 
 from msc import clock
-from msc.cli.common import Exit, Json, Site, cells, err, fail, moment, out, reader, run, shown_time, site_and
-from msc.errors import JournalError
-from msc.journal.record import Direction
-from msc.journal.search import Criteria, Entry, JournalReader
-from msc.protocol.header import read_taf
+from msc.admin.presentation.words import completeness_line, criteria_line
+from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
+from msc.cli.question import Question, question
+from msc.settings import Settings, load_settings
 
-app = typer.Typer(help="Search the journal and show transactions.", no_args_is_help=True)
+app = typer.Typer(help="Search, show, print and prove what passed through the switch.", no_args_is_help=True)
+
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, with a line of names.")]
+Pdf = Annotated[
+    Path | None,
+    typer.Option("--print", help="Print to this PDF file, as the journal's print path wants it (N-PRINT)."),
+]
+_LIMIT = 50
 
 
 @app.command()
+@question()
 def search(
     site: Site,
-    since: Annotated[str | None, typer.Option(help="From this time on (UTC): 2026-01-31, yesterday, 2h.")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this time (UTC).")] = None,
-    msn: Annotated[int | None, typer.Option(help="Message sequence number.")] = None,
-    transaction: Annotated[int | None, typer.Option(help="MSN of the inquiry it belongs to.")] = None,
-    user: Annotated[str | None, typer.Option(help="User id.")] = None,
-    agency: Annotated[str | None, typer.Option(help="Agency.")] = None,
-    ori: Annotated[str | None, typer.Option(help="ORI.")] = None,
-    mnemonic: Annotated[str | None, typer.Option(help="Terminal mnemonic.")] = None,
-    device: Annotated[str | None, typer.Option(help="Station it came from or went to.")] = None,
-    line: Annotated[str | None, typer.Option(help="Line it came from or went to.")] = None,
-    key: Annotated[str | None, typer.Option(help="Message key: QW or IW.QW.")] = None,
-    database: Annotated[str | None, typer.Option(help="Database it asks.")] = None,
-    kind: Annotated[str | None, typer.Option(help="inquiry, entry, response, status, unsolicited ...")] = None,
-    direction: Annotated[Direction | None, typer.Option(help="Which way it went.")] = None,
-    header: Annotated[str | None, typer.Option(help="Supplemental header.")] = None,
-    code: Annotated[str | None, typer.Option(help="Code it was refused with or reports.")] = None,
-    requester: Annotated[str | None, typer.Option(help="Requester (criminal history).")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="A text it holds; may be given again.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many; all with --json.", min=1)] = None,
+    question: Question,
+    limit: Annotated[
+        int | None, typer.Option(help="At most this many; all with --json, --csv, --print.", min=1)
+    ] = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the oldest.")] = False,
+    after: Annotated[str | None, typer.Option(help="Go on where an earlier search ended: its cursor.")] = None,
     json: Json = False,
+    csv: Csv = False,
+    pdf: Pdf = None,
 ) -> None:
     """List messages, newest first. Exit code 1 if there is none."""
-    equal: dict[str, Any] = {
-        "msn": msn,
-        "transaction": transaction,
-        "user": user,
-        "agency": agency,
-        "ori": ori,
-        "mnemonic": mnemonic,
-        "database": database,
-        "kind": kind,
-        "direction": direction.value if direction else None,
-        "code": code,
-        "requester": requester,
-    }
-    criteria = Criteria(
-        equal={name: value for name, value in equal.items() if value is not None},
-        key=key,
-        header=header,
-        device=device,
-        line=line,
-        words=tuple(text or ()),
-        since_us=moment(since, "--since"),
-        until_us=moment(until, "--until"),
-    )
-    if limit is None and not json:
-        limit = 50
-    found = run(_search(reader(site), criteria, limit, json))
-    if not found:
-        if not json:
-            err.print("no message matches", style="yellow")
-        raise typer.Exit(Exit.REFUSED)
-
-
-async def _search(journal: JournalReader, criteria: Criteria, limit: int | None, json: bool) -> int:
-    found = 0
-    table = Table("MSN", "received (UTC)", "kind", "key", "user", "from", "outcome", box=None, pad_edge=False)
-    table.add_column("text", no_wrap=True, overflow="ellipsis")
-    try:
-        async for entry in journal.search(criteria, limit=limit):
-            found += 1
-            if json:
-                print(jsonlib.dumps(entry.as_json()))
-            else:
-                table.add_row(*cells(*_row(entry)))
-    except JournalError as exc:
-        fail(str(exc), Exit.USAGE)
-    finally:
-        await journal.close()
-    if found and not json:
-        out.print(table)
-        if found == limit:
-            err.print(f"the newest {limit}; --limit shows more", style="dim")
-    return found
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    message = entry.message
-    last = entry.events[-1]
-    first_line = message.text.split("\n", 1)[0]
-    return (
-        str(message.msn),
-        shown_time(message.received),
-        message.kind,
-        ".".join(filter(None, (message.system, message.key))),
-        message.user or "",
-        message.line if message.direction == Direction.INBOUND and message.line else message.device or "",
-        message.code or last.event,
-        first_line if len(first_line) <= 60 else f"{first_line[:59]}…",
-    )
+    settings = load_settings(site)
+    whole = json or csv or pdf is not None
+    limit = limit if limit is not None or whole else _LIMIT
+    content: dict[str, Any] = {"criteria": question.criteria, "oldest_first": oldest_first}
+    content |= {name: value for name, value in (("limit", limit), ("after", after)) if value is not None}
+    if pdf is not None:
+        content["print"] = True
+    found = run(_present(settings, question, "search", content, json=json, csv=csv, pdf=pdf))
+    cursor = question.end.get("after")
+    if cursor and not json:
+        err.print(f"the {'oldest' if oldest_first else 'newest'} {found}; go on with --after '{cursor}'", style="dim")
+    _no_match(found, quiet=json or csv)
 
 
 @app.command()
+@question()
+def sample(
+    site: Site,
+    question: Question,
+    count: Annotated[int, typer.Option(help="How many.", min=1)],
+    seed: Annotated[int, typer.Option(help="The same seed draws the same messages again.", min=0)],
+    json: Json = False,
+    csv: Csv = False,
+    pdf: Pdf = None,
+) -> None:
+    """Draw a random sample of the messages that match, for review (PPP 1.10). Exit code 1 if there is none."""
+    settings = load_settings(site)
+    content = {"criteria": question.criteria, "count": count, "seed": seed}
+    if pdf is not None:
+        content["print"] = True
+    found = run(_present(settings, question, "sample", content, json=json, csv=csv, pdf=pdf))
+    if not (json or csv):
+        err.print(f"{found} of {question.end.get('of', 0)} messages that match; seed {seed}", style="dim")
+    _no_match(found, quiet=json or csv)
+
+
+@app.command()
+@question({})
 def show(
     arguments: Annotated[list[str], typer.Argument(metavar="[SITE] MSN", help="The site's msc.toml, an MSN.")],
+    question: Question,
+    full: Annotated[bool, typer.Option("--full", help="Every line of the texts.")] = False,
     json: Json = False,
+    pdf: Pdf = None,
 ) -> None:
-    """Show the whole life of the transaction a message belongs to."""
+    """Show the whole life of the transaction a message belongs to: what was asked, where it went, what came back."""
     site, number = site_and(arguments, "an MSN")
     if not number.isdigit():
         fail(f"{number!r} is no MSN", Exit.USAGE)
-    entries = run(_transaction(reader(site), int(number)))
+    settings = load_settings(site)
+    content: dict[str, Any] = {"msn": int(number)}
+    if pdf is not None:
+        content["print"] = True
+    entries = run(_all(question.ask(settings, "show", content)))
     if not entries:
         fail(f"there is no message {number}", Exit.REFUSED)
     if json:
         for entry in entries:
-            print(jsonlib.dumps(entry.as_json()))
+            print(jsonlib.dumps(entry))
+    elif pdf is not None:
+        run(_print_pdf(settings, question, f"Transaction of message {number}", _each(entries), pdf))
+    else:
+        from msc.admin.presentation.life import TEXT_LINES, life_of
+
+        lines = life_of(entries, now_us=clock.wall_us(), width=out.width, text_lines=None if full else TEXT_LINES)
+        for line in lines:
+            out.print(line, soft_wrap=True)
+
+
+@app.command()
+@question()
+def follow(site: Site, question: Question, json: Json = False) -> None:
+    """Show messages as they come, until interrupted."""
+    settings = load_settings(site)
+    run(_follow(settings, question, json))
+
+
+async def _follow(settings: Settings, question: Question, json: bool) -> None:
+    from msc.admin.presentation.listing import table_of
+
+    async for line in question.ask(settings, "follow", {"criteria": question.criteria}):
+        if "item" not in line:
+            continue
+        if json:
+            print(jsonlib.dumps(line["item"]), flush=True)
+        else:
+            table = table_of([line["item"]])
+            table.show_header = False
+            out.print(table)
+
+
+# --- presenting --------------------------------------------------------------------------------------
+
+
+async def _present(
+    settings: Settings,
+    question: Question,
+    verb: str,
+    content: dict[str, Any],
+    *,
+    json: bool,
+    csv: bool,
+    pdf: Path | None,
+) -> int:
+    """Ask, and present what comes in one of the forms; returns how many came."""
+    if json + csv + (pdf is not None) > 1:
+        fail("--json, --csv or --print, one of them", Exit.USAGE)
+    items = shown(question.ask(settings, verb, content))
+    if pdf is not None:
+        return await _print_pdf(settings, question, "Messages of the journal", items, pdf)
+    found = 0
+    if json:
+        async for entry in items:
+            found += 1
+            print(jsonlib.dumps(entry))
+        return found
+    if csv:
+        from msc.admin.presentation.file import csv_lines
+
+        entries = [entry async for entry in items]
+        sys.stdout.writelines(csv_lines(entries))
+        return len(entries)
+    from msc.admin.presentation.listing import table_of
+
+    entries = [entry async for entry in items]
+    if entries:
+        out.print(table_of(entries, caption=captions(question)))
+    return len(entries)
+
+
+def captions(question: Question) -> list[str]:
+    """Say what was looked for, and how complete the answer is."""
+    end = question.end
+    return [
+        criteria_line(question.criteria),
+        completeness_line(end.get("searched", ()), end.get("unreadable", ()), more=bool(end.get("after"))),
+    ]
+
+
+async def _print_pdf(
+    settings: Settings, question: Question, title: str, entries: AsyncIterator[dict[str, Any]], file: Path
+) -> int:
+    from msc.cli.printing import print_pdf
+
+    return await print_pdf(settings, question, title, entries, file)
+
+
+async def shown(lines: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the items of an answer, and show on a terminal how far it is."""
+    progress = Console(stderr=True)
+    if not progress.is_terminal:
+        async for line in lines:
+            if "item" in line:
+                yield line["item"]
         return
-    start = entries[0].message.received
+    with progress.status("searching ...") as status:
+        async for line in lines:
+            if "item" in line:
+                yield line["item"]
+            elif (far := line["progress"]).get("of"):
+                status.update(f"searched {far['months']} of {far['of']} months ...")
+
+
+async def _all(lines: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line["item"] async for line in lines if "item" in line]
+
+
+async def _each(entries: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
     for entry in entries:
-        _show(entry, start)
+        yield entry
 
 
-async def _transaction(journal: JournalReader, msn: int) -> list[Entry]:
-    try:
-        return await journal.transaction(msn)
-    except JournalError as exc:
-        fail(str(exc), Exit.USAGE)
-    finally:
-        await journal.close()
-
-
-def _show(entry: Entry, start_us: int) -> None:
-    message = entry.message
-    out.print(f"MSN {message.msn}  {message.kind}  {clock.rfc3339(message.received)}", markup=False, style="bold")
-    facts = {
-        "key": ".".join(filter(None, (message.system, message.key))),
-        "user": message.user,
-        "agency": f"{message.agency} {message.ori or ''}" if message.agency else None,
-        "device": message.device,
-        "line": message.line,
-        "mnemonic": message.mnemonic,
-        "header": message.header,
-        "OIF": message.oif,
-        "TAF": f"{message.taf} ({read_taf(message.taf)})" if message.taf else None,
-        "requester": message.requester,
-        "code": message.code,
-    }
-    out.print("  " + "  ".join(f"{name} {value}" for name, value in facts.items() if value), markup=False)
-    for line in message.text.splitlines():
-        out.print(f"  | {line}", markup=False)
-    for event in entry.events:
-        detail = f"  ({event.detail})" if event.detail else ""
-        out.print(
-            f"  {(event.at - start_us) / 1000:+10.1f} ms  {event.event:<16} {event.destination or ''}{detail}",
-            markup=False,
-        )
-    out.print()
+def _no_match(found: int, *, quiet: bool) -> None:
+    if found:
+        return
+    if not quiet:
+        err.print("no message matches", style="yellow")
+    raise typer.Exit(Exit.REFUSED)

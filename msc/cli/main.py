@@ -7,50 +7,30 @@ import sys
 
 import typer
 
-from msc import __version__
-from msc.cli import acp, audit, certs, directory, journal, misuse, report, rows, session
-from msc.cli.check import check
-from msc.cli.common import Exit, err, out
-from msc.cli.demo import demo
-from msc.cli.init import init
-from msc.cli.send import send
-from msc.cli.serve import serve
-from msc.cli.simulate import simulate
+from msc.cli.commands import COMMANDS
+from msc.cli.common import Exit, err
+from msc.cli.lazy import LazyGroup
 from msc.errors import FaultyInput, MSCError
+
+
+class _Commands(LazyGroup):
+    table = COMMANDS
+
 
 app = typer.Typer(
     name="msc",
+    cls=_Commands,
     help="A message-switching computer for law enforcement.",
     epilog="The site's msc.toml is the first argument, or comes from MSC_CONFIG.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(init)
-app.command()(check)
-app.command()(serve)
-app.command()(simulate)
-app.command()(send)
-app.add_typer(directory.app, name="directory")
-app.add_typer(journal.app, name="journal")
-app.add_typer(audit.app, name="audit")
-app.add_typer(acp.app, name="acp")
-app.add_typer(misuse.app, name="misuse")
-app.add_typer(report.app, name="report")
-for table, commands in rows.apps.items():
-    app.add_typer(commands, name=table)
-app.add_typer(session.app, name="session")
-app.add_typer(certs.app, name="certs")
-app.command()(demo)
 
 
-@app.command()
-def version(json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
-    """Print the version."""
-    if json:
-        out.print_json(data={"version": __version__})
-    else:
-        out.print(f"msc {__version__}")
+@app.callback()
+def _msc() -> None:
+    """Be a group, though no command is registered here."""
 
 
 def _open_standard_streams() -> None:

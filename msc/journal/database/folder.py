@@ -59,7 +59,9 @@ class JournalFolder:
         if not database or database == ":memory:" or database.startswith("file:"):
             raise JournalError("the journal's database must be a file")
         self.main = Path(database)
-        self.months = self.main.with_suffix("") if self.main.suffix else self.main.with_name(f"{database}.months")
+        self.months = (
+            self.main.with_suffix("") if self.main.suffix else self.main.with_name(f"{self.main.name}.months")
+        )
         self._url = url
 
     @property

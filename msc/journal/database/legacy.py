@@ -108,9 +108,11 @@ def _rows(driver: sqlite3.Connection, kind: _Kind) -> Iterator[Any]:
 
 
 def _in_order(driver: sqlite3.Connection) -> Iterator[Record]:
-    messages, events, audits = (_rows(driver, kind) for kind in (_MESSAGE, _EVENT, _AUDIT))
-    message, event, audit = next(messages, None), next(events, None), next(audits, None)
-    while message or event or audit:
+    """Yield all rows by time; where two are of the same, messages first, then events."""
+    tables = [_rows(driver, kind) for kind in (_MESSAGE, _EVENT, _AUDIT)]
+    heads: list[Any] = [next(table, None) for table in tables]
+    while any(heads):
+        message, event, audit = heads
         due: list[tuple[int, int]] = []
         if message:
             due.append((message.received, 0))
@@ -118,13 +120,6 @@ def _in_order(driver: sqlite3.Connection) -> Iterator[Record]:
             due.append((event.at, 1))
         if audit:
             due.append((audit.at, 2))
-        match min(due)[1]:
-            case 0:
-                yield message
-                message = next(messages, None)
-            case 1:
-                yield event
-                event = next(events, None)
-            case _:
-                yield audit
-                audit = next(audits, None)
+        first = min(due)[1]
+        yield heads[first]
+        heads[first] = next(tables[first], None)

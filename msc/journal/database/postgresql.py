@@ -23,7 +23,7 @@ from msc import migration
 from msc.errors import JournalError
 from msc.journal import migrations
 from msc.journal.database.layout import CheckpointRow, MonthUnreadable, Opened, TailRow
-from msc.journal.database.reading import Question, Rows, SqlReading, ask, what
+from msc.journal.database.reading import Question, Rows, SqlReading, what
 from msc.journal.database.schema import (
     HEAD,
     MonthTables,
@@ -37,6 +37,7 @@ from msc.journal.database.tail import TailEnds
 
 WAIT_S: Final = 10.0
 """How long the server may take to answer before it counts as lost."""
+_ROWS_AT_ONCE: Final = 20_000
 _CLOSE_S: Final = 2.0
 _CONNECTIONS: Final = 8
 _STATEMENTS: Final = 1000
@@ -44,14 +45,24 @@ _STATEMENTS: Final = 1000
 _SETTINGS: Final = {
     "application_name": "msc journal",
     "synchronous_commit": "on",
+    # Compiling a statement takes longer than any of ours runs.
+    "jit": "off",
     # A server that cannot reach us any more lets go of our locks within half a minute.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
 _LOCK: Final = text("SELECT pg_try_advisory_lock(hashtext('msc journal writer'), hashtext(current_schema()))")
-TROUBLE: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What goes wrong with a server. Errors while connecting come as the driver's own."""
+TROUBLE: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What goes wrong with a server. Errors while connecting come as the driver's own; and where the server said its
+farewell just before we asked, the driver calls that an internal error of its own."""
 _OF_A_TABLE: Final = ("42P01", "58", "XX")
 """SQLSTATEs, or their classes, of what is wrong with a table: it is not there, its file is not, it is damaged."""
 
@@ -131,11 +142,19 @@ class PostgresWriting:
 
     async def _look(self, connection: AsyncConnection) -> Opened:
         number = checkpoint_table.c.number
-        tail = (await connection.execute(select(tail_table).order_by(tail_table.c.seq))).all()
+        tail: list[TailRow] = []
+        while rows := await self._tail_after(connection, tail[-1].seq if tail else 0):
+            tail += rows
         state = (await connection.execute(select(state_table.c.body))).scalar()
         last = (await connection.execute(select(checkpoint_table).order_by(number.desc()).limit(1))).one_or_none()
         await connection.rollback()
-        return Opened(state, CheckpointRow(*last) if last else None, [TailRow(*row) for row in tail])
+        return Opened(state, CheckpointRow(*last) if last else None, tail)
+
+    async def _tail_after(self, connection: AsyncConnection, seq: int) -> list[TailRow]:
+        """Return some rows of the tail: all at once could take longer than the server is waited for."""
+        column = tail_table.c.seq
+        some = select(tail_table).where(column > seq).order_by(column).limit(_ROWS_AT_ONCE)
+        return [TailRow(*row) for row in await connection.execute(some)]
 
     async def commit(
         self,
@@ -228,6 +247,9 @@ class PostgresReading(SqlReading):
     def _trouble(self, exc: Exception) -> bool:
         return isinstance(exc, TROUBLE)
 
+    def _lost(self, exc: Exception) -> bool:
+        return super()._lost(exc) or isinstance(exc, asyncpg.InternalClientError)
+
     def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
         # An array is one statement, however many there are; it stays prepared.
         return column == any_(literal(values, ARRAY(BigInteger)))
@@ -239,7 +261,7 @@ class PostgresReading(SqlReading):
 
     async def _ask_month(self, month: int, question: Question) -> Rows:
         try:
-            return await ask(self._main, question(tables_of(month)))
+            return await self._put(self._main, question(tables_of(month)))
         except TROUBLE as exc:
             if isinstance(exc, DBAPIError) and is_of_table(exc):
                 raise MonthUnreadable(month, what(exc)) from exc

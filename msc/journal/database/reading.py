@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Table, select, tuple_
+from sqlalchemy import ColumnElement, Executable, Table, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,6 +38,8 @@ from msc.journal.database.schema import (
 
 _AT_ONCE: Final = 500
 """Places asked for in one statement at most; databases bound their parameters."""
+_TRIES: Final = 3
+"""How often a question is put: to a connection that was lost, to another, to a new one."""
 _KEYS: Final = len(BlockKey._fields)
 _KEY_TYPES: Final = (int,) * _KEYS
 _BLOCK_TYPES: Final = (*_KEY_TYPES, bytes, bytes, bytes)
@@ -45,21 +47,6 @@ _PAGE_TYPES: Final = (int, int, str, bytes)
 
 Rows = Sequence[Sequence[Any]]
 Question = Callable[[MonthTables], Executable]
-
-
-async def ask(engine: AsyncEngine, question: Executable) -> Rows:
-    """Return a statement's rows; on a new connection, if the one that was kept turns out to be lost."""
-    try:
-        return await _ask_once(engine, question)
-    except DBAPIError as exc:
-        if not exc.connection_invalidated:
-            raise
-    return await _ask_once(engine, question)
-
-
-async def _ask_once(engine: AsyncEngine, question: Executable) -> Rows:
-    async with engine.connect() as connection:
-        return (await connection.execute(question)).all()
 
 
 class SqlReading(ABC):
@@ -82,23 +69,41 @@ class SqlReading(ABC):
             JournalError: The database cannot be.
         """
 
+    @abstractmethod
     def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
-        """Say that a column is one of these numbers."""
-        return column.in_(values)
+        """Say that a column is one of these numbers, in the same words however many they are."""
 
+    @abstractmethod
     def _at(self, page: Table, places: list[tuple[int, int]]) -> ColumnElement[bool]:
-        """Say that a page is one of these, by segment and number."""
-        return tuple_(page.c.segment, page.c.number).in_(places)
+        """Say that a page is one of these, by segment and number, in the same words however many they are."""
 
     @abstractmethod
     def _trouble(self, exc: Exception) -> bool:
         """Tell whether an exception is the database's."""
 
+    def _lost(self, exc: Exception) -> bool:
+        """Tell whether an exception says that a connection is lost, no more."""
+        return isinstance(exc, DBAPIError) and exc.connection_invalidated
+
+    async def _put(self, engine: AsyncEngine, question: Executable) -> Rows:
+        """Put a question, again on another connection if one that was kept turns out to be lost."""
+        for tries_left in reversed(range(_TRIES)):
+            async with engine.connect() as connection:
+                try:
+                    return (await connection.execute(question)).all()
+                except Exception as exc:
+                    if not self._lost(exc):
+                        raise
+                    await connection.invalidate()
+                    if not tries_left:
+                        raise
+        raise AssertionError("a question is put at least once")
+
     async def _ask(self, question: Executable) -> Rows:
         try:
             if not self._known:
                 await self._check_revision()
-            return await ask(self._main, question)
+            return await self._put(self._main, question)
         except JournalError:
             raise
         except Exception as exc:
@@ -119,10 +124,11 @@ class SqlReading(ABC):
 
     # --- the whole ------------------------------------------------------------------------------
 
-    async def tail(self, after: int = 0) -> list[TailRow]:
+    async def tail(self, after: int = 0, at_most: int | None = None) -> list[TailRow]:
         """Return the tail's rows after a `seq`, in order."""
         seq = tail_table.c.seq
-        return [TailRow(*row) for row in await self._ask(select(tail_table).where(seq > after).order_by(seq))]
+        question = select(tail_table).where(seq > after).order_by(seq).limit(at_most)
+        return [TailRow(*row) for row in await self._ask(question)]
 
     async def months(self) -> list[Month]:
         """Return all months, in order."""
