@@ -26,6 +26,7 @@ from msc.limits import OPERATOR_REFUSALS_MAX, OPERATOR_REQUEST_BYTES_MAX
 
 _ROOT = 0
 _MINUTE_S = 60.0
+_READ_BYTES_MAX = 16 * OPERATOR_REQUEST_BYTES_MAX
 
 
 class Refused(MSCError):
@@ -176,11 +177,16 @@ class Gate:
 
 
 async def _body(request: Request) -> bytes:
-    found = bytearray()
+    found, length = bytearray(), 0
     async for part in request.stream():
-        found += part
-        if len(found) > OPERATOR_REQUEST_BYTES_MAX:
-            raise Refused(413, "the request is too long")
+        length += len(part)
+        if length <= OPERATOR_REQUEST_BYTES_MAX:
+            found += part
+        elif length > _READ_BYTES_MAX:
+            break
+    # Told after it was read: who is still writing would only see that the connection breaks.
+    if length > OPERATOR_REQUEST_BYTES_MAX:
+        raise Refused(413, "the request is too long")
     return bytes(found)
 
 

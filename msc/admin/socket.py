@@ -112,17 +112,24 @@ class AdminSocket:
             SiteError: There is no such group, or the socket cannot be given to it.
             OSError: It cannot be made.
         """
-        self._socket = bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with suppress(FileNotFoundError):
             self._file.unlink()
-        with reachable(self._file) as path:
-            before = os.umask(0o177)
-            try:
-                bound.bind(path)
-            finally:
-                os.umask(before)
-            if self._group is not None:
-                self._give(path, self._group)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with reachable(self._file) as path:
+                before = os.umask(0o177)
+                try:
+                    bound.bind(path)
+                finally:
+                    os.umask(before)
+                if self._group is not None:
+                    self._give(path, self._group)
+            # From now on who connects waits instead of being turned away.
+            bound.listen()
+        except BaseException:
+            bound.close()
+            raise
+        self._socket = bound
 
     def _give(self, path: str, group: str) -> None:
         try:

@@ -121,12 +121,10 @@ class _MonthByMonth:
         return {"months": self._done, "of": len(self._months)}
 
     def completeness(self) -> dict[str, Any]:
-        """Tell what was searched: the first and last month, and those that could not be read."""
+        """Tell what was searched: the months, and those of them that could not be read."""
         return {
             "complete": not self._unreadable,
-            "months": self._done - len(self._unreadable),
-            "first_month": min(self._months, default=None),
-            "last_month": max(self._months, default=None),
+            "searched": self._months,
             "unreadable": self._unreadable,
         }
 

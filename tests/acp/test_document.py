@@ -202,7 +202,10 @@ BROKEN: dict[str, tuple[Path, str, list[str]]] = {
     ),
     "an unknown table": (
         TOML, "\n[[person]]\nname = 'x'\n",
-        ["county.toml:2: person: there is no such table; there are agency, agreement, user, pool, mnemonic, device, operator"],
+        [
+            "county.toml:2: person: there is no such table; there are agency, agreement, user, pool, mnemonic, "
+            "device, operator"
+        ],
     ),
     "a table that is no list": (
         TOML, "[user]\nuser = 'x'\n", ["county.toml:1: user: each row is a table of its own: [[user]]"],

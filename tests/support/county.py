@@ -70,8 +70,8 @@ def county(*users: User, **more: list[Any]) -> Directory:
 
     Args:
         users: Besides J40217, who is in good standing.
-        more: Rows to add to `devices`, `pools`, `mnemonics`, `agencies`, `agreements`, `operators`; `accounts` replace
-            those that every user has otherwise.
+        more: Rows to add to `devices`, `pools`, `mnemonics`, `agencies`, `agreements`, `operators`;
+            `accounts` replace those that every user has otherwise.
     """
     return Directory(
         accounts=[*(account(row.user) for row in (user("J40217"), *users)), *more.get("accounts", [])],

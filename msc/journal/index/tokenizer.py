@@ -114,7 +114,7 @@ def query_words(query: str) -> Alternatives:
     typed = query.strip()
     prefix = typed.endswith("*")
     upper = typed.upper() if typed.isascii() else _fold(typed)
-    values = [value for value in (_WRITTEN.findall(run) for run in _VALUE.findall(upper)) if value]
+    values = [value for value in map(_words_of_value, _VALUE.findall(upper)) if value]
     if not values:
         raise BadCriteria(f"text: {query!r} holds no letter or digit")
     apart = [piece for value in values for written in value for piece in _WORD.findall(written)]
@@ -122,6 +122,11 @@ def query_words(query: str) -> Alternatives:
     blanks_joined = ["".join(value).translate(_UNJOINED) for value in values]
     written_ways = dict.fromkeys(map(tuple, (blanks_joined, hyphens_joined, apart)))
     return tuple(dict.fromkeys(_sought(way, prefix) for way in written_ways))
+
+
+def _words_of_value(value: str) -> list[str]:
+    """Return the words of a value with their hyphens and apostrophes, but none that is nothing else."""
+    return [written for written in _WRITTEN.findall(value) if _WORD.search(written)]
 
 
 def _sought(way: tuple[str, ...], prefix: bool) -> tuple[Sought, ...]:
