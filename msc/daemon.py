@@ -31,16 +31,21 @@ from msc.admin.break_glass import TakenUp
 from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
+from msc.admin.retention_desk import RetentionCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
-from msc.errors import Fault, SiteError
-from msc.journal.database.opening import open_reading, open_writing
+from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
+from msc.journal.database.layout import CheckpointRow
+from msc.journal.database.legacy import forget_legacy, legacy_records
+from msc.journal.database.opening import open_archiving, open_reading, open_writing
+from msc.journal.keeper import RetentionKeeper
 from msc.journal.process import JournalProcess
-from msc.journal.proof.checkpoint import Signer, load_signer, make_signing_key
+from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_signing_key
 from msc.journal.reader import JournalReader
 from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
@@ -62,6 +67,8 @@ from msc.switch.traffic import LineTraffic
 
 log = get_logger("daemon")
 
+_KEEP_S: Final = 60.0
+"""How often it is looked whether a day has begun: the journal is kept once a day."""
 _DURABLE_POLL_S: Final = 0.005
 """How often it is looked whether a record is durable, where somebody waits for it: a commit takes about that long."""
 
@@ -107,6 +114,7 @@ class Daemon:
         self._journal = open_writing(url)
         self.writer = JournalWriter(self._journal, self._signer(), self.metrics)
         await self.writer.open()
+        await self._take_over_legacy(url)
         recent, unfinished = await self._recall(url)
 
         terms = Terms(
@@ -168,10 +176,16 @@ class Daemon:
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         self.searching = JournalProcess("search", url)
         self._archiving = JournalProcess("archive", url, lambda said: self.writer.archived(said["archived"]))
+        self._archive = open_archiving(url)
+        matches_in = asking(self.searching.ask)
+        self._keeper = RetentionKeeper(self._archive, self._state_deletion, matches_in, settings.journal.retention)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, self.searching, directory, self.point.audit, self._journaled),
+            RetentionCounter(
+                gate, self._archive, self._keeper, matches_in, settings.journal.retention, self._journaled
+            ),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()
@@ -191,6 +205,7 @@ class Daemon:
         ]
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
+        self._spawn(self._keep_journal(), "retention")
         self.tls.report()
         self._tls_task = self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
@@ -233,6 +248,37 @@ class Daemon:
             raise SiteError([Fault(private, "", f"the signing key cannot be made: {exc.strerror}")]) from exc
         log.warning("journal.signing_key_made", file=str(private))
         return signer
+
+    async def _state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
+        try:
+            return await self.writer.state(Statement.DELETED, detail)
+        except JournalUnavailable as exc:
+            raise JournalError("the journal cannot be written, so nothing of it is deleted") from exc
+
+    async def _keep_journal(self) -> None:
+        """Once a day: carry on a deletion that was interrupted, and delete what has expired, if that is wanted."""
+        kept_on = None
+        while True:
+            today = clock.today()
+            if kept_on != today and self.writer.available:
+                try:
+                    for deleted in await self._keeper.run_once(today):
+                        detail = f"month {deleted.month}, checkpoint {deleted.checkpoint}"
+                        self.point.audit(AuditEvent(clock.wall_us(), "journal.month_deleted", detail=detail))
+                    kept_on = today
+                except JournalError as exc:
+                    log.error("journal.not_kept", error=str(exc))
+            await asyncio.sleep(_KEEP_S)
+
+    async def _take_over_legacy(self, url: str) -> None:
+        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
+        taken = 0
+        async for records in legacy_records(url, skip=self.writer.seq):
+            await self.writer.take_over(records)
+            taken += len(records)
+        await forget_legacy(url)
+        if taken:
+            log.info("journal.taken_over", records=taken)
 
     async def _recall(self, url: str) -> tuple[list[MessageRecord], list[Unfinished]]:
         """Ask the journal what had not ended, and what may still be answered."""
@@ -440,9 +486,10 @@ class Daemon:
         self.writer.close()
         await self._writer_task
         await self._journal.close()
+        await self._archive.close()
         self._sweeper.stop()
         for task in self._tasks:
-            if task.get_name() in ("clock", "directory"):
+            if task.get_name() in ("clock", "directory", "retention"):
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:

@@ -96,7 +96,7 @@ def test_an_operator_signs_in_at_a_running_switch_until_suspended_or_revoked(mad
     )
     assert "it is revoked" in why
     events = made.audit("--event", "operator.refused")
-    assert {event["user"] for event in events} == {"kroe"}
+    assert "kroe" in {event["user"] for event in events}
 
 
 @pytest.mark.requirement("F-REAUTH")
