@@ -29,6 +29,11 @@ def wall_us() -> int:
     return time.time_ns() // 1000
 
 
+def monotonic_us() -> int:
+    """Return the monotonic clock in whole microseconds: of use only beside another of the same run of the machine."""
+    return time.monotonic_ns() // 1000
+
+
 _DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _cached_day = date(1970, 1, 1)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import secrets
 import signal
 from dataclasses import astuple
 from datetime import date
-from io import TextIOWrapper
-from typing import Any
+from io import FileIO
+from typing import Any, Final
 
 from msc import __version__, clock, tls
 from msc.acp import housekeeping
@@ -27,12 +26,26 @@ from msc.acp.password import load_banned
 from msc.acp.review import MisuseReview
 from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.acp.terms import Terms
+from msc.admin import break_glass
+from msc.admin.break_glass import TakenUp
+from msc.admin.gate import Gate
+from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
+from msc.admin.retention_desk import RetentionCounter
+from msc.admin.sign_in import SignIn
+from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
-from msc.admin.socket_file import SOCKET
-from msc.errors import Fault, SiteError
-from msc.journal.record import AuditRecord
-from msc.journal.store import JournalStore
+from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
+from msc.journal.database.layout import CheckpointRow
+from msc.journal.database.legacy import forget_legacy, legacy_records
+from msc.journal.database.opening import open_archiving, open_reading, open_writing
+from msc.journal.keeper import RetentionKeeper
+from msc.journal.process import JournalProcess
+from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_signing_key
+from msc.journal.reader import JournalReader
+from msc.journal.recall import Unfinished, recent_transactions, unfinished
+from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
@@ -54,6 +67,11 @@ from msc.switch.traffic import LineTraffic
 
 log = get_logger("daemon")
 
+_KEEP_S: Final = 60.0
+"""How often it is looked whether a day has begun: the journal is kept once a day."""
+_DURABLE_POLL_S: Final = 0.005
+"""How often it is looked whether a record is durable, where somebody waits for it: a commit takes about that long."""
+
 
 class Daemon:
     """A running switch."""
@@ -69,7 +87,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._kept_on: date | None = None
         """The day whose calendar has been kept."""
-        self._site_lock: TextIOWrapper | None = None
+        self._site_lock: FileIO | None = None
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -80,7 +98,7 @@ class Daemon:
             MSCError: What the operator must mend; nothing is left running.
         """
         settings = self.settings
-        self._lock_site()
+        self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
         routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
@@ -92,12 +110,12 @@ class Daemon:
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
-        self._journal_store = JournalStore(settings.database_url(settings.journal))
-        self.writer = JournalWriter(self._journal_store, self.metrics)
+        url = settings.database_url(settings.journal)
+        self._journal = open_writing(url)
+        self.writer = JournalWriter(self._journal, self._signer(), self.metrics)
         await self.writer.open()
-        now_us = clock.wall_us()
-        recent = await self._journal_store.recent_transactions(now_us - int(PENDING_WINDOW_S * 1e6))
-        unfinished = await self._journal_store.unfinished(now_us - int(RECOVERY_WINDOW_S * 1e6))
+        await self._take_over_legacy(url)
+        recent, unfinished = await self._recall(url)
 
         terms = Terms(
             settings.access,
@@ -115,6 +133,7 @@ class Daemon:
         watch = MisuseWatch(
             directory, settings.misuse, load_high_profile(settings.high_profile), secrets.token_bytes(16)
         )
+        self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics)
@@ -155,16 +174,20 @@ class Daemon:
             settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
+        self.searching = JournalProcess("search", url)
+        self._archiving = JournalProcess("archive", url, lambda said: self.writer.archived(said["archived"]))
+        self._archive = open_archiving(url)
+        matches_in = asking(self.searching.ask)
+        self._keeper = RetentionKeeper(self._archive, self._state_deletion, matches_in, settings.journal.retention)
+        gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
         self._admin = AdminSocket(
-            settings.database(settings.journal).parent / SOCKET,
-            desk,
-            lambda: self._follower.revision,
-            lambda event, operator, account, subject, reason: self.point.audit(
-                AuditEvent(
-                    clock.wall_us(), event, user=operator, source=f"cli:{account}", subject=subject, reason=reason
-                )
+            settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
+            JournalCounter(gate, self.searching, directory, self.point.audit, self._journaled),
+            RetentionCounter(
+                gate, self._archive, self._keeper, matches_in, settings.journal.retention, self._journaled
             ),
-        )
+            group=settings.admin.group,
+        )  # fmt: skip
         self._gauges()
 
         self._sweeper.start()
@@ -176,9 +199,13 @@ class Daemon:
         except OSError as exc:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
-        self._spawn(self._admin.run(), "admin")
+        self._admin_task = self._spawn(self._admin.run(), "admin")
+        self._journal_tasks = [
+            self._spawn(process.run(), f"journal {process.name}") for process in (self._archiving, self.searching)
+        ]
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
+        self._spawn(self._keep_journal(), "retention")
         self.tls.report()
         self._tls_task = self._spawn(self.tls.run(self._end_untrusted), "certificates")
         self._line_tasks = [self._spawn(line.run(), line.name) for line in self._lines.values()]
@@ -190,19 +217,82 @@ class Daemon:
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
 
-    def _lock_site(self) -> None:
-        """Make sure no other switch writes this site's journal: two would give out the same MSNs."""
-        file = self.settings.database(self.settings.journal).with_suffix(".lock")
+    async def _take_up_glass(self, revision: int) -> TakenUp:
+        """Put what was read while no switch ran into the journal."""
+        noted = [change for change in await self._directory_store.changes_since(revision) if not change.journaled]
+        taken = break_glass.take_up(break_glass.glass_file(self.settings), self.tls.trust, noted)
+        for event in taken.events:
+            self.point.audit(event)
+        self._glass_mark = self.writer.noted()
+        return taken
+
+    def _forget_glass(self) -> None:
+        """Take it out of its file once the journal holds it."""
+        if self._glass is None or not self.writer.holds(self._glass_mark):
+            return
         try:
-            lock = file.open("w")
+            break_glass.forget(break_glass.glass_file(self.settings), self._glass)
         except OSError as exc:
-            raise SiteError([Fault(file, "", f"cannot be opened: {exc.strerror}")]) from exc
+            # It stays where it is, and is journaled again at the next start: better twice than never.
+            log.error("break_glass.not_forgotten", error=type(exc).__name__)
+        self._glass = None
+
+    def _signer(self) -> Signer:
+        """Read the key that signs the journal; a site of an earlier release has none yet."""
+        private = self.settings.path(self.settings.journal.signing_key)
+        if private.exists():
+            return load_signer(private)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            signer = make_signing_key(private, self.settings.path(self.settings.journal.public_key))
         except OSError as exc:
-            lock.close()
-            raise SiteError([Fault(file, "", "another switch is running on this site")]) from exc
-        self._site_lock = lock
+            raise SiteError([Fault(private, "", f"the signing key cannot be made: {exc.strerror}")]) from exc
+        log.warning("journal.signing_key_made", file=str(private))
+        return signer
+
+    async def _state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
+        try:
+            return await self.writer.state(Statement.DELETED, detail)
+        except JournalUnavailable as exc:
+            raise JournalError("the journal cannot be written, so nothing of it is deleted") from exc
+
+    async def _keep_journal(self) -> None:
+        """Once a day: carry on a deletion that was interrupted, and delete what has expired, if that is wanted."""
+        kept_on = None
+        while True:
+            today = clock.today()
+            if kept_on != today and self.writer.available:
+                try:
+                    for deleted in await self._keeper.run_once(today):
+                        detail = f"month {deleted.month}, checkpoint {deleted.checkpoint}"
+                        self.point.audit(AuditEvent(clock.wall_us(), "journal.month_deleted", detail=detail))
+                    kept_on = today
+                except JournalError as exc:
+                    log.error("journal.not_kept", error=str(exc))
+            await asyncio.sleep(_KEEP_S)
+
+    async def _take_over_legacy(self, url: str) -> None:
+        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
+        taken = 0
+        async for records in legacy_records(url, skip=self.writer.seq):
+            await self.writer.take_over(records)
+            taken += len(records)
+        await forget_legacy(url)
+        if taken:
+            log.info("journal.taken_over", records=taken)
+
+    async def _recall(self, url: str) -> tuple[list[MessageRecord], list[Unfinished]]:
+        """Ask the journal what had not ended, and what may still be answered."""
+        now_us = clock.wall_us()
+        reader = JournalReader(open_reading(url))
+        try:
+            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
+            found, too_old = await unfinished(reader, self.writer.owed, now_us - int(RECOVERY_WINDOW_S * 1e6))
+        finally:
+            await reader.close()
+        for msn, destination in too_old:
+            why = "not delivered in the time a starting switch looks back"
+            self.writer.note(EventRecord(msn, now_us, Life.OPERATOR_QUEUE, destination, why))
+        return recent, found
 
     def _hello(self) -> Hello:
         settings = self.settings
@@ -217,13 +307,40 @@ class Daemon:
         )
 
     def _audit(self, event: AuditEvent) -> None:
-        self.writer.note_audit(AuditRecord(*astuple(event)))
+        self.writer.note_audit(AuditRecord(*astuple(event))._replace(agency=self._agency_of(event)))
         self.metrics.audit_events[event.event] += 1
         # Subject, reason and what was changed may be a person's words, and those stand in the journal alone.
         log.info(
             "audit", event_name=event.event, device=event.device, user=event.user, source=event.source,
             code=event.code, detail=event.detail if event.subject is None else None,
         )  # fmt: skip
+
+    async def _journaled(self, event: AuditEvent) -> bool:
+        """Journal an event; returns whether it is durable."""
+        if not self.writer.available:
+            return False
+        self.point.audit(event)
+        mark = self.writer.noted()
+        while not self.writer.holds(mark):
+            if not self.writer.available:
+                return False
+            await asyncio.sleep(_DURABLE_POLL_S)
+        return True
+
+    def _agency_of(self, event: AuditEvent) -> str | None:
+        """Tell whose event it is: the agency of what was acted upon, of the user, or of the device."""
+        directory = self.point.directory
+        kind, _, name = (event.subject or "").partition(" ")
+        if kind == "agency":
+            return name
+        rows = (
+            directory.users.get(name) if kind == "user" else None,
+            directory.devices.get(name) if kind == "device" else None,
+            directory.mnemonics.get(name) if kind == "mnemonic" else None,
+            directory.users.get(event.user or ""),
+            directory.devices.get(event.device or ""),
+        )
+        return next((row.agency for row in rows if row is not None), None)
 
     def _not_ready(self) -> list[str]:
         reasons = []
@@ -279,6 +396,7 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self.writer.watch_clock()
 
     def _directory_changed(self) -> None:
         self.desk.directory_changed()
@@ -302,6 +420,7 @@ class Daemon:
         # between is taken up by the next look before the calendar tries again.
         await self._follower.poll()
         await self._review.write()
+        self._forget_glass()
         today = clock.today()
         if self._kept_on == today:
             return
@@ -359,17 +478,24 @@ class Daemon:
         await self.point.close()
         self._monitor.stop()
         self._admin.stop()
+        # What was being searched ends, and that stands in the journal too.
+        await asyncio.gather(self._admin_task, return_exceptions=True)
+        for task in self._journal_tasks:
+            task.cancel()
+        await asyncio.gather(*self._journal_tasks, return_exceptions=True)
         self.writer.close()
         await self._writer_task
-        await self._journal_store.close()
+        await self._journal.close()
+        await self._archive.close()
         self._sweeper.stop()
         for task in self._tasks:
-            if task.get_name() in ("clock", "directory"):
+            if task.get_name() in ("clock", "directory", "retention"):
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._review.write()
             await self._follower.close()
+            self._forget_glass()
         except DirectoryUnavailable as exc:
             log.error("directory.unavailable", error=str(exc))
         await self._directory_store.close()

@@ -88,6 +88,24 @@ JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
+JOURNAL_YEARS_MIN: Final = 3
+"""PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+CHECKPOINT_S: Final = 30.0
+"""A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
+CHECKPOINT_RECORDS_MAX: Final = 50_000
+"""A checkpoint is made sooner after this many records, so that the archivist, who packs only what is covered, never
+lets the tail grow long."""
+CLOCK_STEP_S: Final = 0.25
+"""A wall clock that moves by more than this against the monotonic one, within a quarter of a second, was set. NTP
+slews a thousand times slower."""
+WITNESS_QUEUE_MAX: Final = 1_024
+"""Checkpoints kept for witnesses that are slow: seventeen hours at one a minute. What is older is read again."""
+WITNESS_TELL_S: Final = 15.0
+"""How long a witness may take to hear a few checkpoints; then it is tried again."""
+WITNESS_RETRY_FIRST_S: Final = 1.0
+WITNESS_RETRY_LAST_S: Final = 60.0
+WITNESS_LAG_S: Final = 300.0
+"""A witness that is this far behind is an alarm: what it has not heard can be put back unseen."""
 RECOVERY_WINDOW_S: Final = 7 * 86_400.0
 """How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 
@@ -118,6 +136,31 @@ MISUSE_FLAGS_WAITING_MAX: Final = 10_000
 """Flags kept while the directory cannot be written; beyond it the oldest stand in the audit stream alone."""
 PASSWORD_CHARS_MIN: Final = 8
 PASSWORD_CHARS_MAX: Final = 128
+
+# --- operators, over the administrative socket --------------------------------------------------
+CHALLENGE_S: Final = 30.0
+"""How long a nonce is good for: longer than any machine takes to sign one request, too short to be of use later."""
+CHALLENGES_USED_MAX: Final = 10_000
+"""Nonces remembered as used while they are fresh: three hundred signed requests a second."""
+OPERATOR_REASON_CHARS_MAX: Final = 200
+"""Why somebody looks into the journal: a sentence and a case number."""
+OPERATOR_CERTIFICATE_BYTES_MAX: Final = 8_192
+"""Ours take six hundred; an authority elsewhere may have more to say."""
+OPERATOR_REQUEST_BYTES_MAX: Final = 65_536
+"""Body of a request at the administrative socket: criteria with hundreds of words."""
+OPERATOR_REFUSALS_MAX: Final = 60
+"""Requests of one account of the machine refused within a minute, after which it is not listened to until the minute
+is over: each refusal stands in the journal, and nobody may fill that."""
+SEARCHES_MAX: Final = 16
+"""Journal requests under way at once; beyond it they are refused, as each takes a share of two cores."""
+SEARCHES_PER_OPERATOR: Final = 4
+"""Of those, one operator's: a few windows that follow, and one to search in."""
+STANDING_S: Final = 1.0
+"""How often somebody whose request lasts is looked at again: who is suspended or revoked sees nothing more then."""
+STREAM_QUIET_S: Final = 5.0
+"""A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
+JOURNALED_S: Final = 5.0
+"""How long a search waits until its own record is durable; longer means that the journal cannot be written."""
 
 # --- what a peer may write in an envelope -------------------------------------------------------
 REF_CHARS_MAX: Final = 32

@@ -60,6 +60,8 @@ class Metrics(Collector):
         """Changed certificate files, by outcome: `taken_up`, `refused`."""
         self.journal_rows_dropped = 0
         """Events and audit records that an outage of the journal lasted too long for."""
+        self.clock_steps = 0
+        """How often somebody, or something, set the wall clock."""
         self._gauges: list[tuple[str, str, str, Callable[[], dict[str, float]]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -126,6 +128,7 @@ class Metrics(Collector):
             "Events and audit records lost because an outage of the journal lasted too long",
             value=self.journal_rows_dropped,
         )
+        yield CounterMetricFamily("msc_clock_steps", "How often the wall clock was set", value=self.clock_steps)
         for name, help, label, read in self._gauges:
             gauge = GaugeMetricFamily(name, help, labels=[label])
             for value, number in read().items():

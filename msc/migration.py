@@ -44,6 +44,10 @@ _version: Final = Table(
 )
 
 
+NEW: Final = "new"
+"""What a database is of that holds nothing yet."""
+
+
 class UnknownRevision(MSCError):
     """The database was made or upgraded by a newer release; nothing of it was touched."""
 
@@ -79,20 +83,35 @@ def upgrade(url: str, metadata: MetaData, package: str, head: str) -> None:
         # The driver begins a transaction for rows alone; this one holds the tables too. IMMEDIATE, so that
         # of two that would upgrade the second waits, and finds it done.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        before = stamped(connection)
-        if before == head:
-            return
-        new = before is None and metadata.tables.keys().isdisjoint(inspect(connection).get_table_names())
-        if new:
-            metadata.create_all(connection)
-        else:
-            _run(connection, package, before, head)
-        _version.create(connection, checkfirst=True)
-        connection.execute(delete(_version))
-        connection.execute(insert(_version).values(version_num=head))
+        before = upgrade_within(connection, metadata, package, head)
         connection.commit()
-    if not new:
+    if before not in (NEW, head):
         log.info("database.upgraded", package=package, before=before, after=head)
+
+
+def upgrade_within(connection: Connection, metadata: MetaData, package: str, head: str) -> str | None:
+    """Do what `upgrade` does within a transaction that holds tables too; the caller commits it.
+
+    Returns:
+        The revision it was of before, `NEW` if it held nothing; None if it did not say.
+
+    Raises:
+        UnknownRevision: The database is of a newer release.
+        sqlalchemy.exc.SQLAlchemyError: It cannot be read or written.
+    """
+    before = stamped(connection)
+    if before == head:
+        return head
+    # One with tables of other names is none that is new: they may be what an early release left.
+    if before is None and not inspect(connection).get_table_names():
+        before = NEW
+        metadata.create_all(connection)
+    else:
+        _run(connection, package, before, head)
+    _version.create(connection, checkfirst=True)
+    connection.execute(delete(_version))
+    connection.execute(insert(_version).values(version_num=head))
+    return before
 
 
 def _run(connection: Connection, package: str, before: str | None, head: str) -> None:

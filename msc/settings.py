@@ -17,6 +17,7 @@ from msc.errors import Fault, SettingsError
 Port = Annotated[int, Field(ge=0, le=65_535)]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+_SQLITE: Final = "sqlite+aiosqlite:///"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 SYSTEM_USE_BANNER = (
@@ -70,16 +71,84 @@ class TlsSettings(_Table):
     expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
+class RetentionSettings(_Table):
+    """`[journal.retention]`: how long months are kept. PPP 1.6.2.B.1.c, 1.7.1.A: three years, so less is refused.
+
+    What is deleted is gone: nothing is, unless `automatic` says so or an administrator does it.
+    """
+
+    years: int = Field(default=limits.JOURNAL_YEARS_MIN, ge=limits.JOURNAL_YEARS_MIN, le=100)
+    automatic: bool = False
+
+
+class FileWitnessSettings(_Table):
+    """`[[journal.witness]]`, a file: each checkpoint is appended, best on a mount that this machine cannot change."""
+
+    kind: Literal["file"]
+    name: Name
+    path: Path
+
+
+class SyslogWitnessSettings(_Table):
+    """`[[journal.witness]]`, a syslog server (RFC 5424): `udp://HOST:PORT`, `tcp://HOST:PORT` or `unix:///PATH`."""
+
+    kind: Literal["syslog"]
+    name: Name
+    address: str = Field(pattern=r"^((udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^/\s:]+):[0-9]{1,5}|unix:///\S+)$")
+
+
+class HttpWitnessSettings(_Table):
+    """`[[journal.witness]]`, a web server: each checkpoint is posted there; an answer of 200 to 299 confirms it.
+
+    `ca` holds the authorities to trust, where it is not one of the system's.
+    """
+
+    kind: Literal["http"]
+    name: Name
+    url: str = Field(pattern=r"^https?://\S+$")
+    ca: Path | None = None
+
+
+WitnessSettings = Annotated[
+    FileWitnessSettings | SyslogWitnessSettings | HttpWitnessSettings, Field(discriminator="kind")
+]
+
+
+class JournalSettings(_Table):
+    """`[journal]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`. And the keys that sign it.
+
+    The public key's file holds those of earlier keys too.
+    """
+
+    url: str
+    signing_key: Path = Path("certs/journal.key")
+    public_key: Path = Path("certs/journal.pub")
+    retention: RetentionSettings = RetentionSettings()
+    witness: list[WitnessSettings] = []
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not url.startswith((_SQLITE, "postgresql+asyncpg://")):
+            raise ValueError(f"must begin with {_SQLITE} or postgresql+asyncpg://")
+        return url
+
+    @property
+    def in_files(self) -> bool:
+        """Whether it stands in SQLite files."""
+        return self.url.startswith(_SQLITE)
+
+
 class StoreSettings(_Table):
-    """`[journal]` and `[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
+    """`[directory]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`."""
 
     url: str
 
     @field_validator("url")
     @classmethod
     def _known(cls, url: str) -> str:
-        if not url.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("must begin with sqlite+aiosqlite:///")
+        if not url.startswith(_SQLITE):
+            raise ValueError(f"must begin with {_SQLITE}")
         return url
 
 
@@ -193,6 +262,15 @@ class MonitorSettings(_Table):
         return host
 
 
+class AdminSettings(_Table):
+    """`[admin]`: where commands reach the running switch, and which accounts of the machine may."""
+
+    socket: Path | None = None
+    """By default `admin.sock` beside the journal."""
+    group: str | None = Field(default=None, min_length=1)
+    """Its members may open the socket; who they are there is for a signature to say."""
+
+
 class LogSettings(_Table):
     """`[log]`: to standard error."""
 
@@ -234,7 +312,7 @@ class Settings(_Table):
     switch: SwitchSettings
     listener: ListenerSettings
     tls: TlsSettings
-    journal: StoreSettings
+    journal: JournalSettings
     directory: StoreSettings
     catalog: CatalogSettings
     routes: RoutesSettings
@@ -244,6 +322,7 @@ class Settings(_Table):
     device_class: dict[Name, DeviceClassSettings] = {}
     password_policy: dict[Name, PasswordPolicySettings] = {}
     misuse: MisuseSettings = MisuseSettings()
+    admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()
     line: list[LineSettings] = []
     simulator: list[SimulatorSettings] = []
@@ -282,17 +361,31 @@ class Settings(_Table):
         """The password policies there are: the built-in ones, and what the site says of them or adds."""
         return {**PASSWORD_POLICIES, **self.password_policy}
 
+    @property
+    def admin_socket(self) -> Path:
+        """Where the administrative socket stands."""
+        if self.admin.socket is not None:
+            return self.path(self.admin.socket)
+        return self.data_folder / "admin.sock"
+
     def path(self, path: Path) -> Path:
         """Resolve a path of the settings."""
         return self.folder / path
 
-    def database(self, store: StoreSettings) -> Path:
+    def database(self, store: StoreSettings | JournalSettings) -> Path:
         """Return the file of a SQLite database."""
-        return self.folder / store.url.removeprefix("sqlite+aiosqlite:///")
+        return self.folder / store.url.removeprefix(_SQLITE)
 
-    def database_url(self, store: StoreSettings) -> str:
-        """Return a database's URL with its path made absolute."""
-        return f"sqlite+aiosqlite:///{self.database(store).resolve()}"
+    def database_url(self, store: StoreSettings | JournalSettings) -> str:
+        """Return a database's URL, an SQLite database's with its path made absolute."""
+        if not store.url.startswith(_SQLITE):
+            return store.url
+        return f"{_SQLITE}{self.database(store).resolve()}"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the directory stands, and with it what a running switch leaves for commands to find."""
+        return self.database(self.directory).parent
 
 
 def salvage_settings(file: Path) -> Settings | None:
@@ -351,6 +444,9 @@ def load_settings(file: Path) -> Settings:
     names = [line.name for line in settings.line]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.append(Fault(file, "line.name", f"{name!r} stands twice"))
+    witnesses = [witness.name for witness in settings.journal.witness]
+    for name in sorted({name for name in witnesses if witnesses.count(name) > 1}):
+        faults.append(Fault(file, "journal.witness.name", f"{name!r} stands twice"))
     for number, simulator in enumerate(settings.simulator):
         if simulator.line not in names:
             faults.append(Fault(file, f"simulator.{number}.line", f"there is no line {simulator.line!r}"))

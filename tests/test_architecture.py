@@ -24,13 +24,18 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
     ("protocol",),
     ("routing", "acp", "journal"),
     ("link", "switch"),
-    # Monitor and administrative socket are the daemon's; everything else of admin is for those who run a switch.
+    # What `SERVED` names is the daemon's; everything else of admin is for those who run a switch.
     ("admin.served",),
     ("simulators", "daemon", "admin"),
     ("cli",),
     ("__main__",),
 )
 GROUND: Final = frozenset({"__init__", "errors", "limits", "clock", "settings", "log", "metrics", "migration", "tls"})
+# Modules of admin that the daemon serves: monitor, administrative socket, and what stands behind that.
+SERVED: Final = frozenset({
+    "monitor", "socket", "gate", "sign_in", "signature", "access", "journal_desk", "break_glass", "operator_key",
+    "site_lock", "socket_file", "retention_desk",
+})  # fmt: skip
 
 # (importer, imported): may not be, whatever the floors say.
 FORBIDDEN: Final[dict[tuple[str, str], str]] = {
@@ -53,6 +58,7 @@ ONLY_IN: Final[dict[str, frozenset[str]]] = {
     "alembic": frozenset({"ground.migration", "journal.migrations", "acp.migrations"}),
     "aiosqlite": frozenset(),
     "sqlite3": frozenset({"journal"}),
+    "asyncpg": frozenset({"journal"}),
     "typer": frozenset({"cli"}),
     "argon2": frozenset({"acp"}),
     "pyotp": frozenset({"acp"}),
@@ -113,7 +119,7 @@ FILES: Final = {module_of(file): file for file in sorted(MSC.rglob("*.py"))}
 def room_of(module: str) -> str:
     """Return the room of a module of ours."""
     rest = module.split(".")[1:]
-    if ".".join(rest[:2]) in ("admin.monitor", "admin.socket", "admin.socket_file"):
+    if rest[:1] == ["admin"] and rest[1:2] and rest[1] in SERVED:
         return "admin.served"
     if not rest or rest[0] in GROUND:
         return "ground"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from msc.acp.authority import Holder, HolderKind
 from msc.acp.directory import (
     AccessLevel,
     AgencyKind,
@@ -15,6 +16,7 @@ from msc.acp.directory import (
     Mnemonic,
     Mode,
     Pool,
+    Role,
     Status,
     User,
 )
@@ -30,6 +32,11 @@ PASS_PER_CENT: Final = 70
 
 
 _FINGERPRINT: Final = re.compile("[0-9A-Fa-f]{64}")
+
+
+def is_fingerprint(text: str) -> bool:
+    """Tell whether a text is a SHA-256 fingerprint, with colons between its bytes or without."""
+    return bool(_FINGERPRINT.fullmatch(text.replace(":", "")))
 
 
 class RowFault(NamedTuple):
@@ -55,6 +62,7 @@ def faults(
         *_device_faults(directory, frozenset(device_classes)),
         *_pool_faults(directory),
         *_mnemonic_faults(directory),
+        *_operator_faults(directory),
     ]
 
 
@@ -130,7 +138,7 @@ def _device_faults(directory: Directory, classes: frozenset[str]) -> Iterator[Ro
             holders[device.mnemonic] = key
         if device.pool is not None and device.pool not in directory.pools:
             yield RowFault("device", key, f"there is no pool {device.pool!r}")
-        if device.certificate and not _FINGERPRINT.fullmatch(device.certificate.replace(":", "")):
+        if device.certificate and not is_fingerprint(device.certificate):
             yield RowFault("device", key, "certificate is no SHA-256 fingerprint: 64 hexadecimal digits")
         if device.delegated and device.kind is not StationKind.HOST:
             yield RowFault("device", key, "only a host can be delegated")
@@ -205,3 +213,32 @@ def _staffing_faults(directory: Directory, row: Mnemonic) -> Iterator[RowFault]:
             f"and {row.agency} has no waiver (C-STAFFED)"
         )
         yield RowFault("mnemonic", row.mnemonic, problem)
+
+
+def _operator_faults(directory: Directory) -> Iterator[RowFault]:
+    holders: dict[str, str] = {}
+    for row in directory.operators.values():
+        key = row.operator
+        try:
+            Holder(HolderKind.OPERATOR, key)
+        except ValueError as exc:
+            yield RowFault("operator", key, f"no certificate can bear it: {exc}")
+        if row.status is Status.REMOVED:
+            continue
+        if not row.name.strip():
+            yield RowFault("operator", key, "has no name: an operator is one person (C-ACCESS)")
+        if row.role is Role.COORDINATOR and row.agency is None:
+            yield RowFault("operator", key, "a coordinator needs the agency that is theirs (N-SCOPE)")
+        elif row.agency is not None and row.role is not Role.COORDINATOR:
+            problem = f"has an agency, and only a coordinator is confined to one: leave it out for an {row.role}"
+            yield RowFault("operator", key, problem)
+        elif row.agency is not None:
+            yield from _no_agency(directory, "operator", key, row.agency)
+        fingerprint = row.certificate.replace(":", "").lower()
+        if not fingerprint:
+            continue
+        if not is_fingerprint(row.certificate):
+            yield RowFault("operator", key, "certificate is no SHA-256 fingerprint: 64 hexadecimal digits")
+        elif fingerprint in holders:
+            yield RowFault("operator", key, f"certificate is {holders[fingerprint]}'s: an operator is one person")
+        holders[fingerprint] = key

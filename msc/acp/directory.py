@@ -1,4 +1,4 @@
-"""Who and what there is: agencies, agreements, users, devices, pools and mnemonics, as held in memory.
+"""Who and what there is: agencies, agreements, users, devices, pools, mnemonics and operators, as held in memory.
 
 The directory's database (`msc.acp.store`) is read once into these tables; every decision is made from them. Rows
 are immutable: a change replaces a row. What a county writes down stands in the rows; what the switch itself learns
@@ -321,7 +321,42 @@ class Mnemonic(Row):
 MNEMONIC_STEPS: Final = ("requested", "forwarded", "authorised", "programmed", "notified")
 """The steps of a mnemonic's beginning, in their order."""
 
-AnyRow = Agency | Agreement | User | Device | Pool | Mnemonic
+# --- who runs the switch and reads its journal ---------------------------------------------------
+
+
+class Role(StrEnum):
+    """What an operator is there for; what follows from it stands in `msc.admin.access`."""
+
+    ADMINISTRATOR = "administrator"
+    """Runs the switch."""
+    AUDITOR = "auditor"
+    """Reads everything, changes nothing."""
+    COORDINATOR = "coordinator"
+    """An agency's; sees that agency's messages and nobody else's (N-SCOPE)."""
+    OVERSIGHT = "oversight"
+    """The body named to oversee all agencies; reads, and operates nothing (N-SCOPE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator(Row):
+    """A person who runs the switch or reads its journal, known by the certificate `msc://operator/NAME` (C-ACCESS).
+
+    An operator is no user: there is no terminal, no mnemonic and no password, only a key.
+
+    Attributes:
+        name: The person's.
+        agency: A coordinator's; None for who is of no single agency.
+        certificate: SHA-256 fingerprint (hex) of the one certificate that counts; empty is any of the name.
+    """
+
+    operator: str
+    name: str
+    role: Role
+    agency: str | None = None
+    certificate: str = ""
+
+
+AnyRow = Agency | Agreement | User | Device | Pool | Mnemonic | Operator
 
 TABLES: Final[Mapping[str, type[AnyRow]]] = {
     "agency": Agency,
@@ -330,6 +365,7 @@ TABLES: Final[Mapping[str, type[AnyRow]]] = {
     "pool": Pool,
     "mnemonic": Mnemonic,
     "device": Device,
+    "operator": Operator,
 }
 """The tables by name. A table's key column bears the table's name."""
 
@@ -362,6 +398,7 @@ class Directory:
         mnemonics: Iterable[Mnemonic] = (),
         agreements: Iterable[Agreement] = (),
         accounts: Iterable[Account] = (),
+        operators: Iterable[Operator] = (),
     ) -> None:
         self.agencies = {row.agency: row for row in agencies}
         self.users = {row.user: row for row in users}
@@ -370,6 +407,7 @@ class Directory:
         self.mnemonics = {row.mnemonic: row for row in mnemonics}
         self.agreements = {row.agreement: row for row in agreements}
         self.accounts = {row.user: row for row in accounts}
+        self.operators = {row.operator: row for row in operators}
         self._index()
 
     def _index(self) -> None:
@@ -390,7 +428,7 @@ class Directory:
         """Return a table by its name in `TABLES`: key to row."""
         tables: dict[str, dict[str, Any]] = {
             "agency": self.agencies, "agreement": self.agreements, "user": self.users, "pool": self.pools,
-            "mnemonic": self.mnemonics, "device": self.devices,
+            "mnemonic": self.mnemonics, "device": self.devices, "operator": self.operators,
         }  # fmt: skip
         return tables[name]
 
@@ -406,7 +444,7 @@ class Directory:
         """Return a directory of the same rows, to try a change on."""
         return Directory(
             self.agencies.values(), self.users.values(), self.devices.values(), self.pools.values(),
-            self.mnemonics.values(), self.agreements.values(), self.accounts.values(),
+            self.mnemonics.values(), self.agreements.values(), self.accounts.values(), self.operators.values(),
         )  # fmt: skip
 
     def account(self, user: str) -> Account:

@@ -18,7 +18,7 @@ from msc.acp.codec import members
 from msc.acp.consistency import RowFault
 from msc.acp.directory import AnyRow, Directory, key_of, table_of
 from msc.acp.store import Actor, Change, DirectoryChanged, DirectoryStore, DirectoryUnavailable
-from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask, socket_file
+from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
 from msc.errors import DirectoryError, Fault
 from msc.settings import Settings
 
@@ -169,7 +169,7 @@ async def note(settings: Settings, operator: str | None, changes: Sequence[Chang
 
 async def changes_waiting(settings: Settings) -> int:
     """Count the changes no switch has put into the audit stream yet; 0 while one runs, which will in a moment."""
-    if not settings.database(settings.directory).is_file() or socket_file(settings).exists():
+    if not settings.database(settings.directory).is_file() or settings.admin_socket.exists():
         return 0
     store = DirectoryStore(settings.database_url(settings.directory))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, TypeVar
 from msc import clock, tls
 from msc.acp import consistency
 from msc.acp.credential import hash_password
+from msc.acp.directory import Role
 from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
 from msc.errors import Fault, FaultyInput
+from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
@@ -66,12 +69,31 @@ async def check_site(file: Path) -> Report:
     report.counts["lines"] = len(settings.line)
     if not settings.line:
         report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
-    journal = settings.database(settings.journal)
-    if not journal.parent.is_dir():
-        report.faults.append(Fault(file, "journal.url", f"there is no folder {journal.parent}"))
+    if settings.journal.in_files and not (folder := settings.database(settings.journal).parent).is_dir():
+        report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
+    _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
+    _check_group(report, settings)
     await _check_directory(report, settings)
     return report
+
+
+def _check_journal_keys(report: Report, settings: Settings) -> None:
+    private, public = settings.path(settings.journal.signing_key), settings.path(settings.journal.public_key)
+    if not private.exists():
+        report.remarks.append(Fault(private, "", "the journal has no signing key yet; a starting switch makes one"))
+        return
+    report.collect(load_signer, private)
+    report.collect(load_signatories, public)
+
+
+def _check_group(report: Report, settings: Settings) -> None:
+    if settings.admin.group is None:
+        return
+    try:
+        grp.getgrnam(settings.admin.group)
+    except KeyError:
+        report.faults.append(Fault(settings.file, "admin.group", f"there is no group {settings.admin.group!r}"))
 
 
 def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -> None:
@@ -110,7 +132,13 @@ async def _check_directory(report: Report, settings: Settings) -> None:
         "users": len(directory.users),
         "devices": len(directory.devices),
         "mnemonics": len(directory.mnemonics),
+        "operators": len(directory.operators),
     }
+    if not any(
+        row.role is Role.ADMINISTRATOR and row.in_force(clock.today()) for row in directory.operators.values()
+    ):
+        problem = "there is no administrator: nobody can hold, back up or break the glass (msc operator add)"
+        report.remarks.append(Fault(file, "operator", problem))
     for pool in directory.pools:
         if not directory.members(pool):
             report.remarks.append(Fault(file, f"pool {pool}", "has no mnemonics"))

@@ -13,11 +13,20 @@ from typing import Any
 
 from msc import clock
 from msc.acp.codec import members
-from msc.acp.directory import TABLES, Account, Agency, AnyRow, Status, User
+from msc.acp.directory import TABLES, Account, Agency, AnyRow, Operator, Status, User, key_of, table_of
 from msc.acp.document import STATUS_MEMBERS, Document, Entry
 from msc.acp.store import Change
 from msc.admin.administration import Administration, row_change
-from msc.admin.rows import NEW_ACCOUNT, NO_CREDENTIALS, BadRequest, check_rested, history_after, removed_user
+from msc.admin.rows import (
+    NEW_ACCOUNT,
+    NO_CREDENTIALS,
+    BadRequest,
+    check_person,
+    check_rested,
+    history_after,
+    removal,
+    same_person,
+)
 from msc.errors import DirectoryError, Fault
 from msc.settings import PasswordPolicySettings
 
@@ -104,7 +113,11 @@ class _Planner:
         """Return everything wrong with the document, by file and line."""
         entries = self._document.entries
         found = list(self._document.faults)
-        found += [entry.fault(problem, "user") for entry in entries.values() if (problem := self._id_rests(entry))]
+        found += [
+            entry.fault(problem, table)
+            for (table, _), entry in entries.items()
+            if (problem := self._another_persons(entry))
+        ]
         # Where rows are missing, what refers to them proves nothing.
         for rule in self._administration.broken_by(changes) if self._document.whole else ():
             entry = entries.get((rule.table, rule.key))
@@ -114,16 +127,17 @@ class _Planner:
                 found.append(entry.fault(rule.problem, f"{rule.table} {rule.key}"))
         return sorted(found, key=lambda fault: (str(fault.file), fault.line or 0))
 
-    def _id_rests(self, entry: Entry) -> str | None:
-        """Say why a user id may not be this person's yet, or None (C-UID)."""
+    def _another_persons(self, entry: Entry) -> str | None:
+        """Say why an id that was a removed person's may not be this one's, or None (C-UID)."""
         row = entry.row
-        before = self._directory.users.get(row.user) if isinstance(row, User) else None
-        if before is None or before.status is not Status.REMOVED or not isinstance(row, User):
-            return None
-        if _same_person(before, row):
+        before = self._directory.table(table_of(row)).get(key_of(row))
+        if before is None or before.status is not Status.REMOVED:
             return None
         try:
-            check_rested(before, self._administration.settings.access, self._today)
+            if isinstance(row, User) and isinstance(before, User) and not same_person(before.name, row.name):
+                check_rested(before, self._administration.settings.access, self._today)
+            elif isinstance(row, Operator) and isinstance(before, Operator):
+                check_person(before, row.name)
         except BadRequest as exc:
             return str(exc)
         return None
@@ -150,10 +164,7 @@ class _Planner:
         return replace(change, account=account or None, detail=(change.detail or {}) | told)
 
     def _removal(self, table: str, key: str) -> Change:
-        before = self._directory.table(table)[key]
-        if isinstance(before, User):
-            return removed_user(before, "stands in no file", self._today)
-        return Change(table, key, "removed")
+        return removal(self._directory.table(table)[key], "stands in no file", self._today)
 
     def _completed(self, entry: Entry, before: AnyRow | None) -> AnyRow:
         """Give a row what no file has to state: what the switch keeps, an unstated status, the days of today."""
@@ -192,7 +203,3 @@ class _Planner:
         if "otp_secret" in stated:
             changed |= {"otp_step": 0, "recovery_codes": ()}
         return changed | stated
-
-
-def _same_person(one: User, other: User) -> bool:
-    return one.name.casefold().split() == other.name.casefold().split()

@@ -1,4 +1,4 @@
-"""The demo county: two agencies, six users, five terminals, a printer and two hosts. Nobody in it exists.
+"""The demo county: two agencies, six users, five terminals, a printer, two hosts and four operators. None exists.
 
 ORIs begin CA099: California has no county of that number.
 """
@@ -17,8 +17,10 @@ from msc.acp.directory import (
     Device,
     Directory,
     Mnemonic,
+    Operator,
     OperatorClass,
     Pool,
+    Role,
     User,
 )
 from msc.protocol.station import StationKind
@@ -119,5 +121,11 @@ def demo_directory(users: list[DemoUser]) -> Directory:
             mnemonic("EXCE", SHERIFF, administrative=False),
             mnemonic("EXM1", SHERIFF, "PATROL", databases=_MOBILE_DATABASES),
             mnemonic("EXM2", SHERIFF, "PATROL", databases=_MOBILE_DATABASES),
+        ],
+        operators=[
+            Operator("admin", "Switch Administrator Example Seven", Role.ADMINISTRATOR),
+            Operator("auditor", "Auditor Example Eight", Role.AUDITOR),
+            Operator("coordinator", "Agency Coordinator Example Nine", Role.COORDINATOR, SHERIFF.agency),
+            Operator("oversight", "Oversight Example Ten", Role.OVERSIGHT),
         ],
     )

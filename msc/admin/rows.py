@@ -1,4 +1,4 @@
-"""What the commands for users, agencies, devices, mnemonics and pools do to a row of the directory.
+"""What the commands for users, agencies, devices, mnemonics, pools and operators do to a row of the directory.
 
 Each function says which changes it takes; `msc.admin.administration` checks and writes them.
 """
@@ -20,8 +20,11 @@ from msc.acp.directory import (
     AnyRow,
     Directory,
     Mnemonic,
+    Operator,
     Status,
     User,
+    key_of,
+    table_of,
 )
 from msc.acp.store import Change
 from msc.admin.administration import row_change
@@ -112,6 +115,9 @@ def add(
     if isinstance(before, User) and before.status is Status.REMOVED:
         check_rested(before, rules, today)
         before = None
+    elif isinstance(before, Operator) and before.status is Status.REMOVED:
+        check_person(before, str(given.get("name", "")))
+        before = None
     if before is not None:
         raise BadRequest(f"there is a {table} {key!r} already")
     missing = [name for name, member in members(TABLES[table]).items() if member.required and name not in given]
@@ -134,6 +140,21 @@ def check_rested(removed: User, rules: AccessSettings, today: date) -> None:
     free = (removed.status_since or today) + timedelta(days=rules.user_id_rest_days)
     if today < free:
         raise BadRequest(f"user id {removed.user} was another person's; it is free from {free} on (C-UID)")
+
+
+def check_person(removed: Operator, name: str) -> None:
+    """Refuse to give a removed operator's name to somebody else: the journal says for good who asked it (C-ACCESS).
+
+    Raises:
+        BadRequest: It is another person.
+    """
+    if not same_person(removed.name, name):
+        raise BadRequest(f"operator {removed.operator} was another person, and is nobody else; choose another name")
+
+
+def same_person(one: str, other: str) -> bool:
+    """Tell whether two names are one person's, however they are written."""
+    return one.casefold().split() == other.casefold().split()
 
 
 def change(directory: Directory, table: str, key: str, given: dict[str, Any]) -> list[Change]:
@@ -231,17 +252,27 @@ def reinstate(
 
 
 def remove(directory: Directory, table: str, key: str, reason: str, today: date) -> list[Change]:
-    """Take a row out. A user's stays, without any authority, so that the id is not given to another (C-UID).
+    """Take a row out. A person's stays, without any authority, so that the id is not given to another (C-UID).
 
     Raises:
         BadRequest: There is none.
     """
     before = find(directory, table, key)
-    if not isinstance(before, User):
-        return [Change(table, key, "removed", None)]
     if before.status is Status.REMOVED:
-        raise BadRequest(f"user {key} was removed already")
-    return [removed_user(before, reason, today)]
+        raise BadRequest(f"{table} {key} was removed already")
+    return [removal(before, reason, today)]
+
+
+def removal(before: AnyRow, reason: str, today: date) -> Change:
+    """Make the change that takes a row out."""
+    if isinstance(before, User):
+        return removed_user(before, reason, today)
+    if isinstance(before, Operator):
+        after = replace(
+            before, certificate="", status=Status.REMOVED, status_reason=reason, status_since=today, status_until=None
+        )
+        return row_change(before, after, "removed")
+    return Change(table_of(before), key_of(before), "removed")
 
 
 def removed_user(before: User, reason: str, today: date) -> Change:

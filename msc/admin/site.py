@@ -20,14 +20,15 @@ from typing import Any
 
 from msc.acp.authority import CertificateProfile, Holder, HolderKind, load_profile
 from msc.acp.credential import hash_password, new_otp_secret, otp_uri
-from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, Operator, OperatorClass, Role, User
 from msc.acp.store import DirectoryStore
 from msc.admin.certificate import certificate_folder, usual_stem
 from msc.admin.demo_examples import EXAMPLES
 from msc.admin.demo_site import DemoUser, demo_directory, demo_users
 from msc.admin.shipped import shipped_config, shipped_profile
 from msc.errors import Fault, SiteError
-from msc.journal.store import JournalStore
+from msc.journal.database.opening import open_writing
+from msc.journal.proof.checkpoint import make_signing_key
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
 
@@ -50,6 +51,7 @@ class MadeSite:
         user, password: Who can sign on in a site that is no demo; told once.
         otp_uri: Their second factor, as an authenticator scans it; told once.
         ca_passphrase: Of the authority's key, where it was made up; told once.
+        operator: The first administrator of the switch, whose key stands in `certs/operators`.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class MadeSite:
     password: str | None = None
     otp_uri: str | None = None
     ca_passphrase: str | None = None
+    operator: str | None = None
 
 
 async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = None) -> MadeSite:
@@ -132,11 +135,12 @@ async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str 
     directory_store = DirectoryStore(settings.database_url(settings.directory))
     await directory_store.save(directory)
     await directory_store.close()
-    journal_store = JournalStore(settings.database_url(settings.journal))
-    await journal_store.open()
-    await journal_store.close()
+    make_signing_key(settings.path(settings.journal.signing_key), settings.path(settings.journal.public_key))
+    journal = open_writing(settings.database_url(settings.journal))
+    await journal.open()
+    await journal.close()
     for file in (building / "data").iterdir():
-        file.chmod(0o600)
+        file.chmod(0o700 if file.is_dir() else 0o600)
     if demo:
         contract = describe_demo(directory, users, ports, passphrase)
         file = building / "demo.json"
@@ -161,8 +165,9 @@ def _starter(folder: Path) -> tuple[MadeSite, Directory]:
         mnemonics=[
             Mnemonic("EXA1", "AGENCY1", authorised_by="msc init", requested=today, authorised=today, programmed=today)
         ],
+        operators=[Operator("admin", "First administrator", Role.ADMINISTRATOR)],
     )
-    return MadeSite(folder, user.user, password, otp_uri(secret, user.user, "MSC")), directory
+    return MadeSite(folder, user.user, password, otp_uri(secret, user.user, "MSC"), operator="admin"), directory
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -191,6 +196,11 @@ def line_files(line: str) -> tuple[str, str]:
     return f"certs/lines/{line}.pem", f"certs/lines/{line}.key"
 
 
+def operator_files(operator: str) -> tuple[str, str]:
+    """Where an operator's certificate and key stand in a site."""
+    return f"certs/operators/{operator}.pem", f"certs/operators/{operator}.key"
+
+
 def _make_certificates(
     settings: Settings, profile: CertificateProfile, passphrase: str, directory: Directory
 ) -> None:
@@ -207,6 +217,8 @@ def _make_certificates(
         issue(kind, device.device)
     for line in LINES:
         issue(HolderKind.HOST, line, *_LOCAL)
+    for operator in directory.operators:
+        issue(HolderKind.OPERATOR, operator)
 
 
 def describe_demo(
@@ -265,6 +277,16 @@ def describe_demo(
                 "functions": sorted(row.functions),
             }
             for row in directory.mnemonics.values()
+        ],
+        "operators": [
+            {
+                "name": row.operator,
+                "role": row.role.value,
+                "agency": row.agency,
+                "certificate": operator_files(row.operator)[0],
+                "key": operator_files(row.operator)[1],
+            }
+            for row in directory.operators.values()
         ],
         "examples": [dict(example) for example in EXAMPLES],
     }

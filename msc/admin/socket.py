@@ -1,31 +1,40 @@
-"""The administrative socket: HTTP over a UNIX socket in the site's data folder, for the commands of this machine.
+"""The administrative socket: HTTP over a UNIX socket, for the commands of this machine.
 
-Only the account the switch runs under, and root, are answered; the kernel says who asks.
+The kernel says which account asks; a signature, if there is one, which operator. Who may open the socket at all is
+for the file system to say: its mode is 0600, and 0660 where the settings name a group.
 """
 
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
-import pwd
 import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from msc import __version__
+from msc import __version__, clock
+from msc.acp.audit import Audit, AuditEvent
+from msc.admin.access import Action
+from msc.admin.gate import Gate, Refused, account_name
+from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Server
+from msc.admin.retention_desk import RetentionCounter
 from msc.admin.socket_file import reachable
+from msc.errors import Fault, SiteError
+from msc.limits import OPERATOR_REASON_CHARS_MAX
 
 _PEER = struct.Struct("3i")
 """pid, uid and gid of the other end, as Linux gives them."""
@@ -51,14 +60,6 @@ class _PeerProtocol(H11Protocol):
         self.client = (str(uid), 0)
 
 
-def account_name(uid: int) -> str:
-    """Return the name of an account of this machine."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 class AdminSocket:
     """Serves the commands that look at, or act on, a running switch.
 
@@ -66,7 +67,11 @@ class AdminSocket:
         file: Where the socket stands.
         desk: Sessions.
         revision: Tells which state of the directory is in force.
-        audit: Notes what was asked: event, operator, account, subject, reason.
+        gate: Says who asks.
+        audit: Hears what was asked.
+        journal: Answers what is asked of the journal; None serves none of it.
+        retention: Says what the journal keeps, and takes orders about it; None serves none of it.
+        group: Whose members may open the socket, besides the account the switch runs under.
     """
 
     def __init__(
@@ -74,21 +79,32 @@ class AdminSocket:
         file: Path,
         desk: Desk,
         revision: Callable[[], int],
-        audit: Callable[[str, str, str, str, str], None],
+        gate: Gate,
+        audit: Audit,
+        journal: JournalCounter | None = None,
+        retention: RetentionCounter | None = None,
+        group: str | None = None,
     ) -> None:
         self._file = file
         self._desk = desk
         self._revision = revision
+        self._gate = gate
         self._audit = audit
-        app = Starlette(
-            routes=[
-                Route("/state", self._state),
-                Route("/sessions", self._sessions),
-                Route("/sessions/{session}/end", self._end, methods=["POST"]),
-            ]
-        )
+        self._journal = journal
+        self._group = group
+        routes = [
+            Route("/challenge", self._challenge),
+            Route("/state", self._state),
+            Route("/sessions", self._sessions),
+            Route("/sessions/{session}/end", self._end, methods=["POST"]),
+        ]
+        if journal is not None:
+            routes.append(Route("/journal/{verb}", journal.serve, methods=["POST"]))
+        if retention is not None:
+            routes += retention.routes
+        app = Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _not_there})
         config = uvicorn.Config(
-            self._only_ours(app), http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            app, http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = Server(config)
@@ -98,17 +114,38 @@ class AdminSocket:
         """Take the place of the socket of a switch that died.
 
         Raises:
+            SiteError: There is no such group, or the socket cannot be given to it.
             OSError: It cannot be made.
         """
-        self._socket = bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with suppress(FileNotFoundError):
             self._file.unlink()
-        with reachable(self._file) as path:
-            before = os.umask(0o177)
-            try:
-                bound.bind(path)
-            finally:
-                os.umask(before)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with reachable(self._file) as path:
+                before = os.umask(0o177)
+                try:
+                    bound.bind(path)
+                finally:
+                    os.umask(before)
+                if self._group is not None:
+                    self._give(path, self._group)
+            # From now on who connects waits instead of being turned away.
+            bound.listen()
+        except BaseException:
+            bound.close()
+            raise
+        self._socket = bound
+
+    def _give(self, path: str, group: str) -> None:
+        try:
+            # In this order: for no moment may another group open it.
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+            os.chmod(path, 0o660)  # noqa: PTH101
+        except KeyError:
+            raise SiteError([Fault(self._file, "admin.group", f"there is no group {group!r}")]) from None
+        except OSError as exc:
+            problem = f"cannot be given to the group {group!r}: {exc.strerror}"
+            raise SiteError([Fault(self._file, "admin.group", problem)]) from exc
 
     async def run(self) -> None:
         """Serve until `stop`."""
@@ -116,34 +153,48 @@ class AdminSocket:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Serve no more."""
+        """Serve no more; what is under way ends, and `run` returns within two seconds."""
+        if self._journal is not None:
+            self._journal.close()
         self._server.should_exit = True
         with suppress(FileNotFoundError):
             self._file.unlink()
 
-    @staticmethod
-    def _only_ours(app: Starlette) -> Any:
-        async def guarded(scope: Any, receive: Any, send: Any) -> None:
-            uid = int(scope["client"][0])
-            if uid not in (0, os.geteuid()):
-                await JSONResponse({"error": "another account runs this switch"}, 403)(scope, receive, send)
-                return
-            await app(scope, receive, send)
+    async def _challenge(self, _request: Request) -> Response:
+        return JSONResponse({"nonce": self._gate.sign_in.challenges.give()})
 
-        return guarded
-
-    async def _state(self, _request: Request) -> Response:
+    async def _state(self, request: Request) -> Response:
+        self._gate.require(await self._gate.admit(request), Action.STATE)
         return JSONResponse({"version": __version__, "pid": os.getpid(), "directory_revision": self._revision()})
 
-    async def _sessions(self, _request: Request) -> Response:
+    async def _sessions(self, request: Request) -> Response:
+        self._gate.require(await self._gate.admit(request), Action.LIST_SESSIONS)
         return JSONResponse([asdict(report) for report in self._desk.sessions()])
 
     async def _end(self, request: Request) -> Response:
         session = request.path_params["session"]
-        asked = await request.json()
-        account = account_name(int(cast(Any, request.client).host))
-        reason = str(asked.get("reason") or "ended by the administrator")[:200]
-        self._audit("session.end_asked", str(asked.get("operator") or account), account, f"session {session}", reason)
+        caller = await self._gate.admit(request)
+        self._gate.require(caller, Action.END_SESSION)
+        asked = caller.content()
+        told = str(asked.get("operator") or account_name(caller.uid))
+        operator = caller.signed.operator.operator if caller.signed is not None else told
+        reason = str(asked.get("reason") or "ended by the administrator")[:OPERATOR_REASON_CHARS_MAX]
+        self._audit(
+            AuditEvent(
+                clock.wall_us(), "session.end_asked", user=operator, source=caller.source,
+                subject=f"session {session}", reason=reason,
+            )
+        )  # fmt: skip
         if not self._desk.end_session(session, "ended by the administrator", reason):
             return JSONResponse({"error": f"there is no session {session}"}, 404)
         return JSONResponse({"ended": session})
+
+
+async def _refused(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    return JSONResponse({"error": str(exc)}, exc.status)
+
+
+async def _not_there(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return JSONResponse({"error": f"nothing is served there ({exc.detail})"}, exc.status_code)

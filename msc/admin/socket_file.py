@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SOCKET = "admin.sock"
-
 
 @contextmanager
 def reachable(file: Path) -> Iterator[str]:
     """Give a socket's path in a form short enough for the kernel, which takes 107 bytes."""
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(file.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{file.name}"
     finally:

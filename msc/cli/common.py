@@ -10,16 +10,13 @@ import sys
 from collections.abc import Coroutine
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from msc import clock
-
-if TYPE_CHECKING:
-    from msc.journal.search import JournalReader
 
 Result = TypeVar("Result")
 
@@ -97,18 +94,6 @@ def moment(text: str | None, option: str) -> int | None:
             f"{option}: {text!r} is no time such as 2026-01-31, 2026-01-31T08:15:00Z, yesterday or '2 days ago'",
             Exit.USAGE,
         )
-
-
-def reader(site: Path) -> JournalReader:
-    """Open a site's journal for reading; fail if there is none."""
-    from msc.journal.search import JournalReader
-    from msc.settings import load_settings
-
-    settings = load_settings(site)
-    file = settings.database(settings.journal)
-    if not file.is_file():
-        fail(f"{file}: there is no journal yet", Exit.USAGE)
-    return JournalReader(file)
 
 
 def shown_time(at_us: int) -> str:

@@ -14,12 +14,14 @@ from rich.rule import Rule
 from rich.table import Table
 
 from msc import clock
+from msc.admin.client import ask_as
 from msc.admin.demo_county import Arrived, County, DemoFailed, Played
 from msc.admin.demo_script import FIRST, LINE_LOST, LINE_RESTORED, Step
+from msc.admin.presentation.words import Entry
 from msc.admin.site import make_site
 from msc.cli.common import Exit, fail, out, run
+from msc.cli.identity import operator_key
 from msc.journal.record import has_ended
-from msc.journal.search import Criteria, Entry, JournalReader
 from msc.link.client import RefusedByPeer
 from msc.settings import load_settings
 
@@ -83,10 +85,10 @@ class _Demo:
             seconds = await county.wait_for_line("ncic-a", "open")
             self._say(f"The NCIC host runs again; the switch has its line back after {seconds:.1f} s.")
             await self._play(LINE_RESTORED)
+            entries = await self._journal()
         finally:
             code = await county.stop()
         self._others.append(("The switch drains and stops at SIGTERM", code == 0))
-        entries = await self._journal()
         self._show_lives(entries)
         return self._summary(entries, time.monotonic() - began)
 
@@ -158,12 +160,12 @@ class _Demo:
     # --- afterwards -------------------------------------------------------------------------------
 
     async def _journal(self) -> list[Entry]:
+        """Ask the running switch for all messages, as the auditor."""
         settings = load_settings(self._folder / "msc.toml")
-        reader = JournalReader(settings.database(settings.journal))
-        try:
-            return [entry async for entry in reader.search(Criteria())][::-1]
-        finally:
-            await reader.close()
+        operator = operator_key(settings, "auditor")
+        asked = {"reason": "the demo shows what the journal holds", "criteria": {}, "oldest_first": True}
+        lines = ask_as(settings, operator, "/journal/search", asked)
+        return [line["item"] async for line in lines if "item" in line]
 
     def _show_lives(self, entries: list[Entry]) -> None:
         """Show each transaction's life, as the journal holds it."""
@@ -171,20 +173,20 @@ class _Demo:
         out.print(Rule("What the journal holds of it", style="cyan"))
         table = Table("MSN", "received", "what", "who", "from", "life", box=None, pad_edge=False)
         for entry in entries:
-            message = entry.message
+            received = clock.parse_rfc3339(entry["received"])
             steps = []
-            for event in entry.events[1:]:
-                place = (event.destination or "").partition(":")[2]
-                after = (event.at - message.received) / 1000
-                steps.append(f"{event.event}{' ' + place if place else ''} [dim]+{after:.0f} ms[/]")
-            answer = message.transaction != message.msn
-            what = " ".join(filter(None, (message.kind, message.key, message.code)))
+            for event in entry["events"][1:]:
+                place = (event["destination"] or "").partition(":")[2]
+                after = (clock.parse_rfc3339(event["at"]) - received) / 1000
+                steps.append(f"{event['event']}{' ' + place if place else ''} [dim]+{after:.0f} ms[/]")
+            answer = entry["transaction"] != entry["msn"]
+            what = " ".join(filter(None, (entry["kind"], entry["key"], entry["code"])))
             table.add_row(
-                str(message.msn),
-                clock.rfc3339(message.received)[11:23],
+                str(entry["msn"]),
+                entry["received"][11:23],
                 f"  {what}" if answer else f"[bold]{what}[/]",
-                message.user or "",
-                message.line if answer or message.direction == "inbound" else message.device,
+                entry["user"] or "",
+                entry["line"] if answer or entry["direction"] == "inbound" else entry["device"],
                 ", ".join(steps),
             )
         out.print(table)
@@ -216,6 +218,6 @@ class _Demo:
 def _ended(entry: Entry) -> bool:
     """Whether a message has ended for every destination it was routed to."""
     lives: dict[str, set[str]] = {}
-    for event in entry.events:
-        lives.setdefault(event.destination or "", set()).add(event.event)
+    for event in entry["events"]:
+        lives.setdefault(event["destination"] or "", set()).add(event["event"])
     return all(has_ended(destination, events) for destination, events in lives.items())

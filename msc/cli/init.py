@@ -28,6 +28,9 @@ def init(
     if made.otp_uri:
         out.print("  their second factor, for an authenticator (shown this once):", markup=False)
         show_otp(made.otp_uri)
+    if made.operator:
+        key = folder / "certs" / "operators" / f"{made.operator}.key"
+        out.print(f"  first operator {made.operator}, key {key}", markup=False)
     if made.ca_passphrase:
         text = f"  passphrase of certs/ca.key {made.ca_passphrase} (shown this once)"
         out.print(text, markup=False)

@@ -1,4 +1,4 @@
-"""`msc user|agency|agreement|pool|mnemonic|device …`: single rows of the directory."""
+"""`msc user|agency|agreement|pool|mnemonic|device|operator …`: single rows of the directory."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
     "pool": ("agency", "approval", "unsolicited_to", "late_answers"),
     "mnemonic": ("agency", "pool", "mode", "databases", "functions", "last_used"),
     "device": ("kind", "agency", "mnemonic", "pool", "staffed", "location"),
+    "operator": ("name", "role", "agency", "certificate"),
 }
 _LIFE: dict[str, str] = {
     "agency": "Agencies: their ORIs, what they may use, their suspension.",
@@ -57,6 +58,7 @@ _LIFE: dict[str, str] = {
     "pool": "Pools of mnemonics, and who holds which.",
     "mnemonic": "Mnemonics: what they are authorised for, and their life step by step.",
     "device": "Terminals, printers and hosts.",
+    "operator": "Operators: who runs the switch and who reads its journal, by role.",
 }
 
 

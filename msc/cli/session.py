@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,22 +12,35 @@ from rich.table import Table
 
 from msc.admin.administration import actor_named
 from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+from msc.admin.operator_key import OperatorKey
 from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
+from msc.cli.identity import operator_key, unanswered, usual_certificate
 from msc.cli.rows import Arguments, Operator, Reason, Sites
-from msc.settings import load_settings
+from msc.settings import Settings, load_settings
 
 app = typer.Typer(help="Look at and end sessions of the running switch.", no_args_is_help=True)
 
 _COLUMNS = ("session", "user", "agency", "device", "mnemonic", "pool", "source", "began", "idle_s", "locked")
 
 
-def _ask(site: Any, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+def _ask(site: Path, operator: str | None, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+    settings = load_settings(site)
     try:
-        return run(ask(load_settings(site), method, path, content))
-    except SwitchNotRunning as exc:
-        fail(str(exc), Exit.UNREACHABLE)
-    except RefusedBySwitch as exc:
-        fail(str(exc), Exit.REFUSED)
+        return run(ask(settings, method, path, content, _signer(settings, operator)))
+    except (SwitchNotRunning, RefusedBySwitch) as exc:
+        unanswered(exc)
+
+
+def _signer(settings: Settings, operator: str | None) -> OperatorKey | None:
+    """Return the key of the operator who is named, if there is one.
+
+    The account the switch runs under needs none: whom it names then stands in the journal as told.
+    """
+    given = os.environ.get("MSC_OPERATOR_CERTIFICATE"), os.environ.get("MSC_OPERATOR_KEY")
+    if given[0]:
+        return operator_key(settings, operator, Path(given[0]), Path(given[1]) if given[1] else None)
+    usual = usual_certificate(settings, operator) if operator else None
+    return operator_key(settings, operator) if usual is not None and usual.is_file() else None
 
 
 @app.command("list")
@@ -33,13 +48,14 @@ def list_sessions(
     arguments: Sites = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
     device: Annotated[str | None, typer.Option(help="Only at this device.")] = None,
+    operator: Operator = None,
     json: Json = False,
 ) -> None:
     """List who is signed on, the longest first."""
     site, _ = site_and_rest(arguments or [], "nothing else", 0)
     found = [
         row
-        for row in _ask(site, "GET", "/sessions")
+        for row in _ask(site, operator, "GET", "/sessions")
         if user in (None, row["user"]) and device in (None, row["device"])
     ]
     if json:
@@ -53,10 +69,10 @@ def list_sessions(
 
 
 @app.command()
-def show(arguments: Arguments, json: Json = False) -> None:
+def show(arguments: Arguments, operator: Operator = None, json: Json = False) -> None:
     """Show one session."""
     site, (session,) = site_and_rest(arguments, "the session's id", 1)
-    found = next((row for row in _ask(site, "GET", "/sessions") if row["session"] == session), None)
+    found = next((row for row in _ask(site, operator, "GET", "/sessions") if row["session"] == session), None)
     if found is None:
         fail(f"there is no session {session}", Exit.REFUSED)
     if json:
@@ -71,7 +87,7 @@ def end(arguments: Arguments, reason: Reason, operator: Operator = None) -> None
     """End a session, at once; its station is told."""
     site, (session,) = site_and_rest(arguments, "the session's id", 1)
     content = {"operator": actor_named(operator).operator, "reason": reason}
-    _ask(site, "POST", f"/sessions/{session}/end", content)
+    _ask(site, operator, "POST", f"/sessions/{session}/end", content)
     out.print(f"session {session} ended", markup=False)
 
 

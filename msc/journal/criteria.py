@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final, Self
 
 from msc.errors import JournalError
 
@@ -12,8 +12,47 @@ class BadCriteria(JournalError):
     """What was asked for cannot be looked for."""
 
 
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "int | None": int,
+    "str | None": str,
+    "tuple[str, ...]": (list, tuple),
+    "bool": bool,
+}
+
+
+class _Asked:
+    """What both kinds of criteria can do: to JSON and back."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is looked for, by name, ready for JSON; what is not looked at is left out."""
+        members = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in members if value != field.default}
+
+    @classmethod
+    def from_json(cls, members: dict[str, Any]) -> Self:
+        """Read what `as_json` wrote, or a client sent.
+
+        Raises:
+            BadCriteria: A name or a value that is none.
+        """
+        types = {field.name: _TYPES[str(field.type)] for field in fields(cls)}
+        for name, value in members.items():
+            wanted = types.get(name)
+            if wanted is None:
+                raise BadCriteria(f"{name!r} is nothing the journal can be searched by")
+            if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
+                raise BadCriteria(f"{name}: {value!r} is nothing to look for there")
+        text = members.get("text", ())
+        if not all(isinstance(word, str) for word in text):
+            raise BadCriteria("text: holds something that is no word")
+        return cls(**{**members, "text": tuple(text)})
+
+
 @dataclass(frozen=True, slots=True)
-class Criteria:
+class Criteria(_Asked):
     """What to look for among messages; what is None is not looked at, and all that is given must match.
 
     Attributes:
@@ -50,31 +89,32 @@ class Criteria:
     text: tuple[str, ...] = ()
     scope: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what is looked for, by name, ready for JSON; what is not looked at is left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
 
-    @classmethod
-    def from_json(cls, members: dict[str, Any]) -> Self:
-        """Read what `as_json` wrote, or a client sent.
+@dataclass(frozen=True, slots=True)
+class AuditCriteria(_Asked):
+    """What to look for among audit events; what is None is not looked at, and all that is given must match.
 
-        Raises:
-            BadCriteria: A name or a value that is none.
-        """
-        for name, value in members.items():
-            wanted = _TYPES.get(name)
-            if wanted is None:
-                raise BadCriteria(f"{name!r} is nothing the journal can be searched by")
-            if not isinstance(value, wanted) or isinstance(value, bool):
-                raise BadCriteria(f"{name}: {value!r} is nothing to look for there")
-        text = members.get("text", ())
-        if not all(isinstance(word, str) for word in text):
-            raise BadCriteria("text: holds something that is no word")
-        return cls(**{**members, "text": tuple(text)})
+    Attributes:
+        since_us, until_us: Wall time, microseconds; the end is not included.
+        event: An event's name or its beginning: `sign_on` finds `sign_on.granted` and `sign_on.refused`.
+        subject: What was acted upon: `user J40217`, or its last word alone, `J40217`.
+        user, device, mnemonic, session, source, code, agency: As on the event.
+        refused: Only what was refused.
+        text: Words that must all stand in detail or reason; one that ends in `*` is a beginning.
+        scope: Only this agency's events, whatever else is asked: set by the switch for who may see no other.
+    """
 
-
-_WHOLE: Final = frozenset({"since_us", "until_us", "msn", "transaction"})
-_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
-    field.name: int if field.name in _WHOLE else (list, tuple) if field.name == "text" else str
-    for field in fields(Criteria)
-}
+    since_us: int | None = None
+    until_us: int | None = None
+    event: str | None = None
+    subject: str | None = None
+    user: str | None = None
+    device: str | None = None
+    mnemonic: str | None = None
+    session: str | None = None
+    source: str | None = None
+    code: str | None = None
+    agency: str | None = None
+    refused: bool = False
+    text: tuple[str, ...] = ()
+    scope: str | None = None

@@ -148,6 +148,7 @@ class AuditRecord(NamedTuple):
         detail: What the switch has to say of it.
         subject: What was acted upon; None when it is the actor itself.
         reason: Why, as the operator gave it.
+        agency: The agency of the user, or of the device where there is none: whose event it is.
     """
 
     at: int
@@ -161,3 +162,4 @@ class AuditRecord(NamedTuple):
     detail: str | None = None
     subject: str | None = None
     reason: str | None = None
+    agency: str | None = None

@@ -1,219 +1,281 @@
-"""Reading the journal: by any of its columns, newest first; a transaction's whole life; the audit stream."""
+"""Searching the journal: month by month, newest or oldest first, by the index; the tail as if it were a month.
+
+A search that reads several months tells how far it is, and in the end how complete it was: a month that cannot be
+read is named, never silently left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, or_, select, tuple_
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+import numpy as np
 
-from msc import clock, migration
-from msc.errors import JournalError
-from msc.journal import migrations
-from msc.journal.audit import AuditCriteria
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
-from msc.journal.schema import audit_table, event_table, message_table
+from msc.journal.criteria import AuditCriteria, BadCriteria, Criteria
+from msc.journal.database.layout import Month, MonthUnreadable
+from msc.journal.index.match import matches, matches_audit
+from msc.journal.index.page import NO_PLACES, Places
+from msc.journal.index.term import Plan, plan_of
+from msc.journal.proof.canonical import Stored
+from msc.journal.reader import Entry, JournalReader
+from msc.journal.record import AuditRecord
+from msc.journal.shelf import TAIL, Found, Shelf
 
-_PAGE = 500
-"""Rows read at a time, so that a long search neither fills memory nor holds the database."""
+_PAGE: Final = 64
+"""Messages fetched at a time, at first: a little more than a person looks at."""
+_PAGE_MAX: Final = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Criteria:
-    """What to look for; what is None is not looked at.
+_NOTHING: Final = Found(NO_PLACES, np.empty(0, np.bool_))
 
-    Attributes:
-        equal: Column to value, for exact matches.
-        key: `QW` or `IW.QW`.
-        header: The header on the line, or a host's own.
-        device, line: Where it came from or went to.
-        words: Texts that must all stand in the message.
-        since_us, until_us: Wall time of receipt.
+
+class Searcher:
+    """Searches one journal.
+
+    Args:
+        reader: Reads its records.
     """
 
-    equal: dict[str, Any] = field(default_factory=dict)
-    key: str | None = None
-    header: str | None = None
-    device: str | None = None
-    line: str | None = None
-    words: tuple[str, ...] = ()
-    since_us: int | None = None
-    until_us: int | None = None
+    def __init__(self, reader: JournalReader) -> None:
+        self.reader = reader
+        self.shelf = Shelf(reader)
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Write the criteria for SQL."""
-        m = message_table.c
-        found: list[ColumnElement[bool]] = [m[name] == value for name, value in self.equal.items()]
-        if self.key is not None:
-            system, _, key = self.key.rpartition(".")
-            found.append(m.key == key)
-            if system:
-                found.append(m.system == system)
-        if self.header is not None:
-            found.append(or_(m.header == self.header, m.own_header == self.header))
-        if self.device is not None:
-            found.append(or_(m.device == self.device, _went_to(f"device:{self.device}")))
-        if self.line is not None:
-            found.append(or_(m.line == self.line, _went_to(f"line:{self.line}")))
-        found += [m.text.contains(word, autoescape=True) for word in self.words]
-        if self.since_us is not None:
-            found.append(m.received >= self.since_us)
-        if self.until_us is not None:
-            found.append(m.received < self.until_us)
-        return found
+    async def refresh(self) -> None:
+        """Look at the journal's end.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        await self.shelf.refresh()
+
+    def last_msn(self) -> int:
+        """Return the highest MSN, as of the last look."""
+        in_blocks = max((month.last_msn for month in self.reader.months.values()), default=0)
+        return max(in_blocks, max(self.reader.tail.messages, default=0))
+
+    def search(self, criteria: Criteria, *, oldest: bool = False, cursor: str | None = None) -> Search:
+        """Begin a search for messages.
+
+        Args:
+            oldest: The oldest first, instead of the newest.
+            cursor: Go on where an earlier search with the same criteria and order ended.
+
+        Raises:
+            BadCriteria: This cannot be looked for.
+        """
+        return Search(self, criteria, oldest=oldest, cursor=cursor)
+
+    def audit(self, criteria: AuditCriteria, *, oldest: bool = False, cursor: str | None = None) -> AuditSearch:
+        """Begin a search for audit events; as `search`."""
+        return AuditSearch(self, criteria, oldest=oldest, cursor=cursor)
+
+    async def entries(self, msns: Sequence[int]) -> dict[int, Entry]:
+        """Return messages with their lives, by MSN.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        return await self.reader.entries(msns, self.shelf.places_of_events)
+
+    async def between(self, criteria: Criteria, first: int, last: int) -> list[Entry]:
+        """Return the messages of a range of MSNs that match, oldest first."""
+        found = await self.entries(range(first, last + 1))
+        return [entry for _, entry in sorted(found.items()) if matches(criteria, entry.message, entry.events)]
+
+    async def transaction(self, msn: int, scope: str | None = None) -> list[Entry]:
+        """Return every message of the transaction a message belongs to, oldest first.
+
+        Args:
+            scope: Only this agency's messages.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        await self.refresh()
+        own = (await self.reader.messages([msn])).get(msn)
+        if own is None or (scope is not None and own.agency != scope):
+            return []
+        if own.transaction is None:
+            return list((await self.entries([msn])).values())
+        # Its first message may stand in an earlier month than its answers.
+        criteria = Criteria(transaction=own.transaction, scope=scope)
+        return [entry async for entry in self.search(criteria, oldest=True).entries() if entry is not None]
 
 
-def _went_to(destination: str) -> ColumnElement[bool]:
-    e = event_table.c
-    return (
-        select(e.msn)
-        .where(e.msn == message_table.c.msn, e.destination == destination)
-        .correlate(message_table)
-        .exists()
+class _MonthByMonth:
+    """What both kinds of search have in common: the order of months, cursor, progress and completeness."""
+
+    def __init__(self, searcher: Searcher, plan: Plan, *, oldest: bool, cursor: str | None) -> None:
+        self._searcher = searcher
+        self._plan = plan
+        self._oldest = oldest
+        self._after = _read_cursor(cursor, oldest)
+        self._months: list[int] = []
+        self._in_tail: list[int] = []
+        self._done = 0
+        self._unreadable: list[int] = []
+        self.cursor: str | None = None
+        """Where another search can go on; None once there is nothing more."""
+
+    def progress(self) -> dict[str, Any]:
+        """Tell how far the search is: months searched, of how many."""
+        return {"months": self._done, "of": len(self._months)}
+
+    def completeness(self) -> dict[str, Any]:
+        """Tell what was searched: the months, and those of them that could not be read."""
+        return {
+            "complete": not self._unreadable,
+            "searched": sorted({*self._months, *self._in_tail}),
+            "unreadable": self._unreadable,
+        }
+
+    async def _found_by_month(self, *, audit: bool) -> AsyncIterator[tuple[int, Found]]:
+        """Yield each month (`TAIL` for the tail) with what the index gives for it, in the order of the search."""
+        shelf = self._searcher.shelf
+        await shelf.refresh()
+        wanted = [month for month in self._searcher.reader.months.values() if _may_hold(month, self._plan)]
+        self._months = [month.month for month in wanted]
+        self._in_tail = self._searcher.reader.tail.months()
+        order = self._months if self._oldest else [TAIL, *reversed(self._months)]
+        for month in [*order, TAIL] if self._oldest else order:
+            found = _NOTHING
+            try:
+                found = await shelf.find(month, self._plan, audit=audit)
+            except MonthUnreadable as exc:
+                self._unreadable.append(exc.month)
+            self._done += month != TAIL
+            yield month, self._beyond(found)
+
+    def _beyond(self, found: Found) -> Found:
+        """Leave out what an earlier page has shown."""
+        if self._after is None:
+            return found
+        left = found.places > self._after if self._oldest else found.places < self._after
+        return Found(found.places[left], found.certain[left])
+
+    def _in_order(self, places: Places) -> list[int]:
+        found: list[int] = places.tolist()
+        return found if self._oldest else found[::-1]
+
+    def _stop_at(self, place: int) -> None:
+        self.cursor = f"{'>' if self._oldest else '<'}{place}"
+
+
+class Search(_MonthByMonth):
+    """A search for messages."""
+
+    def __init__(self, searcher: Searcher, criteria: Criteria, *, oldest: bool, cursor: str | None) -> None:
+        super().__init__(searcher, plan_of(criteria), oldest=oldest, cursor=cursor)
+        self._criteria = criteria
+
+    async def by_month(self) -> AsyncIterator[tuple[int, Places]]:
+        """Yield each month with the MSNs that match in it, rising.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        async for month, found in self._found_by_month(audit=False):
+            sure, unsure = found.places[found.certain], found.places[~found.certain].tolist()
+            looked_at = []
+            for start in range(0, len(unsure), _PAGE_MAX):
+                looked_at += [entry.message.msn async for entry in self._fetched(unsure[start : start + _PAGE_MAX])]
+            yield month, np.union1d(sure, np.array(looked_at, np.uint64)) if looked_at else sure
+
+    async def all_msns(self) -> list[int]:
+        """Return the MSNs of everything that matches, rising.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        return sorted([msn async for _, msns in self.by_month() for msn in msns.tolist()])
+
+    async def entries(self, limit: int | None = None) -> AsyncIterator[Entry | None]:
+        """Yield the messages that match with their lives; None after each month, for whoever shows progress.
+
+        Args:
+            limit: At most this many; `cursor` then says where to go on.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        left, page = limit, _PAGE
+        async for _, found in self._found_by_month(audit=False):
+            msns = self._in_order(found.places)
+            while msns:
+                part, msns = msns[:page], msns[page:]
+                page = min(2 * page, _PAGE_MAX) if limit is None else page
+                async for entry in self._fetched(part):
+                    yield entry
+                    if left is not None:
+                        left -= 1
+                        if left == 0:
+                            self._stop_at(entry.message.msn)
+                            return
+            yield None
+
+    async def _fetched(self, msns: Sequence[int]) -> AsyncIterator[Entry]:
+        """Fetch candidates, and yield those that match, in the same order."""
+        try:
+            found = await self._searcher.entries(msns)
+        except MonthUnreadable as exc:
+            if exc.month not in self._unreadable:
+                self._unreadable.append(exc.month)
+            return
+        for msn in msns:
+            entry = found.get(msn)
+            if entry is not None and matches(self._criteria, entry.message, entry.events):
+                yield entry
+
+
+class AuditSearch(_MonthByMonth):
+    """A search for audit events."""
+
+    def __init__(self, searcher: Searcher, criteria: AuditCriteria, *, oldest: bool, cursor: str | None) -> None:
+        super().__init__(searcher, plan_of(criteria), oldest=oldest, cursor=cursor)
+        self._criteria = criteria
+
+    async def records(self, limit: int | None = None) -> AsyncIterator[Stored | None]:
+        """Yield the events that match; None after each month. As `Search.entries`."""
+        left = limit
+        async for month, found in self._found_by_month(audit=True):
+            seqs = self._in_order(found.places)
+            while seqs:
+                part, seqs = seqs[:_PAGE_MAX], seqs[_PAGE_MAX:]
+                for stored in await self._fetched(month, part):
+                    yield stored
+                    if left is not None:
+                        left -= 1
+                        if left == 0:
+                            self._stop_at(stored.seq)
+                            return
+            yield None
+
+    async def _fetched(self, month: int, seqs: Sequence[int]) -> list[Stored]:
+        try:
+            found = await self._searcher.reader.records(month, seqs)
+        except MonthUnreadable as exc:
+            if exc.month not in self._unreadable:
+                self._unreadable.append(exc.month)
+            return []
+        return [
+            stored
+            for seq in seqs
+            if (stored := found.get(seq)) is not None
+            and isinstance(stored.record, AuditRecord)
+            and matches_audit(self._criteria, stored.record)
+        ]
+
+
+def _may_hold(month: Month, plan: Plan) -> bool:
+    """Tell whether anything in a month's blocks may fall into the time looked for."""
+    return (plan.since_us is None or month.last_at >= plan.since_us) and (
+        plan.until_us is None or month.first_at < plan.until_us
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message of the journal and the events of its life, its receipt first."""
-
-    message: MessageRecord
-    events: tuple[EventRecord, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as `msc journal search --json` prints it: times in RFC 3339."""
-        members: dict[str, Any] = self.message._asdict()
-        members["received"] = clock.rfc3339(self.message.received)
-        members["events"] = [
-            {
-                "at": clock.rfc3339(event.at),
-                "event": event.event,
-                "destination": event.destination,
-                "detail": event.detail,
-            }
-            for event in self.events
-        ]
-        return members
-
-
-class JournalReader:
-    """Reads a journal, also while a switch writes it."""
-
-    def __init__(self, file: Path) -> None:
-        self._engine: AsyncEngine = create_async_engine(
-            f"sqlite+aiosqlite:///file:{file}?mode=ro&uri=true", poolclass=NullPool
-        )
-
-    async def close(self) -> None:
-        """Let go of the database."""
-        await self._engine.dispose()
-
-    async def search(self, criteria: Criteria, *, limit: int | None = None) -> AsyncIterator[Entry]:
-        """Yield the entries that match, newest first.
-
-        Raises:
-            JournalError: The journal cannot be read.
-        """
-        before: int | None = None
-        left = limit
-        while left is None or left > 0:
-            page = _PAGE if left is None else min(_PAGE, left)
-            query = select(message_table).where(*criteria.conditions())
-            if before is not None:
-                query = query.where(message_table.c.msn < before)
-            query = query.order_by(message_table.c.msn.desc()).limit(page)
-            messages = [MessageRecord(*row) for row in await self._rows(query)]
-            for entry in await self._with_events(messages):
-                yield entry
-            if len(messages) < page:
-                return
-            before = messages[-1].msn
-            if left is not None:
-                left -= len(messages)
-
-    async def transaction(self, msn: int) -> list[Entry]:
-        """Return every message of the transaction a message belongs to, oldest first; empty if there is none.
-
-        Raises:
-            JournalError: The journal cannot be read.
-        """
-        m = message_table.c
-        own = select(m.transaction).where(m.msn == msn).scalar_subquery()
-        query = select(message_table).where(m.transaction == own).order_by(m.msn)
-        return await self._with_events([MessageRecord(*row) for row in await self._rows(query)])
-
-    async def audit(
-        self, criteria: AuditCriteria, *, limit: int | None = None, oldest_first: bool = False
-    ) -> AsyncIterator[AuditRecord]:
-        """Yield the access-control events that match, newest first.
-
-        Raises:
-            JournalError: The journal cannot be read, or is of another release.
-        """
-        await self._check_revision()
-        number, at = audit_table.c.number, audit_table.c.at
-        place = tuple_(at, number)  # the clock may have been set back: numbers alone are not the order of time
-        columns = [audit_table.c[name] for name in AuditRecord._fields]
-        order = (at, number) if oldest_first else (at.desc(), number.desc())
-        query = select(number, *columns).where(*criteria.conditions()).order_by(*order)
-        last: tuple[int, int] | None = None
-        left = limit
-        while left is None or left > 0:
-            page = _PAGE if left is None else min(_PAGE, left)
-            here = query
-            if last is not None:
-                here = query.where(place > last if oldest_first else place < last)
-            rows = await self._rows(here.limit(page))
-            for row in rows:
-                yield AuditRecord(*row[1:])
-            if len(rows) < page:
-                return
-            last = (rows[-1].at, rows[-1].number)
-            if left is not None:
-                left -= len(rows)
-
-    async def _check_revision(self) -> None:
-        """Make sure the columns are there: a reader may not upgrade what it reads."""
-        try:
-            async with self._engine.connect() as connection:
-                found = await connection.run_sync(migration.stamped)
-        except (SQLAlchemyError, OSError) as exc:
-            raise JournalError(f"the journal cannot be read: {type(exc).__name__}") from exc
-        if found != migrations.HEAD:
-            raise JournalError(
-                "the journal is of another release: "
-                f"its revision is {found or 'that of 0.1'}, ours {migrations.HEAD}; `msc serve` upgrades an older one"
-            )
-
-    async def _with_events(self, messages: list[MessageRecord]) -> list[Entry]:
-        e = event_table.c
-        query = (
-            select(e.msn, e.at, e.event, e.destination, e.detail)
-            .where(e.msn.in_([message.msn for message in messages]))
-            .order_by(e.msn, e.number)
-        )
-        events: dict[int, list[EventRecord]] = {}
-        for row in await self._rows(query) if messages else ():
-            events.setdefault(row[0], []).append(EventRecord(*row))
-        return [
-            Entry(
-                message,
-                (
-                    EventRecord(message.msn, message.received, Life.RECEIVED.value),
-                    *sorted(events.get(message.msn, ()), key=lambda event: event.at),
-                ),
-            )
-            for message in messages
-        ]
-
-    async def _rows(self, query: Select[Any]) -> list[Any]:
-        try:
-            async with self._engine.connect() as connection:
-                return list((await connection.execute(query)).all())
-        except (SQLAlchemyError, OSError) as exc:
-            raise JournalError(f"the journal cannot be read: {type(exc).__name__}") from exc
+def _read_cursor(cursor: str | None, oldest: bool) -> int | None:
+    if cursor is None:
+        return None
+    if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdigit():
+        raise BadCriteria(f"{cursor!r} is no cursor of such a search")
+    return int(cursor[1:])

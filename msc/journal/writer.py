@@ -7,14 +7,25 @@ gives as `then`; nothing is acknowledged or forwarded before that is called.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
-from msc.journal.store import Batch, JournalStore
-from msc.limits import JOURNAL_QUEUE_ROWS_MAX, JOURNAL_RETRY_S
+from msc.journal.database.layout import CheckpointRow, JournalWriting, Opened
+from msc.journal.ledger import Entered, Ledger
+from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.checkpoint import Signer, Statement
+from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.limits import (
+    CHECKPOINT_RECORDS_MAX,
+    CHECKPOINT_S,
+    CLOCK_STEP_S,
+    JOURNAL_QUEUE_ROWS_MAX,
+    JOURNAL_RETRY_S,
+)
 from msc.log import get_logger
 from msc.metrics import Metrics
 
@@ -26,43 +37,121 @@ Then = Callable[[JournalUnavailable | None], None]
 _NO_EVENTS: Final[tuple[EventRecord, ...]] = ()
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What goes into one commit.
+
+    Attributes:
+        rows: Monotonic mark and record, in the order they came.
+        kept: Which of the rows outlast a failed commit, by their places: all but messages and their events.
+        thens: Called in the order of their messages.
+    """
+
+    rows: list[tuple[int, Record]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    thens: list[Then] = field(default_factory=list)
+
+    def outlasting(self) -> list[tuple[int, Record]]:
+        """Return the rows that outlast a failed commit."""
+        return [self.rows[place] for place in self.kept]
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A statement somebody waits for."""
+
+    statement: Statement
+    detail: dict[str, Any]
+    stated: asyncio.Future[CheckpointRow]
+
+
 class JournalWriter:
     """The one writer of the journal.
 
     While the journal cannot be written, `append` refuses with E501 and the writer tries again once a
     second; what had happened to messages already stored (`note`) and the audit stream are kept, up to a
     bound, and written when it is back.
+
+    Args:
+        signer: Signs the checkpoints.
+        stated: Is told of every checkpoint once it is durable.
     """
 
-    def __init__(self, store: JournalStore, metrics: Metrics) -> None:
-        self._store = store
+    def __init__(
+        self,
+        database: JournalWriting,
+        signer: Signer,
+        metrics: Metrics,
+        stated: Callable[[Sequence[CheckpointRow]], None] = lambda _rows: None,
+    ) -> None:
+        self._database = database
+        self._signer = signer
         self._metrics = metrics
-        self._batch = Batch()
+        self._stated = stated
+        self._ledger = Ledger(bytes(16), signer)
+        self._batch = _Batch()
+        self._failed: _Batch | None = None
+        """A batch of which nobody knows whether it was stored."""
+        self._failed_after = 0
+        """The last record before it."""
+        self._wanted: list[_Wanted] = []
         self._committing = False
         self._commits = 0
         self._next_msn = 1
+        self._drop_to = 0
         self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._checkpoint_due = False
         self._closing = False
+        self._ahead: int | None = None
         self.available = False
 
     async def open(self) -> None:
-        """Open the journal.
+        """Open the journal. A new one begins with a checkpoint that states its identity and that it is empty.
 
         Raises:
-            JournalError: It cannot be opened.
+            JournalError: It cannot be opened, or was tampered with.
         """
-        self._next_msn = await self._store.open() + 1
+        opened = await self._database.open()
+        self._ledger = ledger = Ledger.of(opened, self._signer, secrets.token_bytes(16))
+        if self._failed is not None:
+            self._settle(self._failed, opened)
+            self._failed = None
+        if opened.checkpoint is None:
+            await self._commit_rows(ledger.enter(()), begin=True)
+        self._next_msn = ledger.msn + 1
+        self._checkpoint_due = ledger.seq > ledger.stated
         self.available = True
+
+    async def take_over(self, records: Iterable[Record]) -> None:
+        """Enter what another journal held, before anything of this one's own.
+
+        Raises:
+            JournalError: It was not stored; the journal must be opened again.
+        """
+        mono = clock.monotonic_us()
+        await self._commit_rows(self._ledger.enter((mono, record) for record in records))
+        self._next_msn = self._ledger.msn + 1
+
+    @property
+    def owed(self) -> Mapping[int, Mapping[str, bool]]:
+        """Where messages have not ended: MSN to destination to whether it was sent there."""
+        return self._ledger.owed
+
+    @property
+    def seq(self) -> int:
+        """The last record's position."""
+        return self._ledger.seq
 
     @property
     def waiting(self) -> int:
         """How many rows wait for the next commit."""
-        return len(self._batch)
+        return len(self._batch.rows)
 
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being stored."""
-        return self._committing or bool(len(self._batch))
+        return self._committing or bool(self._batch.rows)
 
     # --- appending ------------------------------------------------------------------------------
 
@@ -101,22 +190,25 @@ class JournalWriter:
             raise JournalUnavailable
         assert message.msn == self._next_msn
         self._next_msn += 1
-        batch = self._batch
-        batch.messages.append(message)
-        batch.events.extend(events)
+        batch, mono = self._batch, clock.monotonic_us()
+        batch.rows.append((mono, message))
+        for event in events:
+            batch.rows.append((mono, event))
         batch.thens.append(then or _nothing)
         self._wake.set()
 
     def note(self, event: EventRecord) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
-        self._batch.notes.append(event)
-        if not self.available:
-            self._trim()
-        self._wake.set()
+        self._keep(event)
 
     def note_audit(self, record: AuditRecord) -> None:
         """Store an access-control event."""
-        self._batch.audit.append(record)
+        self._keep(record)
+
+    def _keep(self, record: Record) -> None:
+        batch = self._batch
+        batch.kept.append(len(batch.rows))
+        batch.rows.append((clock.monotonic_us(), record))
         if not self.available:
             self._trim()
         self._wake.set()
@@ -130,6 +222,41 @@ class JournalWriter:
         """Tell whether all that came before a mark is durable."""
         return self._commits >= mark
 
+    # --- what is not a record -------------------------------------------------------------------
+
+    def archived(self, seq: int) -> None:
+        """Let the tail go up to a record: it stands in blocks."""
+        if seq > self._drop_to:
+            self._drop_to = seq
+            self._wake.set()
+
+    async def state(self, statement: Statement, detail: dict[str, Any]) -> CheckpointRow:
+        """Sign a statement and store it.
+
+        Raises:
+            JournalUnavailable: The journal cannot be written.
+
+        Cancellation:
+            Safe, but does not undo: the statement may be stored.
+        """
+        if not self.available:
+            raise JournalUnavailable
+        wanted = _Wanted(statement, detail, asyncio.get_running_loop().create_future())
+        self._wanted.append(wanted)
+        self._wake.set()
+        return await wanted.stated
+
+    def watch_clock(self) -> None:
+        """Notice a wall clock that was set; called a few times a second. AU-8: a clock that steps is seen."""
+        ahead = clock.wall_us() - clock.monotonic_us()
+        before, self._ahead = self._ahead, ahead
+        if before is None or abs(ahead - before) < CLOCK_STEP_S * 1e6:
+            return
+        step = f"{(ahead - before) / 1e6:+.3f} s"
+        log.error("clock.stepped", step=step)
+        self._metrics.clock_steps += 1
+        self.note_audit(AuditRecord(clock.wall_us(), "clock.stepped", detail=step))
+
     # --- committing -----------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -139,49 +266,109 @@ class JournalWriter:
                 if self._closing:
                     return
                 await self._reopen()
-            elif self.waiting:
+            elif self._batch.rows or self._checkpoint_due or self._drop_to or self._wanted:
                 await self._commit()
             elif self._closing:
-                return
+                if self._ledger.stated == self._ledger.seq:
+                    return
+                self._checkpoint_due = True
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
     async def _commit(self) -> None:
-        batch, self._batch = self._batch, Batch()
+        batch, self._batch = self._batch, _Batch()
+        wanted, self._wanted = self._wanted, []
+        before = self._ledger.seq
         began = clock.monotonic()
         self._committing = True
         try:
-            await self._store.commit(batch)
+            stated = await self._commit_rows(self._ledger.enter(batch.rows), wanted)
         except JournalError as exc:
-            self._fail(batch, exc)
+            self._failed, self._failed_after = batch, before
+            self._fail(batch, wanted, exc)
             return
         finally:
             self._committing = False
         self._commits += 1
-        self._metrics.committed(len(batch), began, clock.monotonic())
+        self._metrics.committed(len(batch.rows), began, clock.monotonic())
         for then in batch.thens:
             then(None)
+        for one, row in zip(wanted, stated, strict=True):
+            if not one.stated.done():
+                one.stated.set_result(row)
 
-    def _fail(self, batch: Batch, error: JournalError) -> None:
-        """Nothing of the batch was stored: refuse its messages and those behind it; keep the rest."""
+    async def _commit_rows(
+        self, entered: Entered, wanted: Sequence[_Wanted] = (), *, begin: bool = False
+    ) -> list[CheckpointRow]:
+        """Commit records, with what else is due; returns the statements that were wanted."""
+        ledger, drop_to = self._ledger, self._drop_to
+        checkpoints, state = entered.checkpoints, None
+        due = self._checkpoint_due or begin or ledger.seq - ledger.stated >= CHECKPOINT_RECORDS_MAX
+        stated = [ledger.checkpoint(clock.wall_us(), one.statement, one.detail) for one in wanted]
+        checkpoints += stated
+        if checkpoints or due:
+            # Of the last checkpoint and the state one must speak of what the other holds.
+            checkpoints.append(ledger.checkpoint(clock.wall_us()))
+            state = ledger.state()
+        await self._database.commit(entered.rows, checkpoints=checkpoints, state=state, drop_to=drop_to)
+        if self._drop_to == drop_to:
+            self._drop_to = 0
+        if checkpoints:
+            self._checkpoint_due = False
+            self._stated(checkpoints)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._let_checkpoint)
+        return stated
+
+    def _let_checkpoint(self) -> None:
+        self._timer = None
+        if self._ledger.seq > self._ledger.stated:
+            self._checkpoint_due = True
+            self._wake.set()
+
+    def _fail(self, batch: _Batch, wanted: Sequence[_Wanted], error: JournalError) -> None:
+        """Refuse the batch's messages and those behind it; what outlasts the failure waits for the journal."""
         log.error("journal.unavailable", error=str(error))
         self.available = False
-        behind, self._batch = self._batch, Batch()
-        self._batch.notes = batch.notes + behind.notes
-        self._batch.audit = batch.audit + behind.audit
-        self._trim()
+        behind, self._batch = self._batch, _Batch()
+        self._keep_rows(behind.outlasting())
         refusal = JournalUnavailable()
         for then in batch.thens + behind.thens:
             then(refusal)
+        for one in (*wanted, *self._wanted):
+            if not one.stated.done():
+                one.stated.set_exception(JournalUnavailable())
+        self._wanted = []
+
+    def _settle(self, failed: _Batch, opened: Opened) -> None:
+        """Find out whether a failed commit was stored after all, and mend what was said of it.
+
+        Its messages were refused with E501. If they stand in the journal, it must say that of them too.
+        """
+        if self._ledger.seq < self._failed_after + len(failed.rows) or not failed.rows:
+            waiting = self._batch.outlasting()
+            self._batch = _Batch()
+            self._keep_rows(failed.outlasting() + waiting)
+            return
+        code = JournalUnavailable.code
+        for row in opened.tail:
+            if row.seq > self._failed_after and isinstance(record := decode(row.body).record, MessageRecord):
+                self.note(EventRecord(record.msn, clock.wall_us(), Life.REFUSED, None, f"{code}, after the fact"))
+
+    def _keep_rows(self, rows: Sequence[tuple[int, Record]]) -> None:
+        for row in rows:
+            self._batch.kept.append(len(self._batch.rows))
+            self._batch.rows.append(row)
+        self._trim()
 
     def _trim(self) -> None:
         """Keep what waits for the journal's return within its bound: the oldest goes, and is counted."""
-        for rows in (self._batch.notes, self._batch.audit):
-            over = len(rows) - JOURNAL_QUEUE_ROWS_MAX
-            if over > 0:
-                del rows[:over]
-                self._metrics.journal_rows_dropped += over
+        over = len(self._batch.rows) - JOURNAL_QUEUE_ROWS_MAX
+        if over > 0:
+            del self._batch.rows[:over]
+            self._batch.kept = list(range(len(self._batch.rows)))
+            self._metrics.journal_rows_dropped += over
 
     async def _reopen(self) -> None:
         """Try once more; if that fails, wait a moment."""
@@ -194,8 +381,10 @@ class JournalWriter:
             log.info("journal.available", waiting=self.waiting)
 
     def close(self) -> None:
-        """Let `run` return once all is stored."""
+        """Let `run` return once all is stored, and covered by a checkpoint."""
         self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._wake.set()
 
 

@@ -21,6 +21,7 @@ from msc import clock, tls
 from msc.acp.authority import Holder, HolderKind, anchored, certificate_faults, has_issued
 from msc.acp.certificate_folder import finish_pair
 from msc.acp.revocation import RevocationList, issuer_of, load_revocations
+from msc.acp.trust import Trust
 from msc.errors import Fault, FaultyInput, SettingsError
 from msc.limits import CERTIFICATE_POLL_S
 from msc.log import get_logger
@@ -123,6 +124,11 @@ class TlsMaterial:
             trusted = any(has_issued(authority, certificate) for authority in self._material.authorities)
             self._issued_by_ours[peer.fingerprint] = trusted
         return None if trusted else Objection.UNTRUSTED
+
+    @property
+    def trust(self) -> Trust:
+        """What is trusted now, for certificates that are shown elsewhere than in a handshake."""
+        return Trust(self._material.authorities, self._material.revocations)
 
     def expires_seconds(self) -> dict[str, float]:
         """Return how long switch certificate, authority and revocation list are good for; negative if no more."""

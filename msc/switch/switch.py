@@ -17,8 +17,8 @@ from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.host import HostSessions
 from msc.acp.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, Refusal, ShuttingDown
+from msc.journal.recall import Unfinished
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
-from msc.journal.store import Unfinished
 from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX
 from msc.log import get_logger

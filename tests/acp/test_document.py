@@ -202,7 +202,10 @@ BROKEN: dict[str, tuple[Path, str, list[str]]] = {
     ),
     "an unknown table": (
         TOML, "\n[[person]]\nname = 'x'\n",
-        ["county.toml:2: person: there is no such table; there are agency, agreement, user, pool, mnemonic, device"],
+        [
+            "county.toml:2: person: there is no such table; there are agency, agreement, user, pool, mnemonic, "
+            "device, operator"
+        ],
     ),
     "a table that is no list": (
         TOML, "[user]\nuser = 'x'\n", ["county.toml:1: user: each row is a table of its own: [[user]]"],
@@ -211,7 +214,7 @@ BROKEN: dict[str, tuple[Path, str, list[str]]] = {
         Path("people.csv"), HEADER,
         [
             "people.csv: is named after no table; there are agency.csv, agreement.csv, user.csv, pool.csv, "
-            "mnemonic.csv, device.csv"
+            "mnemonic.csv, device.csv, operator.csv"
         ],
     ),
     "another form": (Path("users.xlsx"), "PK", ["users.xlsx: must be named .toml, or .csv after its table"]),

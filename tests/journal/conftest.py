@@ -1,42 +1,49 @@
-"""A journal in a real SQLite file."""
+"""A journal in real SQLite files."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.checkpoint import Signer
 from tests.support.disk import FaultyDisk
 
-Query = Callable[..., list[Any]]
+Held = Callable[[], list[Record]]
+
+
+@pytest.fixture(scope="session")
+def signer() -> Signer:
+    """A signing key of nobody."""
+    return Signer(Ed25519PrivateKey.generate())
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The journal's database file."""
+    """The journal's main file."""
     return tmp_path / "journal.db"
 
 
 @pytest.fixture
 async def store(file: Path) -> AsyncIterator[FaultyDisk]:
-    """A store that is not opened yet."""
+    """A database that is not opened yet."""
     store = FaultyDisk(f"sqlite+aiosqlite:///{file}")
     yield store
     await store.close()
 
 
 @pytest.fixture
-def query(file: Path) -> Iterator[Query]:
-    """Ask the database on a connection of its own, which sees what is committed and nothing else."""
-    with closing(sqlite3.connect(file)) as connection:
+def held(file: Path) -> Held:
+    """Read the tail's records on a connection of its own, which sees what is committed and nothing else."""
 
-        def ask(sql: str, *parameters: object) -> list[Any]:
-            rows = connection.execute(sql, parameters).fetchall()
-            connection.rollback()
-            return [row[0] if len(row) == 1 else row for row in rows]
+    def ask() -> list[Record]:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT body FROM tail ORDER BY seq").fetchall()
+        return [decode(body).record for (body,) in rows]
 
-        yield ask
+    return ask

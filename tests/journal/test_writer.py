@@ -8,14 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal import writer as writer_module
 from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.proof.checkpoint import Signer, Statement
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
-from tests.journal.conftest import Query
+from tests.journal.conftest import Held
 from tests.support.disk import FaultyDisk
+
+
+SIGNER = Signer(Ed25519PrivateKey.generate())
 
 
 def message(msn: int, text: str = "RQ") -> MessageRecord:
@@ -42,6 +48,22 @@ def append(writer: JournalWriter, outcomes: dict[int, object], events: int = 1) 
     return msn
 
 
+def messages(held: Held) -> list[MessageRecord]:
+    return [record for record in held() if isinstance(record, MessageRecord)]
+
+
+def msns(held: Held) -> list[int]:
+    return [message.msn for message in messages(held)]
+
+
+def events(held: Held) -> list[EventRecord]:
+    return [record for record in held() if isinstance(record, EventRecord)]
+
+
+def audits(held: Held) -> list[str]:
+    return [record.event for record in held() if isinstance(record, AuditRecord)]
+
+
 async def until(reached: Callable[[], object]) -> None:
     """Give the loop turns until something holds; the writer has no timer of its own while all is well."""
     async with asyncio.timeout(10):
@@ -51,13 +73,13 @@ async def until(reached: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def running(store: FaultyDisk, metrics: Metrics | None = None) -> AsyncIterator[JournalWriter]:
-    writer = JournalWriter(store, metrics or Metrics())
+    writer = JournalWriter(store, SIGNER, metrics or Metrics())
     await writer.open()
     task = asyncio.get_running_loop().create_task(writer.run())
     try:
         yield writer
     finally:
-        store.full = store.gone = False
+        store.full = store.silent = store.gone = False
         store.gate.set()
         writer.close()
         async with asyncio.timeout(10):
@@ -76,7 +98,7 @@ def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.requirement("C-JOURNAL", "F-AUFAIL")
 async def test_a_caller_hears_only_of_what_another_connection_can_already_read(
-    store: FaultyDisk, query: Query
+    store: FaultyDisk, held: Held
 ) -> None:
     seen: dict[int, tuple[object, list[object], list[object]]] = {}
     async with running(store) as writer:
@@ -84,8 +106,8 @@ async def test_a_caller_hears_only_of_what_another_connection_can_already_read(
             msn = writer.allot()
 
             def then(failure: JournalUnavailable | None, msn: int = msn) -> None:
-                rows = query("SELECT text FROM message WHERE msn = ?", msn)
-                seen[msn] = (failure, rows, query("SELECT event FROM event WHERE msn = ?", msn))
+                texts = [m.text for m in messages(held) if m.msn == msn]
+                seen[msn] = (failure, texts, [e.event for e in events(held) if e.msn == msn])
 
             writer.append(message(msn, f"TEXT {msn}"), [note(msn, Life.ROUTED)], then)
             assert seen == {}, "told before the commit"
@@ -94,7 +116,7 @@ async def test_a_caller_hears_only_of_what_another_connection_can_already_read(
 
 
 @pytest.mark.requirement("C-JOURNAL")
-async def test_nothing_is_told_while_the_commit_is_under_way(store: FaultyDisk, query: Query) -> None:
+async def test_nothing_is_told_while_the_commit_is_under_way(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         store.gate.clear()
@@ -103,7 +125,7 @@ async def test_nothing_is_told_while_the_commit_is_under_way(store: FaultyDisk, 
         for _ in range(20):
             await asyncio.sleep(0)
         assert outcomes == {}
-        assert query("SELECT count(*) FROM message") == [0]
+        assert messages(held) == []
         store.gate.set()
         await until(lambda: outcomes)
     assert outcomes == {1: "durable"}
@@ -122,8 +144,8 @@ async def test_what_comes_while_a_commit_runs_shares_the_next_one(store: FaultyD
         writer.note_audit(audit())
         store.gate.set()
         await until(lambda: len(outcomes) == 101)
-    assert store.commits == [(1, 1, 0), (100, 201, 1)]
-    assert metrics.commits == (2, 2 + 302)
+    assert store.commits == [2, 302]
+    assert metrics.commits[1] == 304
 
 
 async def test_callers_hear_in_msn_order(store: FaultyDisk) -> None:
@@ -135,7 +157,7 @@ async def test_callers_hear_in_msn_order(store: FaultyDisk) -> None:
     assert list(outcomes) == list(range(1, 51))
 
 
-async def test_a_caller_may_append_from_within_its_call(store: FaultyDisk, query: Query) -> None:
+async def test_a_caller_may_append_from_within_its_call(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
 
@@ -145,16 +167,16 @@ async def test_a_caller_may_append_from_within_its_call(store: FaultyDisk, query
         writer.append(message(writer.allot()), (), then)
         await until(lambda: outcomes)
     assert outcomes == {2: "durable"}
-    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2]
+    assert msns(held) == [1, 2]
 
 
-async def test_a_message_nobody_waits_for_is_stored_too(store: FaultyDisk, query: Query) -> None:
+async def test_a_message_nobody_waits_for_is_stored_too(store: FaultyDisk, held: Held) -> None:
     async with running(store) as writer:
         writer.append(message(writer.allot()))
-    assert query("SELECT msn FROM message") == [1]
+    assert msns(held) == [1]
 
 
-async def test_closing_stores_all_that_waits(store: FaultyDisk, query: Query) -> None:
+async def test_closing_stores_all_that_waits(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         store.gate.clear()
@@ -163,15 +185,15 @@ async def test_closing_stores_all_that_waits(store: FaultyDisk, query: Query) ->
         writer.note(note(1))
         writer.note_audit(audit("switch.stopped"))
     assert outcomes == dict.fromkeys(range(1, 11), "durable")
-    assert query("SELECT count(*) FROM message") == [10]
-    assert query("SELECT event FROM audit") == ["switch.stopped"]
-    assert query("SELECT event FROM event WHERE msn = 1 ORDER BY number") == ["routed", "sent"]
+    assert msns(held) == list(range(1, 11))
+    assert audits(held) == ["switch.stopped"]
+    assert [e.event for e in events(held) if e.msn == 1] == ["routed", "sent"]
 
 
 # --- MSNs -----------------------------------------------------------------------------------------------------
 
 
-async def test_msns_rise_by_one_and_go_on_after_a_restart(file: Path, store: FaultyDisk, query: Query) -> None:
+async def test_msns_rise_by_one_and_go_on_after_a_restart(file: Path, store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         assert writer.allot() == 1
@@ -179,8 +201,8 @@ async def test_msns_rise_by_one_and_go_on_after_a_restart(file: Path, store: Fau
     again = FaultyDisk(f"sqlite+aiosqlite:///{file}")
     async with running(again) as writer:
         assert [append(writer, outcomes) for _ in range(2)] == [4, 5]
-    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2, 3, 4, 5]
-    assert query("SELECT number FROM event ORDER BY number") == [1, 2, 3, 4, 5]
+    assert msns(held) == [1, 2, 3, 4, 5]
+    assert len(events(held)) == 5
 
 
 async def test_an_msn_that_was_not_allotted_is_our_mistake(store: FaultyDisk) -> None:
@@ -217,7 +239,7 @@ async def test_too_many_waiting_rows_are_refused_with_e502(
 
 
 @pytest.mark.requirement("F-AUFAIL")
-async def test_a_failed_commit_refuses_its_messages_and_those_behind_it(store: FaultyDisk, query: Query) -> None:
+async def test_a_failed_commit_refuses_its_messages_and_those_behind_it(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         append(writer, outcomes)
@@ -238,11 +260,11 @@ async def test_a_failed_commit_refuses_its_messages_and_those_behind_it(store: F
         with pytest.raises(JournalUnavailable) as refused:
             writer.append(message(writer.allot()))
         assert refused.value.code == "E501"
-        assert query("SELECT msn FROM message") == [1]
+        assert msns(held) == [1]
 
 
 @pytest.mark.requirement("F-AUFAIL", "C-TRAFFIC")
-async def test_notes_and_audit_outlast_a_failure_in_their_order(store: FaultyDisk, query: Query) -> None:
+async def test_notes_and_audit_outlast_a_failure_in_their_order(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         append(writer, outcomes)
@@ -256,15 +278,15 @@ async def test_notes_and_audit_outlast_a_failure_in_their_order(store: FaultyDis
         for _ in range(20):
             await asyncio.sleep(0)
         assert not writer.available
-        assert query("SELECT count(*) FROM audit") == [0]
+        assert audits(held) == []
         store.full = store.gone = False
         await until(lambda: writer.available and not writer.waiting)
-    assert query("SELECT event FROM event ORDER BY number") == ["routed", "sent", "acknowledged"]
-    assert query("SELECT event FROM audit ORDER BY number") == ["first", "second"]
+    assert [e.event for e in events(held)] == ["routed", "sent", "acknowledged"]
+    assert audits(held) == ["first", "second"]
 
 
 @pytest.mark.requirement("F-AUFAIL")
-async def test_events_of_a_refused_message_are_not_kept(store: FaultyDisk, query: Query) -> None:
+async def test_events_of_a_refused_message_are_not_kept(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         store.full = store.gone = True
@@ -274,11 +296,11 @@ async def test_events_of_a_refused_message_are_not_kept(store: FaultyDisk, query
         await until(lambda: writer.available)
         append(writer, outcomes := {}, events=1)
         await until(lambda: outcomes)
-    assert query("SELECT msn, destination FROM event") == [(1, "line:0")]
+    assert [(e.msn, e.destination) for e in events(held)] == [(1, "line:0")]
 
 
 @pytest.mark.requirement("C-JOURNAL")
-async def test_after_a_failure_msns_go_on_behind_what_is_stored(store: FaultyDisk, query: Query) -> None:
+async def test_after_a_failure_msns_go_on_behind_what_is_stored(store: FaultyDisk, held: Held) -> None:
     outcomes: dict[int, object] = {}
     async with running(store) as writer:
         assert [append(writer, outcomes) for _ in range(2)] == [1, 2]
@@ -292,10 +314,10 @@ async def test_after_a_failure_msns_go_on_behind_what_is_stored(store: FaultyDis
         assert append(writer, outcomes) == 3
         await until(lambda: len(outcomes) == 3)
     assert outcomes == dict.fromkeys((1, 2, 3), "durable")
-    assert query("SELECT msn FROM message ORDER BY msn") == [1, 2, 3]
+    assert msns(held) == [1, 2, 3]
 
 
-async def test_a_disk_that_opens_and_cannot_be_written_keeps_refusing(store: FaultyDisk, query: Query) -> None:
+async def test_a_disk_that_opens_and_cannot_be_written_keeps_refusing(store: FaultyDisk, held: Held) -> None:
     async with running(store) as writer:
         store.full = True
         refused = 0
@@ -306,11 +328,11 @@ async def test_a_disk_that_opens_and_cannot_be_written_keeps_refusing(store: Fau
             await until(lambda: outcomes)  # noqa: B023
             refused += outcomes == {1: "E501"}
         assert refused == 3
-        assert query("SELECT count(*) FROM message") == [0]
+        assert messages(held) == []
 
 
 async def test_kept_notes_are_bounded_and_the_newest_stay(
-    store: FaultyDisk, query: Query, monkeypatch: pytest.MonkeyPatch
+    store: FaultyDisk, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "JOURNAL_QUEUE_ROWS_MAX", 3)
     async with running(store) as writer:
@@ -318,10 +340,9 @@ async def test_kept_notes_are_bounded_and_the_newest_stay(
         for n in range(10):
             writer.note_audit(audit(f"event.{n}"))
         await until(lambda: not writer.available)
-        assert writer.waiting == 3
         store.full = store.gone = False
         await until(lambda: writer.available and not writer.waiting)
-    assert query("SELECT event FROM audit ORDER BY number") == ["event.7", "event.8", "event.9"]
+    assert audits(held) == ["event.7", "event.8", "event.9"]
 
 
 async def test_what_is_kept_stays_bounded_while_the_journal_is_away(
@@ -337,11 +358,11 @@ async def test_what_is_kept_stays_bounded_while_the_journal_is_away(
             writer.note_audit(audit(f"event.{n}"))
             writer.note(note(1))
         await asyncio.sleep(0)
-        assert writer.waiting <= 2 * 3
+        assert writer.waiting <= 3
 
 
 async def test_closing_while_the_journal_is_away_ends(store: FaultyDisk) -> None:
-    writer = JournalWriter(store, Metrics())
+    writer = JournalWriter(store, SIGNER, Metrics())
     await writer.open()
     task = asyncio.get_running_loop().create_task(writer.run())
     store.full = store.gone = True
@@ -354,7 +375,7 @@ async def test_closing_while_the_journal_is_away_ends(store: FaultyDisk) -> None
 
 async def test_a_journal_that_cannot_be_opened_is_not_available(store: FaultyDisk) -> None:
     store.gone = True
-    writer = JournalWriter(store, Metrics())
+    writer = JournalWriter(store, SIGNER, Metrics())
     with pytest.raises(JournalError):
         await writer.open()
     assert not writer.available
@@ -362,10 +383,10 @@ async def test_a_journal_that_cannot_be_opened_is_not_available(store: FaultyDis
         writer.check_room()
 
 
-async def test_a_record_no_database_can_hold_does_not_stop_the_writer(store: FaultyDisk, query: Query) -> None:
+async def test_a_record_no_database_can_hold_does_not_stop_the_writer(store: FaultyDisk, held: Held) -> None:
     # A reason or a name from a peer's JSON may hold half a surrogate pair. One such note must not end the
     # task that writes everybody's journal.
-    writer = JournalWriter(store, Metrics())
+    writer = JournalWriter(store, SIGNER, Metrics())
     await writer.open()
     task = asyncio.get_running_loop().create_task(writer.run())
     writer.note(EventRecord(1, 1, Life.REFUSED_BY_PEER, "device:desk-1", "E203 \ud800"))
@@ -374,3 +395,107 @@ async def test_a_record_no_database_can_hold_does_not_stop_the_writer(store: Fau
     await store.close()
     assert task.done()
     assert task.exception() is None, f"the writer's task ended: {task.exception()!r}"
+
+
+# --- what nobody knows of --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("F-AUFAIL", "C-TRAFFIC")
+async def test_a_commit_that_was_stored_after_all_says_that_its_messages_were_refused(
+    store: FaultyDisk, held: Held
+) -> None:
+    outcomes: dict[int, object] = {}
+    async with running(store) as writer:
+        append(writer, outcomes)
+        await until(lambda: outcomes)
+        store.silent = True
+        append(writer, outcomes)
+        writer.note_audit(audit("once"))
+        await until(lambda: len(outcomes) == 2)
+        assert outcomes == {1: "durable", 2: "E501"}
+        store.silent = False
+        await until(lambda: writer.available and not writer.waiting)
+        assert append(writer, outcomes) == 3
+        await until(lambda: len(outcomes) == 3)
+        assert set(writer.owed) == {1, 3}, "what was refused is owed to nobody"
+    assert msns(held) == [1, 2, 3]
+    assert [e.msn for e in events(held) if e.event == Life.REFUSED] == [2]
+    assert audits(held) == ["once"]
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("F-AUPROT")
+async def test_a_new_journal_begins_with_a_checkpoint_and_closing_covers_all(store: FaultyDisk) -> None:
+    async with running(store) as writer:
+        assert [row.seq for row in store.checkpoints] == [0]
+        append(writer, {})
+    assert store.checkpoints[-1].seq == 2
+    numbers = [row.number for row in store.checkpoints]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.requirement("F-AUPROT")
+async def test_records_are_covered_by_a_checkpoint_within_the_time_set(
+    store: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_S", 0.0)
+    async with running(store) as writer:
+        append(writer, {})
+        await until(lambda: store.checkpoints[-1].seq == 2)
+
+
+@pytest.mark.requirement("F-AUPROT")
+async def test_many_records_are_covered_sooner(store: FaultyDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_RECORDS_MAX", 10)
+    async with running(store) as writer:
+        for _ in range(10):
+            append(writer, {})
+        await until(lambda: store.checkpoints[-1].seq == 20)
+
+
+async def test_a_statement_is_durable_when_it_is_returned(store: FaultyDisk) -> None:
+    async with running(store) as writer:
+        row = await writer.state(Statement.DELETED, {"month": 202301})
+        assert row in store.checkpoints
+        store.full = store.gone = True
+        with pytest.raises(JournalUnavailable):
+            await writer.state(Statement.DELETED, {"month": 202302})
+        store.full = store.gone = False
+        await until(lambda: writer.available)
+        assert (await writer.state(Statement.DELETED, {"month": 202302})).number > row.number
+
+
+@pytest.mark.requirement("F-BACKUP")
+async def test_what_a_restart_finds_is_what_was_there(file: Path, store: FaultyDisk) -> None:
+    async with running(store) as writer:
+        for n in range(3):
+            append(writer, {}, events=n)
+        writer.note(note(3))
+        await until(lambda: not writer.waiting)
+        owed, seq = dict(writer.owed), writer.seq
+    again = FaultyDisk(f"sqlite+aiosqlite:///{file}")
+    async with running(again) as writer:
+        assert (dict(writer.owed), writer.seq) == (owed, seq)
+
+
+# --- the clock ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("F-CLOCK")
+async def test_a_clock_that_steps_is_journaled(
+    store: FaultyDisk, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_790_000_000_000_000]
+    monkeypatch.setattr(clock, "wall_us", lambda: now[0])
+    monkeypatch.setattr(clock, "monotonic_us", lambda: 5_000_000)
+    async with running(store) as writer:
+        writer.watch_clock()
+        now[0] += 200_000
+        writer.watch_clock()
+        now[0] -= 1_500_000
+        writer.watch_clock()
+        await until(lambda: not writer.waiting)
+    (stepped,) = [record for record in held() if isinstance(record, AuditRecord)]
+    assert (stepped.event, stepped.detail) == ("clock.stepped", "-1.500 s")

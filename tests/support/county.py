@@ -9,7 +9,18 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from msc import clock
-from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, Pool, User
+from msc.acp.directory import (
+    Account,
+    Agency,
+    Device,
+    Directory,
+    Mnemonic,
+    Operator,
+    OperatorClass,
+    Pool,
+    Role,
+    User,
+)
 from msc.protocol.station import StationKind
 
 PASSWORD = "correct horse"
@@ -54,12 +65,13 @@ def terminal(name: str, **members: Any) -> Device:
 
 
 def county(*users: User, **more: list[Any]) -> Directory:
-    """Make a directory: two agencies, terminals with static mnemonics and with a pool, a printer, two hosts.
+    """Make a directory: two agencies, terminals with static mnemonics and with a pool, a printer, two hosts; and an
+    operator of each role, named after it, the coordinator of EXLP.
 
     Args:
         users: Besides J40217, who is in good standing.
-        more: Rows to add to `devices`, `pools`, `mnemonics`, `agencies`, `agreements`; `accounts` replace those that
-            every user has otherwise.
+        more: Rows to add to `devices`, `pools`, `mnemonics`, `agencies`, `agreements`, `operators`;
+            `accounts` replace those that every user has otherwise.
     """
     return Directory(
         accounts=[*(account(row.user) for row in (user("J40217"), *users)), *more.get("accounts", [])],
@@ -90,5 +102,12 @@ def county(*users: User, **more: list[Any]) -> Directory:
             mnemonic("M001", pool="cars"),
             mnemonic("M002", pool="cars"),
             *more.get("mnemonics", []),
+        ],
+        operators=[
+            Operator("admin", "ROE, ADA", Role.ADMINISTRATOR),
+            Operator("auditor", "ROE, AUDREY", Role.AUDITOR),
+            Operator("coordinator", "ROE, CORA", Role.COORDINATOR, "EXLP"),
+            Operator("oversight", "ROE, OLIVE", Role.OVERSIGHT),
+            *more.get("operators", []),
         ],
     )

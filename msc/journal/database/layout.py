@@ -99,7 +99,7 @@ class Segment(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of a segment; see `msc.journal.index.segment`."""
+    """A page of a segment; see `msc.journal.index.page`."""
 
     segment: int
     number: int
@@ -222,7 +222,7 @@ class JournalReading(Protocol):
     cannot.
     """
 
-    async def tail(self, after: int = 0) -> list[TailRow]:
+    async def tail(self, after: int = 0, at_most: int | None = None) -> list[TailRow]:
         """Return the tail's rows after a `seq`, in order."""
 
     async def months(self) -> list[Month]:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from msc.errors import JournalError
+from msc.errors import Fault, FaultyInput, JournalError
 from msc.journal.proof.chain import HASH_BYTES
 
 NO_CHECKPOINT: Final = bytes(HASH_BYTES)
@@ -38,7 +38,7 @@ class Statement(StrEnum):
     """An expired month was deleted; `detail` says which, what it held, why and by whom."""
 
 
-class BadSigningKey(JournalError):
+class BadSigningKey(FaultyInput):
     """A key file of the journal cannot be used."""
 
 
@@ -133,6 +133,10 @@ class Signatories:
         """Tell whether a key is known, by what checkpoints name it by."""
         return key in self._keys
 
+    def key(self, key: bytes) -> Ed25519PublicKey | None:
+        """Return a key by what checkpoints name it by."""
+        return self._keys.get(key)
+
     def signed(self, body: bytes, signature: bytes, key: bytes) -> bool:
         """Tell whether a signature is that key's over these bytes."""
         known = self._keys.get(key)
@@ -173,9 +177,9 @@ def load_signer(private: Path) -> Signer:
     try:
         key = serialization.load_pem_private_key(private.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise BadSigningKey(f"{private}: the journal's signing key cannot be read ({type(exc).__name__})") from exc
+        raise _bad(private, f"the journal's signing key cannot be read ({type(exc).__name__})") from exc
     if not isinstance(key, Ed25519PrivateKey):
-        raise BadSigningKey(f"{private}: the journal is signed with Ed25519, this is another kind of key")
+        raise _bad(private, "the journal is signed with Ed25519, this is another kind of key")
     return Signer(key)
 
 
@@ -189,13 +193,17 @@ def load_signatories(public: Path) -> Signatories:
         blocks = [block + _PEM_END for block in public.read_bytes().split(_PEM_END) if block.strip()]
         keys = [serialization.load_pem_public_key(block) for block in blocks]
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise BadSigningKey(f"{public}: the journal's public key cannot be read ({type(exc).__name__})") from exc
+        raise _bad(public, f"the journal's public key cannot be read ({type(exc).__name__})") from exc
     if not keys:
-        raise BadSigningKey(f"{public}: holds no public key")
+        raise _bad(public, "holds no public key")
     return Signatories(_ed25519(key, public) for key in keys)
 
 
 def _ed25519(key: Any, file: Path) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
-        raise BadSigningKey(f"{file}: the journal is signed with Ed25519, this is another kind of key")
+        raise _bad(file, "the journal is signed with Ed25519, this is another kind of key")
     return key
+
+
+def _bad(file: Path, what: str) -> BadSigningKey:
+    return BadSigningKey([Fault(file, "", what)])

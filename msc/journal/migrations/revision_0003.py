@@ -1,0 +1,56 @@
+"""The journal of canonical records: tail, checkpoints, months, holds.
+
+The tables of before are renamed and nothing else: however much they hold, this takes no time. The first start
+enters their rows into the new journal and drops them; see `msc.journal.database.legacy`.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Put the tables of before aside, and make the new ones."""
+    for name in ("message", "event", "audit"):
+        op.rename_table(name, f"old_{name}")
+    op.create_table(
+        "tail",
+        sa.Column("seq", sa.Integer, primary_key=True),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("link", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "checkpoint",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("statement", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("signature", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "state",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+    )
+    whole = ("first", "last", "first_msn", "last_msn", "first_at", "last_at", "sealed", "deleted")
+    op.create_table(
+        "month",
+        sa.Column("month", sa.Integer, primary_key=True),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in whole),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("month", sa.Integer, nullable=False),
+        sa.Column("criteria", sa.Text, nullable=False),
+        sa.Column("placed_at", sa.BigInteger, nullable=False),
+        sa.Column("placed_by", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("released_at", sa.BigInteger, nullable=False),
+        sa.Column("released_by", sa.Text, nullable=False),
+    )

@@ -1,0 +1,320 @@
+"""Reading records: messages by MSN with the events of their lives, and records from a time on.
+
+What does not change is kept: what each block of a month holds, the blocks last unpacked, the tail. The tail is
+always read before the months are, so that a record the archivist moves meanwhile is seen, if need be twice, but
+never missed.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from msc import clock
+from msc.journal import block as blocks
+from msc.journal.database.layout import BlockKey, JournalReading, Month
+from msc.journal.proof.canonical import Stored, decode
+from msc.journal.record import EventRecord, Life, MessageRecord
+
+_BLOCKS_KEPT: Final = 512
+"""Blocks kept unpacked: some 40 MB."""
+_BLOCKS_AT_ONCE: Final = 64
+_MSN: Final = re.compile(rb'\["([me])",\d+,\d+,(?:\d+|null),(\d+),')
+"""Kind and MSN of a message or an event, without decoding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message of the journal and the events of its life, its receipt first.
+
+    Attributes:
+        message: The message.
+        events: Its life; the sent ones with their OSN.
+        seq: Its position in the journal.
+        isn: Input sequence number of its source.
+    """
+
+    message: MessageRecord
+    events: tuple[EventRecord, ...]
+    seq: int = 0
+    isn: int | None = None
+    osns: tuple[int | None, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `msc journal search --json` prints it: times in RFC 3339."""
+        members: dict[str, Any] = self.message._asdict()
+        members["received"] = clock.rfc3339(self.message.received)
+        members["seq"], members["isn"] = self.seq, self.isn
+        members["events"] = [
+            {
+                "at": clock.rfc3339(event.at),
+                "event": event.event,
+                "destination": event.destination,
+                "detail": event.detail,
+                "osn": osn,
+            }
+            for event, osn in zip(self.events, self.osns or (None,) * len(self.events), strict=True)
+        ]
+        return members
+
+
+Spill = Callable[[Sequence[int]], Any]
+"""Finds the blocks that hold events of messages outside the messages' own blocks: MSNs to a dict of MSN to firsts."""
+
+
+class Tail:
+    """The newest records, decoded; what has been archived goes."""
+
+    def __init__(self) -> None:
+        self.records: OrderedDict[int, Stored] = OrderedDict()
+        self.messages: dict[int, Stored] = {}
+        self.events: defaultdict[int, list[Stored]] = defaultdict(list)
+        self.seen = 0
+
+    def take(self, rows: Iterable[Any]) -> list[Stored]:
+        """Take newer rows; returns them decoded."""
+        new = []
+        for row in rows:
+            stored = decode(row.body)
+            new.append(stored)
+            self.records[stored.seq] = stored
+            self.seen = stored.seq
+            if isinstance(stored.record, MessageRecord):
+                self.messages[stored.record.msn] = stored
+            elif isinstance(stored.record, EventRecord):
+                self.events[stored.record.msn].append(stored)
+        return new
+
+    def months(self) -> list[int]:
+        """Return the months its records are of; there are seldom two."""
+        if not self.records:
+            return []
+        first, last = next(iter(self.records.values())), next(reversed(self.records.values()))
+        return sorted({clock.month_of(blocks.wall_time(stored)) for stored in (first, last)})
+
+    def drop_to(self, seq: int) -> None:
+        """Forget what stands in blocks."""
+        while self.records:
+            first = next(iter(self.records))
+            if first > seq:
+                return
+            record = self.records.pop(first).record
+            if isinstance(record, MessageRecord):
+                self.messages.pop(record.msn, None)
+            elif isinstance(record, EventRecord):
+                left = self.events[record.msn]
+                del left[0]
+                if not left:
+                    del self.events[record.msn]
+
+
+class JournalReader:
+    """Reads records of a journal, also while a switch writes it.
+
+    Args:
+        reading: The database's reading side.
+    """
+
+    def __init__(self, reading: JournalReading) -> None:
+        self.reading = reading
+        self.tail = Tail()
+        self.months: dict[int, Month] = {}
+        """Those that hold something, in order."""
+        self._keys: dict[int, tuple[int, list[BlockKey]]] = {}
+        self._unpacked: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self.reading.close()
+
+    async def refresh(self) -> list[Stored]:
+        """Look at the journal's end; returns what is new in the tail.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        rows = await self.reading.tail(self.tail.seen)
+        months = await self.reading.months()
+        self.months = {month.month: month for month in months if month.last and not month.deleted}
+        archived = max((month.last for month in months), default=0)
+        if rows and self.tail.seen and rows[0].seq > self.tail.seen + 1 and rows[0].seq > archived + 1:
+            # Another journal took the place of this one.
+            self.tail = Tail()
+            rows = await self.reading.tail()
+        new = self.tail.take(rows)
+        self.tail.drop_to(archived)
+        return new
+
+    @property
+    def archived(self) -> int:
+        """The last record that stands in a block."""
+        return max((month.last for month in self.months.values()), default=0)
+
+    # --- blocks -----------------------------------------------------------------------------------
+
+    async def keys(self, month: int) -> list[BlockKey]:
+        """Return what each block of a month holds."""
+        last = self.months[month].last
+        kept = self._keys.get(month)
+        if kept is None or kept[0] != last:
+            kept = self._keys[month] = last, await self.reading.block_keys(month)
+        return kept[1]
+
+    async def unpacked(self, month: int, firsts: Collection[int]) -> dict[int, list[bytes]]:
+        """Return blocks of a month as lines, by their first record."""
+        found: dict[int, list[bytes]] = {}
+        missing = []
+        for first in firsts:
+            lines = self._unpacked.get((month, first))
+            if lines is None:
+                missing.append(first)
+            else:
+                self._unpacked.move_to_end((month, first))
+                found[first] = lines
+        for start in range(0, len(missing), _BLOCKS_AT_ONCE):
+            for block in await self.reading.blocks(month, sorted(missing)[start : start + _BLOCKS_AT_ONCE]):
+                found[block.key.first] = self._unpacked[month, block.key.first] = blocks.unpack(block)
+        while len(self._unpacked) > _BLOCKS_KEPT:
+            self._unpacked.popitem(last=False)
+        return found
+
+    def month_of_msn(self, msn: int) -> int | None:
+        """Return the month whose blocks hold a message."""
+        for month in self.months.values():
+            if month.first_msn <= msn <= month.last_msn and month.first_msn:
+                return month.month
+        return None
+
+    def month_of_seq(self, seq: int) -> int | None:
+        """Return the month whose blocks hold a record."""
+        for month in self.months.values():
+            if month.first <= seq <= month.last:
+                return month.month
+        return None
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def messages(self, msns: Sequence[int]) -> dict[int, MessageRecord]:
+        """Return messages by MSN; those that are not there are left out."""
+        found, _ = await self._gather(msns)
+        return {msn: stored.record for msn, stored in found.items() if isinstance(stored.record, MessageRecord)}
+
+    async def entries(self, msns: Sequence[int], spill: Spill | None = None) -> dict[int, Entry]:
+        """Return messages with their lives.
+
+        Args:
+            spill: Finds events outside the messages' own blocks; without it only those within are found.
+        """
+        found, events = await self._gather(msns)
+        if spill is not None and found:
+            firsts: dict[int, list[int]] = await spill(list(found))
+            wanted: defaultdict[int, set[int]] = defaultdict(set)
+            for places in firsts.values():
+                for first in places:
+                    if (month := self.month_of_seq(first)) is not None:
+                        wanted[month].add(first)
+            for month, places_of_month in wanted.items():
+                for lines in (await self.unpacked(month, places_of_month)).values():
+                    _pick(lines, firsts.keys(), {}, events)
+        for msn in found:
+            known = {stored.seq for stored in events[msn]}
+            events[msn] += [stored for stored in self.tail.events.get(msn, ()) if stored.seq not in known]
+        return {msn: _entry(stored, events[msn]) for msn, stored in found.items()}
+
+    async def records(self, month: int, seqs: Sequence[int]) -> dict[int, Stored]:
+        """Return records by seq.
+
+        Args:
+            month: The one in whose blocks they stand; 0 for the tail.
+        """
+        if not month:
+            return {seq: stored for seq in seqs if (stored := self.tail.records.get(seq)) is not None}
+        keys = await self.keys(month)
+        firsts = [key.first for key in keys]
+        places = {seq: firsts[bisect_right(firsts, seq) - 1] for seq in seqs}
+        unpacked = await self.unpacked(month, set(places.values()))
+        return {
+            seq: decode(unpacked[first][seq - first])
+            for seq, first in places.items()
+            if first in unpacked and 0 <= seq - first < len(unpacked[first])
+        }
+
+    async def _gather(self, msns: Sequence[int]) -> tuple[dict[int, Stored], defaultdict[int, list[Stored]]]:
+        found: dict[int, Stored] = {}
+        events: defaultdict[int, list[Stored]] = defaultdict(list)
+        wanted: defaultdict[int, list[int]] = defaultdict(list)
+        for msn in msns:
+            month = self.month_of_msn(msn)
+            if month is not None:
+                wanted[month].append(msn)
+            elif (stored := self.tail.messages.get(msn)) is not None:
+                found[msn] = stored
+        for month, here in wanted.items():
+            keys = [key for key in await self.keys(month) if key.first_msn]
+            firsts = [key.first_msn for key in keys]
+            places = {keys[place - 1].first for msn in here if (place := bisect_right(firsts, msn))}
+            for lines in (await self.unpacked(month, places)).values():
+                _pick(lines, set(here), found, events)
+        return found, events
+
+    # --- in order of time -------------------------------------------------------------------------
+
+    async def records_since(self, since_us: int) -> AsyncIterator[Stored]:
+        """Yield the records from about a time on, in order; the first ones may be a little older."""
+        await self.refresh()
+        for month in sorted(self.months):
+            if self.months[month].last_at < since_us:
+                continue
+            firsts = [key.first for key in await self.keys(month) if key.last_at >= since_us]
+            for start in range(0, len(firsts), _BLOCKS_AT_ONCE):
+                part = firsts[start : start + _BLOCKS_AT_ONCE]
+                for _, lines in sorted((await self.unpacked(month, part)).items()):
+                    for line in lines:
+                        yield decode(line)
+        for stored in list(self.tail.records.values()):
+            yield stored
+
+
+def _pick(
+    lines: Sequence[bytes],
+    wanted: Collection[int],
+    found: dict[int, Stored],
+    events: defaultdict[int, list[Stored]],
+) -> None:
+    """Pick messages and events of some MSNs out of a block."""
+    for line in lines:
+        head = _MSN.match(line)
+        if head is None or int(head[2]) not in wanted:
+            continue
+        stored = decode(line)
+        if isinstance(stored.record, MessageRecord):
+            found[stored.record.msn] = stored
+        elif isinstance(stored.record, EventRecord):
+            events[stored.record.msn].append(stored)
+
+
+def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
+    message = stored.record
+    assert isinstance(message, MessageRecord)
+    life: list[tuple[EventRecord, int | None]] = [
+        (EventRecord(message.msn, message.received, Life.RECEIVED.value), stored.number)
+    ]
+    unique = {event.seq: event for event in events}
+    for event in sorted(unique.values(), key=_time_and_seq):
+        assert isinstance(event.record, EventRecord)
+        life.append((event.record, event.number))
+    return Entry(
+        message,
+        tuple(event for event, _ in life),
+        stored.seq,
+        stored.number,
+        (None, *(number for _, number in life[1:])),
+    )
+
+
+def _time_and_seq(stored: Stored) -> tuple[int, int]:
+    return blocks.wall_time(stored), stored.seq

@@ -1,0 +1,72 @@
+"""What a starting switch asks of the journal: which inquiries may still be answered, and what had not ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msc.journal.reader import JournalReader
+from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.limits import PENDING_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A message that had not ended for a destination when the switch stopped."""
+
+    message: MessageRecord
+    destination: str
+    was_sent: bool
+
+
+async def recent_transactions(
+    reader: JournalReader, since_us: int, at_most: int = PENDING_MAX
+) -> list[MessageRecord]:
+    """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    found: dict[int, MessageRecord] = {}
+    went_out: set[int] = set()
+    async for stored in reader.records_since(since_us):
+        record = stored.record
+        if isinstance(record, MessageRecord):
+            if record.transaction == record.msn and record.direction != Direction.INBOUND:
+                found[record.msn] = record
+        elif (
+            isinstance(record, EventRecord)
+            and record.event == Life.ROUTED
+            and (record.destination or "").startswith("line:")
+        ):
+            went_out.add(record.msn)
+    return [record for msn, record in sorted(found.items()) if msn in went_out and record.received >= since_us][
+        -at_most:
+    ]
+
+
+async def unfinished(
+    reader: JournalReader, owed: Mapping[int, Mapping[str, bool]], since_us: int
+) -> tuple[list[Unfinished], list[tuple[int, str]]]:
+    """Return what had not ended for a destination, oldest first.
+
+    Args:
+        owed: What the writer says had not ended.
+
+    Returns:
+        What came from a time on, and of the rest MSN and destination: too old to be taken up.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    messages = await reader.messages(list(owed))
+    found: list[Unfinished] = []
+    given_up: list[tuple[int, str]] = []
+    for msn, destinations in sorted(owed.items()):
+        message = messages.get(msn)
+        for destination, was_sent in destinations.items():
+            if message is None or message.received < since_us:
+                given_up.append((msn, destination))
+            else:
+                found.append(Unfinished(message, destination, was_sent))
+    return found, given_up

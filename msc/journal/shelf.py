@@ -1,0 +1,232 @@
+"""The index as a search uses it: which pages each month's segments have, the pages last read, and the tail in memory.
+
+A month's directory is kept while its segments are the same. They change when the archivist has packed more, for an
+earlier month too (an answer that came late), or has merged some; then pages that were there may be gone, and the
+directory is read again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from msc.journal.index.page import NO_PLACES, PageReader, Places, read_page
+from msc.journal.index.search import Directory, PageId, PageMissing, evaluate, in_time, pages_needed
+from msc.journal.index.segment import MemoryIndex
+from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_event, terms_of_message
+from msc.journal.index.tokenizer import Sought
+from msc.journal.proof.canonical import Stored
+from msc.journal.reader import JournalReader
+from msc.journal.record import ENDS_AT_STATION, ENDS_ON_LINE, EventRecord, Life, MessageRecord
+
+Choice = Callable[[Directory], Iterable[PageId]]
+"""Chooses pages."""
+
+TAIL: Final = 0
+"""Stands for the tail where a month is named."""
+_PAGES_KEPT: Final = 2_048
+"""Pages kept unpacked: some 64 MB."""
+_CHUNK_RECORDS: Final = 1_024
+"""Records of the tail that are indexed together, and forgotten together."""
+_TRIES: Final = 5
+"""How often a directory is read again because a page it names is gone; the archivist merges seldom."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """A part of the tail, indexed in memory."""
+
+    last: int = 0
+    records: int = 0
+    index: MemoryIndex = field(default_factory=MemoryIndex)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the index gives for a plan.
+
+    Attributes:
+        places: MSNs or seqs, rising.
+        certain: For each, whether it is known to match; what is not must be looked at.
+    """
+
+    places: Places
+    certain: np.ndarray
+
+
+class Shelf:
+    """The index of one journal.
+
+    Args:
+        reader: Reads its records.
+    """
+
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self._chunks: list[_Chunk] = []
+        self._first_terms: dict[int, tuple[list[int], list[tuple[int, int, str]]]] = {}
+        self._checked: dict[int, int] = {}
+        """How far the journal was archived when a month's segments were last looked at."""
+        self._pages: OrderedDict[tuple[int, int, int], PageReader] = OrderedDict()
+
+    async def refresh(self) -> None:
+        """Look at the journal's end, and index what is new there.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        for stored in await self._reader.refresh():
+            self._index(stored)
+        archived = self._reader.archived
+        self._chunks = [chunk for chunk in self._chunks if chunk.last > archived]
+
+    def _index(self, stored: Stored) -> None:
+        if not self._chunks or self._chunks[-1].records >= _CHUNK_RECORDS:
+            self._chunks.append(_Chunk())
+        chunk = self._chunks[-1]
+        chunk.last, chunk.records = stored.seq, chunk.records + 1
+        record = stored.record
+        if isinstance(record, MessageRecord):
+            chunk.index.add_all(terms_of_message(stored), record.msn)
+        elif isinstance(record, EventRecord):
+            chunk.index.add_all(terms_of_event(record), record.msn)
+        else:
+            chunk.index.add_all(terms_of_audit(stored), stored.seq)
+
+    # --- looking up -------------------------------------------------------------------------------
+
+    async def find(self, month: int, plan: Plan, *, audit: bool) -> Found:
+        """Return what matches a plan in a month, or in the tail.
+
+        Args:
+            audit: Whether the plan is for audit events, whose places are seqs.
+
+        Raises:
+            JournalError: The journal, or this month of it, cannot be read.
+            BadCriteria: Too many words begin with what was asked for.
+        """
+        among = await self._open_msns() if plan.open else None
+        first, last = self._bounds(month, audit=audit)
+        directory, pages = await self._needed(month, lambda directory: pages_needed(plan, directory))
+        places = evaluate(plan, directory, pages, first=first, last=last, among=among)
+        if plan.since_us is None and plan.until_us is None:
+            return Found(places, np.ones(len(places), np.bool_))
+        if month == TAIL:
+            return Found(places, np.zeros(len(places), np.bool_))
+        keys = await self._reader.keys(month)
+        if audit:
+            # As if every record were a message: what a block holds is then told by its seqs.
+            keys = [key._replace(first_msn=key.first, last_msn=key.last) for key in keys]
+        return Found(*in_time(places, keys, plan.since_us, plan.until_us))
+
+    async def terms(self, month: int, beginning: str) -> list[tuple[str, Places]]:
+        """Return the terms of a month that begin so, with the MSNs of that month which have them."""
+        sought = Sought(beginning, prefix=True)
+        _, pages = await self._needed(month, lambda directory: directory.pages(sought))
+        first, last = self._bounds(month, audit=False)
+        found: defaultdict[str, list[Places]] = defaultdict(list)
+        lookups: list[PageReader | MemoryIndex] = [*pages.values(), *(chunk.index for chunk in self._chunks)]
+        for lookup in lookups:
+            for term, places in lookup.prefix(beginning):
+                found[term].append(places[(places >= first) & (places <= last)])
+        return [(term, np.unique(np.concatenate(parts))) for term, parts in found.items()]
+
+    async def places_of_events(self, msns: Sequence[int]) -> dict[int, list[int]]:
+        """Return the blocks that hold events of messages outside the messages' own, by their first records."""
+        found: dict[int, list[int]] = {}
+        by_month: defaultdict[int, list[int]] = defaultdict(list)
+        for msn in msns:
+            if (month := self._reader.month_of_msn(msn)) is not None:
+                by_month[month].append(msn)
+        for month, here in by_month.items():
+            wanted = {msn: Sought(events_term(msn)) for msn in here}
+            directory, pages = await self._needed(month, functools.partial(_pages_of_all, wanted.values()))
+            for msn, sought in wanted.items():
+                for page in directory.pages(sought):
+                    if (places := pages[page].places(sought.term)) is not None:
+                        found.setdefault(msn, []).extend(places.tolist())
+        return found
+
+    def _bounds(self, month: int, *, audit: bool) -> tuple[int, int]:
+        """Return the first and last place that is looked up in a month: what is in memory knows others as well."""
+        months = self._reader.months
+        if month == TAIL:
+            archived = max((row.last if audit else row.last_msn for row in months.values()), default=0)
+            return archived + 1, 2**63
+        row = months[month]
+        return (row.first, row.last) if audit else (row.first_msn, row.last_msn)
+
+    async def _needed(self, month: int, choose: Choice) -> tuple[Directory, dict[PageId, PageReader]]:
+        """Return a month's directory, and the pages of it that are chosen."""
+        for left in reversed(range(_TRIES)):
+            directory = await self._directory(month)
+            try:
+                return directory, await self._fetch(month, choose(directory))
+            except PageMissing:
+                if not left:
+                    raise
+                self._checked.pop(month, None)
+        raise AssertionError
+
+    async def _directory(self, month: int) -> Directory:
+        memories = [chunk.index for chunk in self._chunks]
+        if month == TAIL:
+            return Directory((), memories)
+        archived = self._reader.archived
+        if self._checked.get(month) != archived:
+            segments = sorted(segment.number for segment in await self._reader.reading.segments(month))
+            kept = self._first_terms.get(month)
+            if kept is None or kept[0] != segments:
+                self._first_terms[month] = segments, await self._reader.reading.first_terms(month)
+            self._checked[month] = archived
+        return Directory(self._first_terms[month][1], memories)
+
+    async def _fetch(self, month: int, wanted: Iterable[PageId]) -> dict[PageId, PageReader]:
+        found: dict[PageId, PageReader] = {}
+        missing = []
+        for page in wanted:
+            kept = self._pages.get((month, *page))
+            if kept is None:
+                missing.append(page)
+            else:
+                self._pages.move_to_end((month, *page))
+                found[page] = kept
+        if missing:
+            for read in await self._reader.reading.pages(month, missing):
+                page = read.segment, read.number
+                found[page] = self._pages[month, *page] = read_page(read.body)
+            if len(found) < len(set(found) | set(missing)):
+                raise PageMissing(f"pages of the index of {month} are gone")
+            while len(self._pages) > _PAGES_KEPT:
+                self._pages.popitem(last=False)
+        return found
+
+    async def _open_msns(self) -> Places:
+        """Return the messages that have not ended everywhere: as of the last checkpoint, and what came after it."""
+        state = await self._reader.reading.state()
+        written: dict[str, Any] = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
+        owed = {int(msn): set(destinations) for msn, destinations in written["owed"].items()}
+        for stored in self._reader.tail.records.values():
+            event = stored.record
+            if stored.seq <= written["seq"] or not isinstance(event, EventRecord):
+                continue
+            if event.event == Life.REFUSED:
+                owed.pop(event.msn, None)
+            elif event.destination is None:
+                continue
+            elif event.event == Life.ROUTED:
+                owed.setdefault(event.msn, set()).add(event.destination)
+            elif event.event in (ENDS_ON_LINE if event.destination.startswith("line:") else ENDS_AT_STATION):
+                owed.get(event.msn, set()).discard(event.destination)
+        found = sorted(msn for msn, destinations in owed.items() if destinations)
+        return np.array(found, np.uint64) if found else NO_PLACES
+
+
+def _pages_of_all(wanted: Iterable[Sought], directory: Directory) -> set[PageId]:
+    return {page for sought in wanted for page in directory.pages(sought)}
