@@ -65,6 +65,8 @@ ONLY_IN: Final[dict[str, frozenset[str]]] = {
     "pickle": frozenset(),
     "starlette": frozenset({"admin"}),
     "uvicorn": frozenset({"admin"}),
+    "reportlab": frozenset({"admin"}),
+    "matplotlib": frozenset({"admin"}),
 }
 # Pure rooms -> what would make them impure.
 IMPURE: Final = frozenset(
