@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
+from msc.journal.store import Batch, JournalStore
 
 from msc.clock import rfc3339, wall_us
 from msc.journal.record import AuditRecord, MessageRecord
-from msc.journal.store import Batch, JournalStore
 from tests.support.site import Site, run_msc
 
 NOW = wall_us()

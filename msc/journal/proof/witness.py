@@ -21,7 +21,7 @@ from msc.errors import MSCError
 from msc.journal.database.layout import CheckpointRow
 from msc.journal.proof.testimony import Heard, read_line, witness_line
 from msc.limits import WITNESS_TELL_S
-from msc.settings import FileWitnessSettings, HttpWitnessSettings, Settings, SyslogWitnessSettings, WitnessSettings
+from msc.settings import FileWitnessSettings, HttpWitnessSettings, SyslogWitnessSettings, WitnessSettings
 
 if TYPE_CHECKING:
     import httpx
@@ -239,12 +239,17 @@ class HttpWitness:
             await self._client.aclose()
 
 
-def make_witness(settings: Settings, wanted: WitnessSettings) -> Witness:
-    """Make a witness as the settings want it."""
+def make_witness(wanted: WitnessSettings, folder: Path, host: str) -> Witness:
+    """Make a witness as the settings want it.
+
+    Args:
+        folder: Where relative paths start from.
+        host: What this machine calls itself.
+    """
     match wanted:
         case FileWitnessSettings():
-            return FileWitness(wanted.name, settings.path(wanted.path))
+            return FileWitness(wanted.name, folder / wanted.path)
         case SyslogWitnessSettings():
-            return SyslogWitness(wanted.name, wanted.address, settings.switch.node)
+            return SyslogWitness(wanted.name, wanted.address, host)
         case HttpWitnessSettings():
-            return HttpWitness(wanted.name, wanted.url, settings.path(wanted.ca) if wanted.ca is not None else None)
+            return HttpWitness(wanted.name, wanted.url, folder / wanted.ca if wanted.ca is not None else None)
