@@ -69,7 +69,8 @@ def _delete(site: Path, operator: str | None, reason: str, months: list[int], js
     if not deleted:
         out.print("nothing is due")
     for each in deleted:
-        out.print(f"{_shown(each['month'])} deleted, {_size(each['bytes'])} given back: checkpoint {each['checkpoint']}")
+        freed = _size(each["bytes"])
+        out.print(f"{_shown(each['month'])} deleted, {freed} given back; checkpoint {each['checkpoint']} says so")
 
 
 @hold_app.command("add")
