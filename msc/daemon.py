@@ -162,9 +162,7 @@ class Daemon:
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
-            RetentionCounter(
-                gate, journal.archive, journal.keeper, journal.matches_in, settings.journal.retention, self._journaled
-            ),
+            RetentionCounter(gate, journal.keeper, self._journaled),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()

@@ -101,7 +101,7 @@ class AdminSocket:
         if journal is not None:
             routes.append(Route("/journal/{verb}", journal.serve, methods=["POST"]))
         if retention is not None:
-            routes += retention.routes
+            routes.append(Route("/keeping/{verb}", retention.serve, methods=["POST"]))
         app = Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _not_there})
         config = uvicorn.Config(
             app, http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,

@@ -49,13 +49,13 @@ class JournalOffice:
         self._settings = settings
         self._url = url = settings.database_url(settings.journal)
         self._writing = open_writing(url)
-        self.archive = open_archiving(url)
-        """The database, to look at what it holds."""
+        self._archive = open_archiving(url)
         self.writer = JournalWriter(self._writing, self._signer(), metrics)
         self.searching = JournalProcess("search", {"url": url, "public_key": self._public_key})
         self._archiving = JournalProcess("archive", {"url": url}, lambda said: self.writer.archived(said["archived"]))
-        self.matches_in = asking(self.searching.ask)
-        self.keeper = RetentionKeeper(self.archive, self._state_deletion, self.matches_in, settings.journal.retention)
+        self.keeper = RetentionKeeper(
+            self._archive, self._state_deletion, asking(self.searching.ask), settings.journal.retention
+        )
         self._processes: list[asyncio.Task[None]] = []
         self._writer_task: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -175,4 +175,4 @@ class JournalOffice:
         if self._writer_task is not None:
             await self._writer_task
         await self._writing.close()
-        await self.archive.close()
+        await self._archive.close()
