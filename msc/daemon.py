@@ -239,7 +239,7 @@ class Daemon:
         return await self._journal.durable()
 
     def _agency_of(self, event: AuditEvent) -> str | None:
-        """Tell whose event it is: the agency of what was acted upon, of the user, or of the device."""
+        """Tell whose event it is: the agency of what was acted upon, of the operator, user or device."""
         directory = self.point.directory
         kind, _, name = (event.subject or "").partition(" ")
         if kind == "agency":
@@ -248,6 +248,7 @@ class Daemon:
             directory.users.get(name) if kind == "user" else None,
             directory.devices.get(name) if kind == "device" else None,
             directory.mnemonics.get(name) if kind == "mnemonic" else None,
+            directory.operators.get(event.user or ""),
             directory.users.get(event.user or ""),
             directory.devices.get(event.device or ""),
         )

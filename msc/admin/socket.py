@@ -105,7 +105,8 @@ class AdminSocket:
         app = Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _not_there})
         config = uvicorn.Config(
             app, http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            timeout_graceful_shutdown=1,
+            # Else a header says which account asks, on a machine where FORWARDED_ALLOW_IPS is set.
+            timeout_graceful_shutdown=1, proxy_headers=False,
         )  # fmt: skip
         self._server = Server(config)
         self._socket: socket.socket | None = None

@@ -95,7 +95,7 @@ def test_an_operator_signs_in_at_a_running_switch_until_suspended_or_revoked(mad
         lambda: (found := told(call_msc("session", "list", made.toml, "--as", "kroe")))[0] and found, what="a refusal"
     )
     assert "it is revoked" in why
-    events = made.audit("--event", "operator.refused")
+    events = made.audit("--event", "operator.refused", "--as", "auditor", "--reason", "who was refused")
     assert "kroe" in {event["user"] for event in events}
 
 
