@@ -35,6 +35,7 @@ from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
 from msc.errors import Fault, SiteError
+from msc.journal.database.legacy import forget_legacy, legacy_records
 from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.process import JournalProcess
 from msc.journal.proof.checkpoint import Signer, load_signer, make_signing_key
@@ -107,6 +108,7 @@ class Daemon:
         self._journal = open_writing(url)
         self.writer = JournalWriter(self._journal, self._signer(), self.metrics)
         await self.writer.open()
+        await self._take_over_legacy(url)
         recent, unfinished = await self._recall(url)
 
         terms = Terms(
@@ -233,6 +235,16 @@ class Daemon:
             raise SiteError([Fault(private, "", f"the signing key cannot be made: {exc.strerror}")]) from exc
         log.warning("journal.signing_key_made", file=str(private))
         return signer
+
+    async def _take_over_legacy(self, url: str) -> None:
+        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
+        taken = 0
+        async for records in legacy_records(url, skip=self.writer.seq):
+            await self.writer.take_over(records)
+            taken += len(records)
+        await forget_legacy(url)
+        if taken:
+            log.info("journal.taken_over", records=taken)
 
     async def _recall(self, url: str) -> tuple[list[MessageRecord], list[Unfinished]]:
         """Ask the journal what had not ended, and what may still be answered."""

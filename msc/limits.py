@@ -88,6 +88,8 @@ JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
+JOURNAL_YEARS_MIN: Final = 3
+"""PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
 CHECKPOINT_S: Final = 30.0
 """A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
 CHECKPOINT_RECORDS_MAX: Final = 50_000

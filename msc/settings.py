@@ -71,6 +71,16 @@ class TlsSettings(_Table):
     expiry_warning_days: int = Field(default=30, ge=1, le=365)
 
 
+class RetentionSettings(_Table):
+    """`[journal.retention]`: how long months are kept. PPP 1.6.2.B.1.c, 1.7.1.A: three years, so less is refused.
+
+    What is deleted is gone: nothing is, unless `automatic` says so or an administrator does it.
+    """
+
+    years: int = Field(default=limits.JOURNAL_YEARS_MIN, ge=limits.JOURNAL_YEARS_MIN, le=100)
+    automatic: bool = False
+
+
 class JournalSettings(_Table):
     """`[journal]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`. And the keys that sign it.
 
@@ -80,6 +90,7 @@ class JournalSettings(_Table):
     url: str
     signing_key: Path = Path("certs/journal.key")
     public_key: Path = Path("certs/journal.pub")
+    retention: RetentionSettings = RetentionSettings()
 
     @field_validator("url")
     @classmethod

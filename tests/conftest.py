@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,6 @@ def cut(request: pytest.FixtureRequest) -> Cut:
     return CUTS[request.param]
 
 
-_numbers = count(1)
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server that runs. A test that stops it starts it again."""
@@ -39,10 +35,10 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A new PostgreSQL database, by its SQLAlchemy URL."""
-    name = f"msc_{next(_numbers)}"
-    yield postgres_server.create(name)
-    postgres_server.drop(name)
+    """An empty PostgreSQL database, by its SQLAlchemy URL."""
+    name = postgres_server.lend()
+    yield postgres_server.url(name)
+    postgres_server.give_back(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,6 +16,8 @@ from msc import clock, tls
 from msc.acp import directory
 from msc.acp.audit import AuditEvent
 from msc.acp.store import Actor, Change, DirectoryStore
+from msc.admin.break_glass import break_glass, glass_file
+from msc.admin.operator_key import load_operator_key
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError
@@ -73,8 +75,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     await daemon.start()
     facts = json.loads((settings.folder / "demo.json").read_text())
     async with asyncio.timeout(60):
-        yield Running(settings, facts, daemon)
-        await daemon.stop()
+        found = Running(settings, facts, daemon)
+        yield found
+        await found.daemon.stop()
         for host in hosts:
             await host.close()
 
@@ -127,6 +130,31 @@ async def test_what_was_acted_upon_and_why_stand_in_the_journal_and_not_in_the_l
     found = [record async for record in reader.audit(AuditCriteria(event="account.released"))]
     await reader.close()
     assert found == [AuditRecord(*astuple(event))]
+
+
+@pytest.mark.requirement("C-ACCESS", "F-AUDIT")
+async def test_what_was_read_while_no_switch_ran_is_journaled_when_one_starts(running: Running) -> None:
+    settings, folder = running.settings, running.settings.folder
+    row = next(row for row in running.facts["operators"] if row["role"] == "administrator")
+    key = load_operator_key(folder / row["certificate"], folder / row["key"], lambda: None)
+    with pytest.raises(SiteError, match="a switch runs"):
+        async with break_glass(settings, key, "search", {}, "night"):
+            pass
+    await running.daemon.stop()
+    async with break_glass(settings, key, "search", {"criteria": {"user": "J40217"}}, "the switch is down") as glass:
+        glass.results = 2
+    lines = glass_file(settings).read_bytes().splitlines()
+    running.daemon = Daemon(settings)
+    await running.daemon.start()
+    while b"taken_up" not in glass_file(settings).read_bytes():
+        await asyncio.sleep(0.01)
+    reader = JournalReader(settings.database(settings.journal))
+    found = [record async for record in reader.audit(AuditCriteria(event="break_glass"), oldest_first=True)]
+    await reader.close()
+    assert [record.event for record in found].count("break_glass.used") == len(lines) == 2
+    assert "break_glass.damaged" not in [record.event for record in found]
+    assert {record.reason for record in found} == {"the switch is down"}
+    assert any('"results":2' in str(record.detail) for record in found)
 
 
 async def test_a_second_switch_on_the_same_site_is_refused(running: Running) -> None:

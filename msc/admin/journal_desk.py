@@ -301,7 +301,8 @@ class JournalCounter:
                     await _write(send, part.lines)
                 if part.end is not None:
                     question.facts = {name: part.end[name] for name in ("complete",) if name in part.end}
-                    return "ended", {"end": {**part.end, "count": question.results}}
+                    role = question.caller.signed.operator.role.value
+                    return "ended", {"end": {**part.end, "count": question.results, "role": role}}
                 step = asyncio.ensure_future(_next(parts))
         except MSCError as exc:
             return "failed", {"error": str(exc)}

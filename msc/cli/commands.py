@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "directory": Place(
         "msc.cli.directory", "app", "The directory as files: bring it to what they say, or write it out."
     ),
-    "journal": Place("msc.cli.journal", "app", "Search the journal and show transactions."),
+    "journal": Place("msc.cli.journal", "app", "Search, show, print and prove what passed through the switch."),
     "audit": Place(
         "msc.cli.audit", "app", "Search the audit stream: who was let in, refused, locked, and who changed what."
     ),

@@ -6,7 +6,7 @@ import getpass
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -87,7 +87,7 @@ def reason_given(reason: str | None) -> str:
 
 async def asked_of_switch(
     settings: Settings, operator: OperatorKey, path: str, content: dict[str, Any]
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the running switch as an operator, and fail with its exit code where it does not answer or says no.
 
     Yields:

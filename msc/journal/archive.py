@@ -59,6 +59,8 @@ class Archivist:
         """The last record of each month that was sealed since the start, and the checkpoint that says so."""
         self._checked = 0
         self._ahead = 0
+        self._made: set[int] = set()
+        """Months there is room for."""
 
     async def step(self, *, at_least: int = RUN_MIN) -> int:
         """Pack one run, if there is enough for one.
@@ -74,6 +76,7 @@ class Archivist:
         """
         months = {month.month: month for month in await self._database.months()}
         self._months = months
+        self._made |= set(months)
         archived = max((month.last for month in months.values()), default=0)
         await self._make_ahead()
         last = await self._database.last_checkpoint()
@@ -100,6 +103,7 @@ class Archivist:
         for wanted in (month, month_after(month)):
             if wanted not in self._months:
                 await self._database.make_month(wanted)
+                self._made.add(wanted)
         self._ahead = month
 
     async def _find_seals(self) -> None:
@@ -190,6 +194,9 @@ class Archivist:
         # a place that stands twice stands once.
         for number, work in sorted(works.items(), key=lambda item: (item[1].month is not None, item[0])):
             month = work.month or self._months[number]
+            if number not in self._made:
+                await self._database.make_month(number)
+                self._made.add(number)
             writer = PageWriter(await self._next_segment(number), FAST)
             pages = work.builder.finish(writer)
             made = [Segment(writer.segment, 0, writer.pages, writer.entries)] if pages else []

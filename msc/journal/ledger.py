@@ -28,6 +28,8 @@ from msc.journal.record import (
     MessageRecord,
 )
 
+RESTORING: Final = b'{"restoring":'
+"""How the state of a journal begins while it is being restored (`msc.journal.backup`): nobody may go on from it."""
 _SWITCH: Final = "switch"
 """Source of what the switch itself says."""
 
@@ -81,8 +83,11 @@ class Ledger:
         """Make the ledger of a journal as it was found.
 
         Raises:
-            JournalError: State, checkpoint and tail do not belong together: somebody wrote in the database.
+            JournalError: State, checkpoint and tail do not belong together: somebody wrote in the database, or a
+                restore was interrupted.
         """
+        if opened.state is not None and opened.state.startswith(RESTORING):
+            raise JournalError("the journal is restored only in part: restore it again, from the same backup")
         if opened.state is None or opened.checkpoint is None:
             ledger = cls(new_identity, signer)
         else:

@@ -128,10 +128,11 @@ class Shelf:
     async def terms(self, month: int, beginning: str) -> list[tuple[str, Places]]:
         """Return the terms of a month that begin so, with the MSNs of that month which have them."""
         sought = Sought(beginning, prefix=True)
-        directory, pages = await self._needed(month, lambda directory: directory.pages(sought))
+        _, pages = await self._needed(month, lambda directory: directory.pages(sought))
         first, last = self._bounds(month, audit=False)
         found: defaultdict[str, list[Places]] = defaultdict(list)
-        for lookup in (*pages.values(), *directory.memories):
+        lookups: list[PageReader | MemoryIndex] = [*pages.values(), *(chunk.index for chunk in self._chunks)]
+        for lookup in lookups:
             for term, places in lookup.prefix(beginning):
                 found[term].append(places[(places >= first) & (places <= last)])
         return [(term, np.unique(np.concatenate(parts))) for term, parts in found.items()]

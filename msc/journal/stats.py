@@ -64,7 +64,7 @@ class Statistics:
 
     def _label(self, time: int) -> str:
         if self._by == "hour":
-            return f"{time:02}:00"
+            return str(time)
         if self._by == "month":
             return f"{time // 100}-{time % 100:02}"
         return clock.day_of(time * _DAY_US).isoformat()

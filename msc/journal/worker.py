@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import signal
 import sys
@@ -157,6 +158,9 @@ def main() -> None:
     """Run the child that the argument names."""
     configure()
     os.nice(_NICE)
+    # Records by the ten thousand, none of them in a cycle: looking for cycles among them took half of the time.
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 100)
     # A terminal's interrupt goes to all its processes; the daemon says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_archive() if sys.argv[1] == "archive" else _search())

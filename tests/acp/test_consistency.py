@@ -18,7 +18,9 @@ from msc.acp.directory import (
     Directory,
     LateAnswers,
     Mode,
+    Operator,
     Pool,
+    Role,
     Status,
 )
 from msc.protocol.station import StationKind
@@ -27,7 +29,46 @@ from tests.support.county import LONG_AGO, county, mnemonic, terminal, user
 
 Rows = dict[str, list[Any]]
 
+FINGERPRINT = "ab" * 32
+
 BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
+    "operator no certificate can name": (
+        {"operators": [Operator("Capt. Poe", "POE", Role.AUDITOR)]},
+        (
+            "operator",
+            "Capt. Poe",
+            "no certificate can bear it: 'Capt. Poe' is no name: letters, digits, '.', '_' and '-', at most 64",
+        ),
+    ),
+    "operator who is nobody": (
+        {"operators": [Operator("roe", " ", Role.AUDITOR)]},
+        ("operator", "roe", "has no name: an operator is one person (C-ACCESS)"),
+    ),
+    "coordinator of nothing": (
+        {"operators": [Operator("roe", "ROE", Role.COORDINATOR)]},
+        ("operator", "roe", "a coordinator needs the agency that is theirs (N-SCOPE)"),
+    ),
+    "coordinator of no agency there is": (
+        {"operators": [Operator("roe", "ROE", Role.COORDINATOR, "NONE")]},
+        ("operator", "roe", "there is no agency 'NONE'"),
+    ),
+    "auditor with an agency": (
+        {"operators": [Operator("roe", "ROE", Role.AUDITOR, "EXLP")]},
+        ("operator", "roe", "has an agency, and only a coordinator is confined to one: leave it out for an auditor"),
+    ),
+    "operator's certificate that is no fingerprint": (
+        {"operators": [Operator("roe", "ROE", Role.AUDITOR, certificate="abc")]},
+        ("operator", "roe", "certificate is no SHA-256 fingerprint: 64 hexadecimal digits"),
+    ),
+    "one certificate for two operators": (
+        {
+            "operators": [
+                Operator("roe", "ROE", Role.AUDITOR, certificate=FINGERPRINT),
+                Operator("poe", "POE", Role.AUDITOR, certificate=FINGERPRINT.upper()),
+            ]
+        },
+        ("operator", "poe", "certificate is roe's: an operator is one person"),
+    ),
     "ORI of eight": (
         {"agencies": [Agency("FIRE", "Fire", "CA098000")]},
         ("agency", "FIRE", "ORI 'CA098000' is not nine capital letters and digits"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from msc import clock
-from msc.acp.directory import Directory, Status, User
+from msc.acp.directory import Directory, Operator, Role, Status, User
 from msc.admin import rows
 from msc.settings import AccessSettings
 from tests.support.county import account, county, user
@@ -85,3 +85,21 @@ def test_a_failed_examination_is_on_record_and_changes_nothing_on_file() -> None
     [change] = rows.certify(county(), "J40217", TODAY, 70, TODAY)
     assert isinstance(change.row, User)
     assert (change.row.certified, change.row.score) == (TODAY, 70)
+
+
+@pytest.mark.requirement("C-ACCESS")
+def test_an_operators_name_is_never_another_persons() -> None:
+    directory = county()
+    [gone] = rows.remove(directory, "operator", "auditor", "left", TODAY)
+    assert isinstance(gone.row, Operator)
+    assert (gone.action, gone.row.status, gone.row.status_reason) == ("removed", Status.REMOVED, "left")
+    directory.replace([gone.row])
+    for action in (rows.remove, rows.reinstate):
+        with pytest.raises(rows.BadRequest, match="was removed"):
+            action(directory, "operator", "auditor", "again", TODAY)
+    given = {"role": Role.AUDITOR}
+    with pytest.raises(rows.BadRequest, match="was another person"):
+        rows.add(directory, "operator", "auditor", {"name": "POE, PAT", **given}, AccessSettings(), TODAY)
+    [back] = rows.add(directory, "operator", "auditor", {"name": "Roe,  Audrey", **given}, AccessSettings(), TODAY)
+    assert isinstance(back.row, Operator)
+    assert back.row.in_force(TODAY)

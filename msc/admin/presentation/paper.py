@@ -16,12 +16,11 @@ from msc.admin.presentation.sheet import (
     SANS,
     Front,
     Sheets,
-    lines_of,
     shown,
     text_width,
     wrap,
 )
-from msc.admin.presentation.words import Entry, duration, key_of, outcome_of, shown_time
+from msc.admin.presentation.words import Entry, duration, key_of, lines_of, outcome_of, shown_time
 from msc.journal.record import Life
 from msc.protocol.header import read_taf
 
@@ -188,7 +187,7 @@ def _text(sheets: Sheets, text: str) -> None:
     width = RIGHT - LEFT - 24
     columns = int(width / text_width("0", MONO, _TEXT_SIZE))
     for line in lines_of(text):
-        for number, part in enumerate(_columns(line, columns)):
+        for number, part in enumerate(_columns(shown(line), columns)):
             sheets.down(_TEXT_LEADING)
             sheets.stroke(LEFT + 8, _TEXT_LEADING - 2.4, 2.4)
             if number:

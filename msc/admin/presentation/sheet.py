@@ -115,14 +115,6 @@ def text_width(text: str, font: str, size: float) -> float:
     return float(pdfmetrics.stringWidth(text, font, size))
 
 
-def lines_of(text: str) -> list[str]:
-    """Return a message's text by lines, ready to print; nothing is left out but the line ends."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    if len(lines) > 1 and not lines[-1]:
-        lines.pop()
-    return [shown(line.expandtabs(8)) for line in lines]
-
-
 def wrap(text: str, font: str, size: float, width: float) -> list[str]:
     """Break a text into lines of a width, at spaces where that can be; the spaces stay at the ends of lines."""
     lines = []

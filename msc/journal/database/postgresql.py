@@ -37,6 +37,7 @@ from msc.journal.database.tail import TailEnds
 
 WAIT_S: Final = 10.0
 """How long the server may take to answer before it counts as lost."""
+_ROWS_AT_ONCE: Final = 20_000
 _CLOSE_S: Final = 2.0
 _CONNECTIONS: Final = 8
 _STATEMENTS: Final = 1000
@@ -44,6 +45,8 @@ _STATEMENTS: Final = 1000
 _SETTINGS: Final = {
     "application_name": "msc journal",
     "synchronous_commit": "on",
+    # Compiling a statement takes longer than any of ours runs.
+    "jit": "off",
     # A server that cannot reach us any more lets go of our locks within half a minute.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -139,11 +142,19 @@ class PostgresWriting:
 
     async def _look(self, connection: AsyncConnection) -> Opened:
         number = checkpoint_table.c.number
-        tail = (await connection.execute(select(tail_table).order_by(tail_table.c.seq))).all()
+        tail: list[TailRow] = []
+        while rows := await self._tail_after(connection, tail[-1].seq if tail else 0):
+            tail += rows
         state = (await connection.execute(select(state_table.c.body))).scalar()
         last = (await connection.execute(select(checkpoint_table).order_by(number.desc()).limit(1))).one_or_none()
         await connection.rollback()
-        return Opened(state, CheckpointRow(*last) if last else None, [TailRow(*row) for row in tail])
+        return Opened(state, CheckpointRow(*last) if last else None, tail)
+
+    async def _tail_after(self, connection: AsyncConnection, seq: int) -> list[TailRow]:
+        """Return some rows of the tail: all at once could take longer than the server is waited for."""
+        column = tail_table.c.seq
+        some = select(tail_table).where(column > seq).order_by(column).limit(_ROWS_AT_ONCE)
+        return [TailRow(*row) for row in await connection.execute(some)]
 
     async def commit(
         self,

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Table, select, tuple_
+from sqlalchemy import ColumnElement, Executable, Table, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -69,13 +69,13 @@ class SqlReading(ABC):
             JournalError: The database cannot be.
         """
 
+    @abstractmethod
     def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
-        """Say that a column is one of these numbers."""
-        return column.in_(values)
+        """Say that a column is one of these numbers, in the same words however many they are."""
 
+    @abstractmethod
     def _at(self, page: Table, places: list[tuple[int, int]]) -> ColumnElement[bool]:
-        """Say that a page is one of these, by segment and number."""
-        return tuple_(page.c.segment, page.c.number).in_(places)
+        """Say that a page is one of these, by segment and number, in the same words however many they are."""
 
     @abstractmethod
     def _trouble(self, exc: Exception) -> bool:

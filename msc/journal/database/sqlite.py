@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+import orjson
+from sqlalchemy import ColumnElement, Table, func, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -148,6 +150,10 @@ class SqliteWriting:
         self._thread.stop()
 
 
+def _json(values: list[int] | list[tuple[int, int]]) -> str:
+    return orjson.dumps(values).decode()
+
+
 class _MonthFile:
     """A month file that is open for reading, and how many read it now."""
 
@@ -180,6 +186,16 @@ class SqliteReading(SqlReading):
         self._open: OrderedDict[int, _MonthFile] = OrderedDict()
         self._put_out: list[_MonthFile] = []
         super().__init__(reading_engine(self._folder.main))
+
+    def _among(self, column: ColumnElement[int], values: list[int]) -> ColumnElement[bool]:
+        each = func.json_each(_json(values)).table_valued("value")
+        return column.in_(select(each.c.value))
+
+    def _at(self, page: Table, places: list[tuple[int, int]]) -> ColumnElement[bool]:
+        # A subquery, because of a plain list of pairs SQLite makes a scan.
+        each = func.json_each(_json(places)).table_valued("value")
+        wanted = select(func.json_extract(each.c.value, "$[0]"), func.json_extract(each.c.value, "$[1]"))
+        return tuple_(page.c.segment, page.c.number).in_(wanted)
 
     def _trouble(self, exc: Exception) -> bool:
         # What stands in a damaged file may be text that is none, or a value of another type.

@@ -161,10 +161,12 @@ class SqliteArchiving(SqliteReading):
         Tail and checkpoints share a file. How much of it are checkpoints is told from how many there are and what
         the last ones take; all the rest is called the tail's.
         """
-        newest = select(checkpoint_table).order_by(checkpoint_table.c.number.desc()).limit(100)
-        rows = [CheckpointRow(*row) for row in await self._ask(newest)]
-        count = (await self._ask(select(func.count()).select_from(checkpoint_table)))[0][0] if rows else 0
-        each = sum(len(row.body) + len(row.signature) + 24 for row in rows) / max(1, len(rows))
+        number = checkpoint_table.c.number
+        rows = await self._ask(select(checkpoint_table).order_by(number.desc()).limit(100))
+        newest = [CheckpointRow(*row) for row in rows]
+        oldest = await self._ask(select(func.min(number)))
+        count = newest[0].number - oldest[0][0] + 1 if newest else 0
+        each = sum(len(row.body) + len(row.signature) + 24 for row in newest) / max(1, len(newest))
         months = await super().months()
 
         def measure() -> dict[str, int]:

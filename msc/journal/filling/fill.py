@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.block import unpack
-from msc.journal.database.layout import CheckpointRow, JournalReading, JournalWriting, Opened
+from msc.journal.database.layout import JournalReading, JournalWriting, Opened
+from msc.journal.filling.packing import Packing
 from msc.journal.filling.stream import ENDED, YEAR_US, generate
 from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Record, Stored, decode
 from msc.journal.proof.checkpoint import Signer
 from msc.journal.record import AuditRecord, MessageRecord
+from msc.limits import CHECKPOINT_RECORDS_MAX
 
-_CHECKPOINT_RECORDS: Final = 50_000
-"""Records from one checkpoint to the next: as many as a busy switch makes between two."""
 _SINCE_BOOT_US: Final = 600_000_000
 """Monotonic mark of a filling's first record: the machine has been up for ten minutes."""
 
@@ -45,8 +45,6 @@ class Filled(NamedTuple):
     at_us: int = 0
 
 
-Archive = Callable[[], Awaitable[int]]
-"""Packs and indexes what checkpoints cover; returns the `seq` up to which the tail may let go of it."""
 Told = Callable[[Filled], None]
 
 
@@ -56,44 +54,65 @@ class Filling:
     Args:
         writing: Open.
         ledger: The journal's growing end.
-        archive: Called after each checkpoint; without it everything stays in the tail.
+        packing: Packs and indexes meanwhile; without it everything stays in the tail.
     """
 
-    def __init__(self, writing: JournalWriting, ledger: Ledger, archive: Archive | None = None) -> None:
+    def __init__(self, writing: JournalWriting, ledger: Ledger, packing: Packing | None = None) -> None:
         self._writing = writing
         self._ledger = ledger
-        self._archive = archive
+        self._packing = packing
         self._first_us = 0
-        self._drop_to = 0
         self.filled = Filled()
 
     async def enter(self, records: list[Record]) -> None:
-        """Commit records as one batch, with a checkpoint where one is due."""
+        """Commit records as one batch, with a checkpoint where one is due.
+
+        Raises:
+            JournalError: The database failed.
+        """
         ledger = self._ledger
         if not self._first_us:
             self._first_us = time_of(records[0]) - _SINCE_BOOT_US
+            if not ledger.number:
+                # As the writer: a journal begins by stating that it is there, and empty.
+                await self._state(time_of(records[0]))
         first_us = self._first_us
-        rows, sealed = ledger.enter((time_of(record) - first_us, record) for record in records)
-        done, at_us = self.filled, time_of(records[-1])
+        rows, checkpoints = ledger.enter((time_of(record) - first_us, record) for record in records)
+        done, at_us, state = self.filled, time_of(records[-1]), None
+        if checkpoints or ledger.seq - ledger.stated >= CHECKPOINT_RECORDS_MAX:
+            checkpoints.append(ledger.checkpoint(at_us))
+            state = ledger.state()
+        archived = self._packing.archived if self._packing is not None else 0
+        await self._writing.commit(rows, checkpoints=checkpoints, state=state, drop_to=archived)
         messages = sum(type(record) is MessageRecord for record in records)
-        checkpoints: list[CheckpointRow] = sealed
-        state = None
-        if sealed or ledger.seq - ledger.stated >= _CHECKPOINT_RECORDS:
-            checkpoints, state = [*sealed, ledger.checkpoint(at_us)], ledger.state()
-        await self._writing.commit(rows, checkpoints=checkpoints, state=state, drop_to=self._drop_to)
         self.filled = Filled(done.records + len(records), done.messages + messages, at_us)
-        if state is not None and self._archive is not None:
-            self._drop_to = await self._archive()
+
+    async def room(self) -> None:
+        """Wait while the archivist is too far behind.
+
+        Raises:
+            JournalError: It does not move any more.
+        """
+        if self._packing is not None:
+            await self._packing.room(self._ledger.seq)
 
     async def finish(self) -> None:
-        """Commit a checkpoint over all of it; what is covered is packed, and leaves the tail."""
-        ledger = self._ledger
-        if ledger.seq > ledger.stated:
-            row = ledger.checkpoint(self.filled.at_us)
-            await self._writing.commit((), checkpoints=[row], state=ledger.state(), drop_to=self._drop_to)
-        if self._archive is not None:
-            self._drop_to = await self._archive()
-            await self._writing.commit((), drop_to=self._drop_to)
+        """Commit a checkpoint over all of it; then all of it is packed, and leaves the tail.
+
+        Raises:
+            JournalError: The database failed.
+        """
+        if self._ledger.seq > self._ledger.stated:
+            await self._state(self.filled.at_us)
+        if self._packing is not None:
+            await self._packing.finish()
+            # A commit drops so many rows and no more.
+            while await self._packing.tail_left():
+                await self._writing.commit((), drop_to=self._packing.archived)
+
+    async def _state(self, at_us: int) -> None:
+        row = self._ledger.checkpoint(at_us)
+        await self._writing.commit((), checkpoints=[row], state=self._ledger.state())
 
 
 def time_of(record: Record) -> int:
@@ -168,6 +187,7 @@ async def fill(filling: Filling, chunks: Iterable[list[Record]], told: Told = la
         for chunk in chunks:
             await _whole(filling.enter(chunk))
             told(filling.filled)
+            await filling.room()
     except asyncio.CancelledError:
         await _interrupted(filling)
         raise

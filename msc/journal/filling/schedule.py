@@ -107,15 +107,17 @@ class Schedule:
         self.planned += records
         self._steps.append((at_us, self._number, kind, *what))
 
-    def audit(self, at_us: int, event: str, device: str | None = None, **members: str | None) -> None:
+    def audit(self, at_us: int, event: str, device: Device | None = None, **members: str | None) -> None:
         """Plan an audit record."""
-        self.add(at_us, 1, Kind.AUDIT, AuditRecord(at_us, event, device, **members))
+        name, agency = (device.name, device.agency.name) if device is not None else (None, None)
+        self.add(at_us, 1, Kind.AUDIT, AuditRecord(at_us, event, name, agency=agency, **members))
 
     def connect(self, at_us: int, device: Device) -> None:
         """Plan that a device connects."""
         record = AuditRecord(
-            at_us, "connection.opened", device.name, source=device.ip, detail="TLSv1.3 TLS_AES_256_GCM_SHA384"
-        )
+            at_us, "connection.opened", device.name, source=device.ip, detail="TLSv1.3 TLS_AES_256_GCM_SHA384",
+            agency=device.agency.name,
+        )  # fmt: skip
         self.add(at_us, 1, Kind.CONNECT, record, device)
 
     def make(self, until_us: int) -> list[Record]:

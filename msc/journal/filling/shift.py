@@ -53,7 +53,7 @@ class Shifts:
         for number, device in enumerate((*self._county.printers, *self._county.hosts), 1):
             opened = at_us + number * 90_000 + 300_000
             self._connect(opened, device)
-            self._schedule.audit(opened + 1_100, "station.opened", device.name, source=device.ip)
+            self._schedule.audit(opened + 1_100, "station.opened", device, source=device.ip)
 
     def stop(self, at_us: int) -> None:
         """Plan that the switch stops: everybody is signed off, every connection ends."""
@@ -71,7 +71,7 @@ class Shifts:
     def _disconnect(self, at_us: int, device: Device) -> None:
         device.connected = False
         self._connected -= 1
-        self._schedule.audit(at_us, "connection.ended", device.name, source=device.ip, detail=_CLOSED)
+        self._schedule.audit(at_us, "connection.ended", device, source=device.ip, detail=_CLOSED)
 
     # --- people -----------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Shifts:
         at_us += 8 * _SECOND
         if rng.random() < _WRONG_PASSWORD:
             schedule.audit(
-                at_us, "sign_on.refused", device.name, user=user.user, source=device.ip, code="E101",
+                at_us, "sign_on.refused", device, user=user.user, source=device.ip, code="E101",
                 detail="unknown user or wrong password",
             )  # fmt: skip
             at_us += 12 * _SECOND
@@ -114,7 +114,7 @@ class Shifts:
         ends_us = at_us + int(rng.uniform(4.0, 11.5) * 60) * _MINUTE
         session = Session(seat, user, f"{rng.getrandbits(64):016x}", mnemonic, ends_us, at_us)
         schedule.audit(
-            at_us, "sign_on.granted", device.name, user=user.user, mnemonic=mnemonic, source=device.ip,
+            at_us, "sign_on.granted", device, user=user.user, mnemonic=mnemonic, source=device.ip,
             session=session.session,
         )  # fmt: skip
         seat.session = session
@@ -154,7 +154,7 @@ class Shifts:
         self.sessions.discard(session)
         seat.session = None
         self._schedule.audit(
-            at_us, "session.ended", device.name, user=session.user.user, mnemonic=session.mnemonic, source=device.ip,
+            at_us, "session.ended", device, user=session.user.user, mnemonic=session.mnemonic, source=device.ip,
             session=session.session, detail=why,
         )  # fmt: skip
         if device.mnemonic is None:
@@ -164,6 +164,6 @@ class Shifts:
 
     def _note(self, at_us: int, event: str, session: Session, detail: str | None = None) -> None:
         self._schedule.audit(
-            at_us, event, session.seat.device.name, user=session.user.user, mnemonic=session.mnemonic,
+            at_us, event, session.seat.device, user=session.user.user, mnemonic=session.mnemonic,
             session=session.session, detail=detail,
         )  # fmt: skip

@@ -162,6 +162,17 @@ class PageReader:
             yield self._names[at + 1 : end].decode(), self._places_of(number)
             at, number = end, number + 1
 
+    def prefix_places(self, beginning: str) -> Places:
+        """Return the places of all terms that begin so, in no order: at once, as they may be thousands."""
+        wanted = b"\n" + beginning.encode()
+        at = self._names.find(wanted)
+        if at < 0 or "\n" in beginning or at == len(self._names) - 1:
+            return NO_PLACES
+        begin = self._names.count(b"\n", 0, at)
+        end = begin + 1 + self._names.count(b"\n", at + 1, self._names.rfind(wanted, 0, -1) + 1)
+        _, counts, places = self.lists()
+        return places[int(counts[:begin].sum()) : int(counts[:end].sum())]
+
     def lists(self) -> Lists:
         """Return everything in it."""
         counts = self.counts
@@ -187,6 +198,14 @@ class PageReader:
             places[1:] = np.frombuffer(self._raw, f"<u{width}", count - 1, at)
             np.cumsum(places, out=places)
         return places
+
+
+def distinct(places: Places) -> Places:
+    """Return places rising, each once. `numpy.unique` takes ten times as long."""
+    if not len(places):
+        return places
+    rising = np.sort(places)
+    return rising[np.concatenate(([True], rising[1:] != rising[:-1]))]
 
 
 def read_page(body: bytes) -> PageReader:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from msc.errors import JournalError
 from msc.journal.criteria import BadCriteria
 from msc.journal.database.layout import BlockKey
-from msc.journal.index.page import NO_PLACES, Places
+from msc.journal.index.page import NO_PLACES, Places, distinct
 from msc.journal.index.term import Plan
 from msc.journal.index.tokenizer import Sought
 
@@ -49,8 +49,8 @@ class Lookup(Protocol):
     def places(self, term: str) -> Places | None:
         """Return the places of a term, rising; None if it is not here."""
 
-    def prefix(self, beginning: str) -> Iterator[tuple[str, Places]]:
-        """Yield the terms that begin so, in order, with their places."""
+    def prefix_places(self, beginning: str) -> Places:
+        """Return the places of all terms that begin so, in no order."""
 
 
 PageId = tuple[int, int]
@@ -189,7 +189,7 @@ def _places_of(sought: Sought, directory: Directory, pages: Mapping[PageId, Look
         raise PageMissing(f"page {exc.args[0]} of the index is not there") from exc
     every = (*lookups, *directory.memories)
     if sought.prefix:
-        return _any_of([places for lookup in every for _, places in lookup.prefix(sought.term)])
+        return distinct(np.concatenate([NO_PLACES, *(lookup.prefix_places(sought.term) for lookup in every)]))
     return _any_of([places for lookup in every if (places := lookup.places(sought.term)) is not None])
 
 
@@ -197,7 +197,7 @@ def _any_of(parts: Sequence[Places]) -> Places:
     """Return what is in any."""
     if len(parts) == 1:
         return parts[0]
-    return np.unique(np.concatenate(parts)) if parts else NO_PLACES
+    return distinct(np.concatenate(parts)) if parts else NO_PLACES
 
 
 def _every_of(parts: Sequence[Places]) -> Places:

@@ -58,6 +58,22 @@ class Frontier:
         self.nodes.append(leaf)
         self.count += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many leaves, level by level: faster than one after the other."""
+        level, size, height = list(leaves), self.count, 0
+        self.count += len(level)
+        grown: list[bytes] = []
+        while level:
+            if size >> height & 1:
+                # Its left neighbour has been waiting; all lower ones are gone, so it is the last.
+                level.insert(0, self.nodes.pop())
+            if len(level) & 1:
+                grown.append(level.pop())
+            halves = iter(level)
+            level = [sha256(b"\x01" + left + right).digest() for left, right in zip(halves, halves, strict=True)]
+            height += 1
+        self.nodes.extend(reversed(grown))
+
     def root(self) -> bytes:
         """Return the root over all leaves so far."""
         if not self.nodes:

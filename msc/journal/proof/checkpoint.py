@@ -133,6 +133,10 @@ class Signatories:
         """Tell whether a key is known, by what checkpoints name it by."""
         return key in self._keys
 
+    def key(self, key: bytes) -> Ed25519PublicKey | None:
+        """Return a key by what checkpoints name it by."""
+        return self._keys.get(key)
+
     def signed(self, body: bytes, signature: bytes, key: bytes) -> bool:
         """Tell whether a signature is that key's over these bytes."""
         known = self._keys.get(key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -342,6 +344,32 @@ async def test_the_size_is_told_by_what_takes_it(journal: Ends) -> None:
 
 
 # --- opening ------------------------------------------------------------------------------------
+
+
+def test_nobody_on_sqlite_waits_for_the_driver_of_postgresql() -> None:
+    script = """
+import sys
+from msc.journal.database import legacy, opening
+for end in (opening.open_writing, opening.open_reading, opening.open_archiving):
+    end("sqlite+aiosqlite:///nowhere.db")
+assert "asyncpg" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("leave", ["open_reading", "open_archiving"])
+def test_a_command_that_forgets_to_close_a_journal_ends_all_the_same(journal_url: str, leave: str) -> None:
+    script = f"""
+import asyncio
+from msc.journal.database import opening
+async def main():
+    writer = opening.open_writing({journal_url!r})
+    await writer.open()
+    end = opening.{leave}({journal_url!r})
+    assert await end.months() == []
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=20)
 
 
 @pytest.mark.parametrize("url", ["mysql://localhost/journal", "nonsense", "sqlite+aiosqlite://"])

@@ -138,13 +138,13 @@ async def test_two_switches_cannot_write_the_same_journal(journal: Ends) -> None
 
 @pytest.mark.requirement("F-AUFAIL")
 async def test_a_server_that_takes_no_writes_is_not_open(journal: Ends) -> None:
-    name = journal.url.rpartition("/msc_")[2].partition("?")[0]
-    await ask(journal.url, f"ALTER DATABASE msc_{name} SET default_transaction_read_only = on")
+    [(name,)] = await ask(journal.url, "SELECT current_database()")
+    await ask(journal.url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     with pytest.raises(JournalError, match="opened: ReadOnly"):
         await journal.writer.open()
     async with another(journal.url) as connection:
         await connection.execute(text("SET TRANSACTION READ WRITE"))
-        await connection.execute(text(f"ALTER DATABASE msc_{name} RESET default_transaction_read_only"))
+        await connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
         await connection.commit()
     await journal.writer.open()
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from msc.errors import JournalError
 from msc.journal.database.layout import Month, MonthUnreadable, Segment
@@ -327,3 +328,26 @@ async def test_a_damaged_main_file_is_no_journal(url: str, file: Path) -> None:
     with pytest.raises(JournalError):
         await ends.archivist.months()
     await ends.close()
+
+
+async def test_single_pages_and_blocks_are_looked_up_and_not_searched_for(journal: Ends, file: Path) -> None:
+    """SQLite scans a whole index for a plain list of pairs; a month may have many thousands."""
+    await journal.archivist.make_month(MONTH)
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await journal.reader.pages(MONTH, [(1, 2), (3, 4)])
+        await journal.reader.blocks(MONTH, [1, 2, 3])
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    with closing(sqlite3.connect(file.parent / "journal" / "2026-11.db")) as other:
+        for table in ("page", "block"):
+            (statement,) = (each for each in asked if f"FROM {table}" in each)
+            marks = statement.count("?")
+            plan = other.execute(f"EXPLAIN QUERY PLAN {statement}", ["[]"] + ["$"] * (marks - 1)).fetchall()
+            assert any(step[3].startswith(f"SEARCH {table} ") for step in plan)
+            assert not any(step[3].startswith(f"SCAN {table}") for step in plan)

@@ -44,6 +44,8 @@ def test_a_page_gives_back_what_was_put_in(held: dict[str, set[int]], others: li
         assert found == [
             (term, sorted(held[term])) for term in sorted(held, key=str.encode) if term.startswith(beginning)
         ]
+        assert page.prefix_places(beginning).tolist() == [place for _, places in found for place in places]
+    assert len(page.prefix_places("")) == sum(map(len, held.values()))
     lists = page.lists()
     assert lists.names.decode().split("\n")[:-1] == sorted(held, key=str.encode)
     assert lists.places.tolist() == [p for term in sorted(held, key=str.encode) for p in sorted(held[term])]
@@ -66,6 +68,7 @@ def test_two_terms_in_a_row_are_not_one_term() -> None:
     page = read_page(page_of({"AB": {1}, "C": {2}}))
     assert page.places("AB\nC") is None
     assert list(page.prefix("AB\nC")) == []
+    assert page.prefix_places("AB\nC").tolist() == []
 
 
 @given(st.binary(max_size=60))

@@ -87,6 +87,7 @@ def test_an_index_in_memory_answers_as_a_segment_does(additions: Additions) -> N
         memory.add_all(terms, place)
     assert memory.places("Z") is None
     assert {term: places.tolist() for term, places in memory.prefix("")} == held
+    assert {*memory.prefix_places("A").tolist()} == {p for term in held if term.startswith("A") for p in held[term]}
     for term, places in held.items():
         found = memory.places(term)
         assert found is not None
