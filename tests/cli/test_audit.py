@@ -46,12 +46,13 @@ def events(done: str) -> list[str]:
 def test_a_table_shows_who_did_what_to_whom_and_why(site: Site) -> None:
     done = site.ask("audit", "search")
     assert done.returncode == 0, done.stderr
-    names, *rows = done.stdout.splitlines()
+    names, *rows, completeness = done.stdout.splitlines()
     assert names.split()[:2] == ["time", "(UTC)"]
     assert [re.split(r"\s{2,}", row)[1] for row in rows] == [record.event for record in STREAM[::-1]]
     for text in ("J40217", "user P50110", "DISPATCH1", 'CALLED, "SGT [/DOE]"'):
         assert text in rows[0]
     assert "E101" in rows[2] and "10.0.0.23" in rows[2]
+    assert "month" in completeness
     assert "\x1b" not in done.stdout
 
 
