@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from msc.journal.database.schema import HEAD, metadata
 from msc.journal.proof.canonical import Record
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
 from tests.journal.database.conftest import rows
-from tests.support.disk import FaultyDisk, commit
 
 OF_0_1 = (Path(__file__).parents[1] / "journal_0_1.sql").read_text()
+OF_0002 = (Path(__file__).parents[1] / "journal_0002.sql").read_text()
 AT = 1767258900000000
 MESSAGE = MessageRecord(
     41, AT, "outbound", "inquiry", device="desk-1", user="J40217", text="RQ", transaction=41
@@ -57,6 +58,22 @@ def ask(file: Path, sql: str) -> list[Any]:
         found = connection.execute(sql).fetchall()
         connection.commit()
         return [row[0] if len(row) == 1 else row for row in found]
+
+
+def make_0002(
+    file: Path, messages: Sequence[MessageRecord], events: Sequence[EventRecord], audits: Sequence[AuditRecord]
+) -> None:
+    """Make a journal as releases left it whose audit events knew no agency yet."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(OF_0002)
+        for table, kept in (
+            ("message", messages),
+            ("event", [(number, *event) for number, event in enumerate(events, start=1)]),
+            ("audit", [(number, *audit[:-1]) for number, audit in enumerate(audits, start=1)]),
+        ):
+            for row in kept:
+                connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        connection.commit()
 
 
 async def upgraded(url: str) -> Opened:
@@ -103,15 +120,20 @@ async def test_a_journal_of_0_1_is_upgraded_and_its_rows_are_there_to_be_taken_o
 
 @pytest.mark.requirement("F-AUDIT", "C-JOURNAL")
 async def test_a_journal_of_the_last_release_is_taken_over_too(url: str, file: Path) -> None:
-    store = FaultyDisk(url)
-    await store.open()
     message = MessageRecord(*range(1, 3), "local", *(["x"] * 15), *range(18, 19), *(["y"] * 6), 25, "z")
     audit = AuditRecord(2, "operator.added", subject="J40217", reason="é")
-    await commit(store, [message], [EventRecord(1, 5, "routed")], [audit])
-    await store.close()
+    make_0002(file, [message], [EventRecord(1, 5, "routed")], [audit])
     await upgraded(url)
     assert differences(file) == []
     assert await all_of(url) == [message, audit, EventRecord(1, 5, "routed")]
+
+
+async def test_a_journal_whose_making_was_cut_short_by_0_1_is_completed(url: str, old: Path) -> None:
+    """0.1 made its tables one by one: a crash at its very first start left some."""
+    ask(old, "DROP TABLE audit")
+    await upgraded(url)
+    assert differences(old) == []
+    assert await all_of(url) == [MESSAGE, EVENT]
 
 
 async def test_a_new_journal_has_nothing_of_before(journal_url: str) -> None:
@@ -129,15 +151,12 @@ async def test_a_new_journal_is_of_the_newest_revision(url: str, file: Path) -> 
 
 @pytest.mark.requirement("C-JOURNAL")
 async def test_many_rows_come_by_time_and_can_be_gone_on_with_after_any(url: str, file: Path) -> None:
-    store = FaultyDisk(url)
-    await store.open()
     count = 5000
     messages = [MessageRecord(n, 10 * n, "local", "x") for n in range(1, count + 1)]
     # One event of the clock that was set back: it still comes after its message.
     events = [EventRecord(n, 10 * n + 1 if n != 3000 else 5, "routed") for n in range(1, count + 1)]
     audits = [AuditRecord(10 * n + 5, "x") for n in range(0, count, 7)]
-    await commit(store, messages, events, audits)
-    await store.close()
+    make_0002(file, messages, events, audits)
     await upgraded(url)
     found = await all_of(url)
     assert sorted(found, key=repr) == sorted([*messages, *events, *audits], key=repr)
