@@ -1,10 +1,10 @@
 """`make bench-journal`: journals of many records in both stores; how fast they grow, are searched and are verified.
 
 What `ingest_per_s` counts, precisely. Records are synthetic (`msc journal fill`) and generated a round at a time,
-with the clock stopped. Then the clock runs: this process enters the round in the ledger (canonical bytes, chain, tree)
-and commits it durably, a batch at a time; the archivist, in a process of its own as beside a switch, packs and indexes
-it. The clock stops when the archivist has told that all of the round stands in blocks and in the index. What is too
-little for a run of the archivist (under 4 096 records) is packed at the very end, in the clock too.
+with the clock stopped. Then the clock runs: this process enters the round in the ledger (canonical bytes, chain,
+tree) and commits it durably, a batch at a time; the archivist, in a process of its own as beside a switch, packs and
+indexes it. The clock stops when the archivist has told that all of the round stands in blocks and in the index. What
+is too little for a run of the archivist (under 4 096 records) is packed at the very end, in the clock too.
 
 `bare_insert_per_s`: the same records' canonical bytes, made beforehand, inserted into one bare SQLite table (WAL,
 synchronous=FULL, batches of the same size), without chain or index, in the same rounds of the same run.
@@ -279,9 +279,8 @@ def show(result: dict[str, Any], stores: dict[str, Any], out: Path) -> None:
             print(f"{f'{measured} {name}':32}{values}")
     for name, figures in stores.items():
         found = figures["completeness"]
-        print(
-            f"{name}: {found['compared']} plates and VINs compared with a full scan, {len(found['different'])} different"
-        )
+        different = len(found["different"])
+        print(f"{name}: {found['compared']} plates and VINs compared with a full scan, {different} different")
     print(f"written to {out}")
 
 

@@ -23,6 +23,8 @@ PAGE: Final = 50
 _KEPT: Final = 4_000
 """Messages kept to take values from: a sample of all, so common values are common in it."""
 _PLATE: Final = re.compile(r"\bZZ[0-9A-Z]{5}\b")
+_SPACED_PLATE: Final = re.compile(r"\bZZ ?[0-9A-Z]{5}\b")
+"""As some write it; a search for the plate finds that, too."""
 _VIN: Final = re.compile(r"\bTESTV[0-9A-Z]{12}\b")
 _NAME: Final = re.compile(r"NAM/([A-Z]+),\s?([A-Z]+)")
 _OLN: Final = re.compile(r"OLN/([0-9A-Z]+)")
@@ -206,7 +208,11 @@ async def _first_page(process: JournalProcess, criteria: Criteria) -> float:
 
 
 async def compare_with_scan(url: str, chosen: Chosen) -> dict[str, Any]:
-    """Search for plates and VINs, and hold what is found against a scan of every message; returns where they differ."""
+    """Search for plates and VINs, and hold what is found against a scan of every message.
+
+    Returns:
+        How many were `compared`, how many `messages` hold them, and where search and scan are `different`.
+    """
     ranked = [number for number, _ in chosen.numbers.most_common()]
     step = max(1, len(ranked) // _SCANNED)
     wanted = {*ranked[:50], *ranked[::step]}
@@ -239,6 +245,7 @@ async def compare_with_scan(url: str, chosen: Chosen) -> dict[str, Any]:
 def _note(scanned: dict[str, list[int]], body: bytes) -> None:
     message = decode(body).record
     assert isinstance(message, MessageRecord)
-    for number in {*_PLATE.findall(message.text), *_VIN.findall(message.text)}:
+    plates = {written.replace(" ", "") for written in _SPACED_PLATE.findall(message.text)}
+    for number in {*plates, *_VIN.findall(message.text)}:
         if number in scanned:
             scanned[number].append(message.msn)
