@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections import Counter, defaultdict
@@ -179,7 +180,7 @@ class Questions:
 
 async def measure_searches(url: str, chosen: Chosen, values: int) -> dict[str, Any]:
     """Ask the search process for the first page of every kind of question; returns `p95_ms`, `p50_ms`."""
-    process = JournalProcess("search", url)
+    process = JournalProcess("search", {"url": url, "public_key": os.devnull})
     running = asyncio.ensure_future(process.run())
     questions = Questions(chosen)
     try:

@@ -18,6 +18,8 @@ from msc.journal.database.opening import open_archiving, open_reading, open_writ
 from msc.journal.keeper import DeletedMonth, RetentionKeeper
 from msc.journal.process import JournalProcess
 from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_signing_key
+from msc.journal.proof.sender import WitnessSender
+from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
 from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
@@ -35,6 +37,9 @@ _KEEP_S: Final = 60.0
 _DURABLE_POLL_S: Final = 0.005
 """How often it is looked whether a record is durable, where somebody waits for it: a commit takes about that long."""
 
+_WITNESSES_S: Final = 2.0
+"""How long a stopping switch waits for its witnesses to hear the last checkpoint."""
+
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
@@ -50,7 +55,14 @@ class JournalOffice:
         self._url = url = settings.database_url(settings.journal)
         self._writing = open_writing(url)
         self._archive = open_archiving(url)
-        self.writer = JournalWriter(self._writing, self._signer(), metrics)
+        self._reading = open_reading(url)
+        self._witnesses = WitnessSender(
+            [make_witness(settings, wanted) for wanted in settings.journal.witness],
+            self._reading,
+            settings.data_folder / "witnesses.json",
+            metrics,
+        )
+        self.writer = JournalWriter(self._writing, self._signer(), metrics, self._witnesses.heard)
         self.searching = JournalProcess("search", {"url": url, "public_key": self._public_key})
         self._archiving = JournalProcess("archive", {"url": url}, lambda said: self.writer.archived(said["archived"]))
         self.keeper = RetentionKeeper(
@@ -59,6 +71,7 @@ class JournalOffice:
         self._processes: list[asyncio.Task[None]] = []
         self._writer_task: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._witnessing: asyncio.Task[None] | None = None
 
     @property
     def _public_key(self) -> str:
@@ -102,6 +115,7 @@ class JournalOffice:
             spawn(process.run(), f"journal {process.name}") for process in (self._archiving, self.searching)
         ]
         self._keeping = spawn(self._keep(), "retention")
+        self._witnessing = spawn(self._witnesses.run(), "witnesses")
 
     async def _take_over_legacy(self) -> None:
         """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
@@ -174,5 +188,13 @@ class JournalOffice:
         self.writer.close()
         if self._writer_task is not None:
             await self._writer_task
+        if self._witnessing is not None:
+            # The last checkpoint as well; but a witness that is away keeps nobody from stopping.
+            until = clock.monotonic() + _WITNESSES_S
+            while any(self._witnesses.lag_s().values()) and clock.monotonic() < until:
+                await asyncio.sleep(_DURABLE_POLL_S)
+            self._witnessing.cancel()
+            await asyncio.gather(self._witnessing, return_exceptions=True)
+        await self._reading.close()
         await self._writing.close()
         await self._archive.close()
