@@ -98,6 +98,14 @@ lets the tail grow long."""
 CLOCK_STEP_S: Final = 0.25
 """A wall clock that moves by more than this against the monotonic one, within a quarter of a second, was set. NTP
 slews a thousand times slower."""
+WITNESS_QUEUE_MAX: Final = 1_024
+"""Checkpoints kept for witnesses that are slow: seventeen hours at one a minute. What is older is read again."""
+WITNESS_TELL_S: Final = 15.0
+"""How long a witness may take to hear a few checkpoints; then it is tried again."""
+WITNESS_RETRY_FIRST_S: Final = 1.0
+WITNESS_RETRY_LAST_S: Final = 60.0
+WITNESS_LAG_S: Final = 300.0
+"""A witness that is this far behind is an alarm: what it has not heard can be put back unseen."""
 RECOVERY_WINDOW_S: Final = 7 * 86_400.0
 """How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 

@@ -81,6 +81,39 @@ class RetentionSettings(_Table):
     automatic: bool = False
 
 
+class FileWitnessSettings(_Table):
+    """`[[journal.witness]]`, a file: each checkpoint is appended, best on a mount that this machine cannot change."""
+
+    kind: Literal["file"]
+    name: Name
+    path: Path
+
+
+class SyslogWitnessSettings(_Table):
+    """`[[journal.witness]]`, a syslog server (RFC 5424): `udp://HOST:PORT`, `tcp://HOST:PORT` or `unix:///PATH`."""
+
+    kind: Literal["syslog"]
+    name: Name
+    address: str = Field(pattern=r"^((udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^/\s:]+):[0-9]{1,5}|unix:///\S+)$")
+
+
+class HttpWitnessSettings(_Table):
+    """`[[journal.witness]]`, a web server: each checkpoint is posted there; an answer of 200 to 299 confirms it.
+
+    `ca` holds the authorities to trust, where it is not one of the system's.
+    """
+
+    kind: Literal["http"]
+    name: Name
+    url: str = Field(pattern=r"^https?://\S+$")
+    ca: Path | None = None
+
+
+WitnessSettings = Annotated[
+    FileWitnessSettings | SyslogWitnessSettings | HttpWitnessSettings, Field(discriminator="kind")
+]
+
+
 class JournalSettings(_Table):
     """`[journal]`: a database by SQLAlchemy URL; a SQLite path is relative to `msc.toml`. And the keys that sign it.
 
@@ -91,6 +124,7 @@ class JournalSettings(_Table):
     signing_key: Path = Path("certs/journal.key")
     public_key: Path = Path("certs/journal.pub")
     retention: RetentionSettings = RetentionSettings()
+    witness: list[WitnessSettings] = []
 
     @field_validator("url")
     @classmethod
@@ -410,6 +444,9 @@ def load_settings(file: Path) -> Settings:
     names = [line.name for line in settings.line]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.append(Fault(file, "line.name", f"{name!r} stands twice"))
+    witnesses = [witness.name for witness in settings.journal.witness]
+    for name in sorted({name for name in witnesses if witnesses.count(name) > 1}):
+        faults.append(Fault(file, "journal.witness.name", f"{name!r} stands twice"))
     for number, simulator in enumerate(settings.simulator):
         if simulator.line not in names:
             faults.append(Fault(file, f"simulator.{number}.line", f"there is no line {simulator.line!r}"))

@@ -22,6 +22,36 @@ _COMMANDS: Final[dict[str, Place]] = {
         "sample",
         "Draw a random sample of the messages that match, for review (PPP 1.10). Exit code 1 if there is none.",
     ),
+    "verify": Place(
+        "msc.cli.journal_proof",
+        "verify",
+        "Hold the journal against its signed checkpoints. Exit code 1 if something was changed, removed or made up.",
+    ),
+    "prove": Place("msc.cli.look", "prove", "Write a proof of one message that can be checked without the journal."),
+    "check-proof": Place(
+        "msc.cli.journal_proof",
+        "check_proof",
+        "Check the proof of a message, without the journal. Exit code 1 if it proves nothing.",
+    ),
+    "retention": Place(
+        "msc.cli.journal_keep",
+        "retention",
+        "Show what is kept how long, what would go and when; delete what is due.",
+    ),
+    "hold": Place("msc.cli.journal_keep", "hold_app", "Legal holds: months that may not be deleted."),
+    "backup": Place(
+        "msc.cli.journal_backup", "backup", "Back up the journal into a new file, also while the switch runs."
+    ),
+    "restore": Place(
+        "msc.cli.journal_backup",
+        "restore",
+        "Restore a backup into the site's journal, which must be empty, and verify it. Exit code 1 if it has faults.",
+    ),
+    "backup-key": Place(
+        "msc.cli.journal_backup",
+        "backup_key",
+        "Make the pair of keys for backups: the public one locks them, the private one opens them.",
+    ),
     "fill": Place(
         "msc.cli.filling",
         "fill",

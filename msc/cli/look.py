@@ -106,6 +106,26 @@ def show(
             out.print(line, soft_wrap=True)
 
 
+@question({})
+def prove(
+    arguments: Annotated[list[str], typer.Argument(metavar="[SITE] MSN", help="The site's msc.toml, an MSN.")],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.", show_default=False)],
+    question: Question,
+) -> None:
+    """Write a proof of one message that can be checked without the journal."""
+    from msc.cli.journal_proof import write_proof
+
+    site, number = site_and(arguments, "an MSN")
+    if not number.isdigit():
+        fail(f"{number!r} is no MSN", Exit.USAGE)
+    proofs = run(_all(question.ask(load_settings(site), "prove", {"msn": int(number)})))
+    try:
+        write_proof(proofs[0], file)
+    except OSError as exc:
+        fail(f"{file}: cannot be written: {exc.strerror}", Exit.USAGE)
+    out.print(f"{file}: the proof of message {number}; `msc journal check-proof` checks it", markup=False)
+
+
 @question()
 def follow(site: Site, question: Question, json: Json = False) -> None:
     """Show messages as they come, until interrupted."""

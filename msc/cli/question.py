@@ -125,7 +125,8 @@ async def _offline(
 
     try:
         async with break_glass(settings, operator, verb, content, why) as glass:
-            answers = Answers(settings.database_url(settings.journal))
+            public_key = str(settings.path(settings.journal.public_key))
+            answers = Answers(settings.database_url(settings.journal), public_key)
             try:
                 async for line in answers.answer(verb, glass.asked):
                     glass.results += "item" in line

@@ -58,9 +58,7 @@ def test_a_table_shows_who_did_what_to_whom_and_why(site: Site) -> None:
 
 @pytest.mark.requirement("F-AUDIT")
 def test_json_and_csv_hold_every_member(site: Site) -> None:
-    wanted = [
-        record._asdict() | {"at": rfc3339(record.at), "seq": seq} for seq, record in enumerate(STREAM, start=1)
-    ]
+    wanted = [record._asdict() | {"at": rfc3339(record.at), "seq": seq} for seq, record in enumerate(STREAM, start=1)]
     done = site.ask("audit", "search", "--json", "--oldest-first")
     assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
     done = site.ask("audit", "search", "--csv", "--oldest-first")

@@ -13,13 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal import writer as writer_module
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
 from msc.journal.proof.checkpoint import Signer, Statement
+from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from tests.journal.conftest import Held
 from tests.support.disk import FaultyDisk
-
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
 
@@ -97,9 +96,7 @@ def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.requirement("C-JOURNAL", "F-AUFAIL")
-async def test_a_caller_hears_only_of_what_another_connection_can_already_read(
-    store: FaultyDisk, held: Held
-) -> None:
+async def test_a_caller_hears_only_of_what_another_connection_can_already_read(store: FaultyDisk, held: Held) -> None:
     seen: dict[int, tuple[object, list[object], list[object]]] = {}
     async with running(store) as writer:
         for _ in range(5):

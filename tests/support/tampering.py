@@ -1,4 +1,4 @@
-"""What somebody may do to a journal's SQLite files who can write them, but cannot sign: by hand, with SQL and bytes."""
+"""What somebody may do to a journal's SQLite files who can write them but not sign: by hand, with SQL and bytes."""
 
 from __future__ import annotations
 

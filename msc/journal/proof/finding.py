@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msc import clock
+
+FINDINGS_MAX: Final = 10_000
+"""Of one kind. Who falsified a whole year shall not fill our memory too."""
 
 
 class Severity(StrEnum):
@@ -138,6 +141,7 @@ class Report:
 
     Attributes:
         findings: In the order of the records they concern.
+        more: How many of a kind are not listed, because there are too many.
         proven: Records that are what signed checkpoints say.
         unproven: Records, there or not, between signed checkpoints that do not agree with what is there. One of
             them may well be what it was, but nothing signed says so.
@@ -150,6 +154,7 @@ class Report:
     """
 
     findings: list[Finding] = field(default_factory=list)
+    more: dict[Kind, int] = field(default_factory=dict)
     proven: list[Stretch] = field(default_factory=list)
     unproven: list[Stretch] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
@@ -161,6 +166,15 @@ class Report:
     not_stated: int = 0
     began_at: int = 0
     seconds: float = 0.0
+    _counts: dict[Kind, int] = field(default_factory=dict)
+
+    def note(self, finding: Finding) -> None:
+        """Take up a finding, or count it where there are too many of its kind."""
+        count = self._counts[finding.kind] = self._counts.get(finding.kind, 0) + 1
+        if count <= FINDINGS_MAX:
+            self.findings.append(finding)
+        else:
+            self.more[finding.kind] = self.more.get(finding.kind, 0) + 1
 
     @property
     def faults(self) -> list[Finding]:
@@ -204,6 +218,7 @@ class Report:
             "first_bad_msn": self.first_bad_msn,
             "first_unproven_msn": self.first_unproven_msn,
             "findings": [finding.as_json() for finding in self.findings],
+            "more": {kind.value: count for kind, count in self.more.items()},
             "proven": [stretch._asdict() for stretch in self.proven],
             "unproven": [stretch._asdict() for stretch in self.unproven],
             "deleted": self.deleted,

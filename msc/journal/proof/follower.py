@@ -23,6 +23,10 @@ from msc.journal.proof.finding import Finding, Kind, Stretch, span
 LATE_US: Final = 75_000_000
 """Checkpoints are signed at least every minute; what waited longer, with some leave for a busy machine, is told."""
 
+_LINK_TEXT: Final = (
+    "the link that stands beside record {} was changed; the record itself is what checkpoint {} signed"
+)
+
 Note = Callable[[Finding], None]
 
 
@@ -56,8 +60,8 @@ class Follower:
         self._anchor: tuple[int, int, int, int] = (0, 0, 0, 0)
         """Of the last checkpoint: record, MSN, number, time."""
         self._anchor_link = FIRST_LINK
-        self._told = False
-        """What is wrong since the last checkpoint has been told already."""
+        self._told: list[tuple[int, int]] = []
+        """First and last record of what is wrong since the last checkpoint and has been told already."""
         self._doubts: list[Finding] = []
         """What may be wrong since the last checkpoint: the next one decides."""
         self._waiting_since = 0
@@ -93,7 +97,7 @@ class Follower:
     def wrong(self, finding: Finding) -> None:
         """Say what is certainly wrong since the last checkpoint."""
         self._note(finding)
-        self._told = True
+        self._told.append((finding.first, finding.last))
 
     # --- passing records ------------------------------------------------------------------------
 
@@ -151,6 +155,11 @@ class Follower:
             return True
         if self._other is not None and self._other[2] == stored:
             return True
+        if self.seq == self._anchor[0]:
+            self._note(Finding(
+                Kind.LINKS_CHANGED, _LINK_TEXT.format(self.seq, self._anchor[2]), self.seq, self.seq, None, self.month
+            ))  # fmt: skip
+            return False
         if self._link is not None or self._other is not None:
             self.doubt(Finding(Kind.LINKS_CHANGED, "", self.seq - records + 1, self.seq, msn, self.month))
         self._other = self.seq, stored, stored
@@ -165,19 +174,17 @@ class Follower:
             stored: The link that stands beside the last of them, if one does.
         """
         self._link, self._other, self._tree = None, None, None
+        self._waiting_since = 0
+        self._told.append((self.seq + 1, last))
         for checkpoint in checkpoints:
             self.seq = checkpoint.seq
-            self._told = True
             self._meet(checkpoint)
             self._link = None
         if self._anchor[0] == last and checkpoints:
             self._link = self._anchor_link
-        else:
-            self._told = True
-            if stored is not None:
-                self._other = last, stored, stored
+        elif stored is not None:
+            self._other = last, stored, stored
         self.seq = last
-        self._waiting_since = 0
 
     def pass_deleted(self, last: int, last_msn: int, link: bytes, checkpoints: Sequence[Checkpoint]) -> None:
         """Pass a month whose deletion is stated."""
@@ -187,7 +194,7 @@ class Follower:
         if not checkpoints or self._anchor[0] != last:
             self._anchor = last, last_msn or self._anchor[1], self._anchor[2], self._anchor[3]
         self._anchor_link = self._link = link
-        self._other, self._tree, self._doubts, self._told = None, None, [], False
+        self._other, self._tree, self._doubts, self._told = None, None, [], []
         self.seq = last
         self._waiting_since = 0
 
@@ -222,7 +229,8 @@ class Follower:
             self._tree = None
         self._anchor = checkpoint.seq, checkpoint.msn, checkpoint.number, checkpoint.at
         self._anchor_link = self._link = checkpoint.link
-        self._other, self._doubts, self._told = None, [], False
+        self._other = None
+        self._told = [told for told in self._told if told[1] > checkpoint.seq]
         self._waiting_since = 0
         return good
 
@@ -232,6 +240,8 @@ class Follower:
         self._anchor = seq, msn, checkpoint.number, checkpoint.at
         if self.proven and self.proven[-1].last == seq:
             self.proven[-1] = self.proven[-1]._replace(checkpoint=checkpoint.number, at=checkpoint.at)
+        if self._all_wrong is not None and self._all_wrong[0].last == seq:
+            self._replaced(*self._all_wrong, checkpoint)
         if self._tree is not None and seq and seq == self.seq and self._first:
             self._hold_tree(checkpoint)
 
@@ -248,11 +258,12 @@ class Follower:
         if self.unproven and self.unproven[-1].last == seq:
             stretch = stretch._replace(first=self.unproven[-1].first, first_msn=self.unproven.pop().first_msn)
         self.unproven.append(stretch)
-        if self._told or any(finding.kind is Kind.RECORD_CHANGED for finding in self._doubts):
+        doubts = [finding for finding in self._doubts if finding.last <= last]
+        if any(told[0] <= last for told in self._told) or any(f.kind is Kind.RECORD_CHANGED for f in doubts):
             return
-        if self._other is not None and self._other[0] == last and all(f.first == f.last for f in self._doubts):
+        if self._other is not None and self._other[0] == last and all(f.first == f.last for f in doubts):
             # Rows of the tail: each has its own link, so what does not follow can be named.
-            for finding in self._doubts:
+            for finding in doubts:
                 finding.kind = Kind.RECORD_CHANGED
                 finding.text = (
                     f"record {finding.first} does not follow on the one before it: it was changed, or one before it, "
@@ -284,9 +295,9 @@ class Follower:
     def _changed_text(first: int, last: int, number: int, checkpoint: Checkpoint) -> str:
         since = f"checkpoint {number}" if number else "the journal's beginning"
         return (
-            f"among {span(first, last)} something was changed, and the chain computed anew: they agree with each "
-            f"other, but not with what was signed. The last that does is {since}, the first that does not is "
-            f"checkpoint {checkpoint.number} of {clock.rfc3339(checkpoint.at)}"
+            f"among {span(first, last)} something was changed, and what stands beside was made to fit; but it is not "
+            f"what was signed. The last statement it agrees with is {since}, the first it does not is checkpoint "
+            f"{checkpoint.number} of {clock.rfc3339(checkpoint.at)}"
             if first < last
             else f"record {first} is not what checkpoint {checkpoint.number} of {clock.rfc3339(checkpoint.at)} signed"
         )
@@ -302,7 +313,9 @@ class Follower:
 
     def _settle(self, good_from: int, checkpoint: Checkpoint) -> None:
         """Decide what was in doubt: of a proven record, what stands beside it is wrong; of others, the record."""
-        for finding in self._doubts:
+        decided = [finding for finding in self._doubts if finding.last <= checkpoint.seq]
+        self._doubts = [finding for finding in self._doubts if finding.last > checkpoint.seq]
+        for finding in decided:
             proven = finding.last >= good_from
             if finding.kind is Kind.RECORD_CHANGED:
                 if proven:
@@ -315,15 +328,14 @@ class Follower:
                 self._note(finding)
             elif proven:
                 finding.msn = None
-                finding.text = (
-                    f"the link that stands beside record {finding.last} was changed; the record itself is what "
-                    f"checkpoint {checkpoint.number} signed"
-                )
+                finding.first = finding.last
+                finding.text = _LINK_TEXT.format(finding.last, checkpoint.number)
                 self._note(finding)
 
     def _late(self, checkpoint: Checkpoint) -> None:
         since = self._waiting_since
-        if since and checkpoint.at - since > LATE_US:
+        # Where one is missing or forged in between, that is told instead.
+        if since and checkpoint.at - since > LATE_US and checkpoint.number == self._anchor[2] + 1:
             seq = self._anchor[0]
             self._note(Finding(
                 Kind.CHECKPOINT_LATE,
@@ -352,8 +364,7 @@ class Follower:
             if finding.kind is Kind.LINKS_CHANGED:
                 finding.kind = Kind.RECORD_CHANGED if finding.first == finding.last else Kind.RECORDS_CHANGED
                 finding.text = (
-                    f"{span(finding.first, finding.last)} do not follow on what stands before, and no checkpoint "
-                    "speaks of them yet"
+                    f"{span(finding.first, finding.last)}: the chain breaks there, and no checkpoint speaks of it yet"
                 )
                 finding.msn = finding.msn or self._anchor[1] + 1
             self._note(finding)

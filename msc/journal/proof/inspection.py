@@ -179,9 +179,9 @@ def inspect_block(block: Block, month: int) -> Inspected:
     if unreadable is not None:
         return Inspected([], [], [], 0, [], [unreadable])
     first, last = block.key.first, block.key.last
-    if len(bodies) != last - first + 1:
+    if len(bodies) != last - first + 1 and not _is_run(bodies, block):
         return _miscounted(block, bodies, month)
-    found = inspect_bodies(bodies, range(first, last + 1), month)
+    found = inspect_bodies(bodies, range(first, first + len(bodies)), month)
     marks = b"".join([leaf[:MARK_BYTES] for leaf in found.leaves])
     if marks != block.marks:
         _hold_marks(found, block, month)
@@ -190,12 +190,22 @@ def inspect_block(block: Block, month: int) -> Inspected:
     return found
 
 
+def _is_run(bodies: Sequence[bytes], block: Block) -> bool:
+    """Tell whether a block holds records without a gap, as many as it has marks: then its key is wrong, not they."""
+    rows = _rows(bodies)
+    return (
+        len(block.marks) == MARK_BYTES * len(bodies)
+        and all(map(is_record, rows))
+        and [row[1] for row in rows] == list(range(block.key.first, block.key.first + len(bodies)))
+    )
+
+
 def _hold_marks(found: Inspected, block: Block, month: int) -> None:
     """Say which records do not fit their marks."""
     first = block.key.first
     if len(block.marks) != MARK_BYTES * len(found.leaves):
         found.wrong.append(Finding(
-            Kind.MARKS_CHANGED, f"the marks beside {span(first, block.key.last)} are not as many", first,
+            Kind.MARKS_CHANGED, f"the marks beside {span(first, block.key.last)} are not as many as they", first,
             block.key.last, None, month,
         ))  # fmt: skip
         return
@@ -249,8 +259,8 @@ def _hold_key(found: Inspected, block: Block, month: int) -> None:
     key = block.key
     msns = [row[4] for row in found.rows if row[0] == "m"]
     ats = [row[4] if row[0] == "a" else row[5] for row in found.rows]
-    holds = (msns[0] if msns else 0, msns[-1] if msns else 0, min(ats), found.last_at)
-    if holds != (key.first_msn, key.last_msn, key.first_at, key.last_at):
+    holds = (found.rows[-1][1], msns[0] if msns else 0, msns[-1] if msns else 0, min(ats), found.last_at)
+    if holds != key[1:]:
         found.wrong.append(Finding(
             Kind.BLOCK_KEY_CHANGED,
             f"what stands beside the block of {span(key.first, key.last)} on messages and times is not what it holds",

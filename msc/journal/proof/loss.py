@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
-from msc.journal.database.layout import CheckpointRow, JournalReading, Month
+from msc.journal.database.layout import CheckpointRow, JournalReading, Month, MonthUnreadable
 from msc.journal.proof.checkpoint import Checkpoint, Signatories, Statement
 from msc.journal.proof.continuity import Continuity
 from msc.journal.proof.deletion import BadDeletion, Deletion, read_deletion
 from msc.journal.proof.finding import Finding, Kind, Report, span
 from msc.journal.proof.follower import Follower
 from msc.journal.proof.statement import StatementReader, genuine
+
+_NO_SUCH_TABLE: Final = "42P01"
+
+
+def _is_absent(exc: MonthUnreadable) -> bool:
+    """Tell whether a month cannot be read because it is not there."""
+    cause = exc.__cause__
+    return (
+        isinstance(cause, FileNotFoundError)
+        or getattr(getattr(cause, "orig", cause), "sqlstate", None) == _NO_SUCH_TABLE
+    )
 
 
 class _Part(NamedTuple):
@@ -53,6 +64,8 @@ class Losses:
         self._report = report
         self._months = {month.month: month for month in months}
         self._unsigned: set[int] = set()
+        self._gap: tuple[Finding, int] | None = None
+        """The last that was missing, and the first message no checkpoint spoke of before it."""
         self._deletions: dict[int, Deletion] = {}
         self._looked_to = 0
 
@@ -60,6 +73,23 @@ class Losses:
         """Return the MSN the next message should have."""
         msn = self._continuity.msn
         return (msn if msn is not None else self._follower.stated_msn) + 1
+
+    def cannot_read(self, month: int, exc: MonthUnreadable) -> None:
+        """Take note that a month, or something of it, cannot be read."""
+        if not _is_absent(exc):
+            self.unreadable[month] = str(exc)
+
+    def resume(self, rows: Iterable[list[Any]]) -> None:
+        """See from the records after a gap whether messages were in it, or only what belongs to earlier ones."""
+        if self._gap is None:
+            return
+        finding, stated = self._gap
+        for row in rows:
+            if row[0] == "m":
+                if row[4] == finding.msn:
+                    finding.msn = stated
+                self._gap = None
+                return
 
     # --- stated deletions -----------------------------------------------------------------------
 
@@ -69,7 +99,7 @@ class Losses:
         deletion = self._deletion_in(rows[0]) if rows and rows[0].number == month.deleted else None
         if deletion is None or deletion.month != month.month or deletion.last < self._follower.seq:
             self._unsigned.add(month.month)
-            self._report.findings.append(Finding(
+            self._report.note(Finding(
                 Kind.DELETION_UNSIGNED,
                 f"month {month.month} is marked as deleted with checkpoint {month.deleted}, but that is no signed "
                 "statement of its deletion",
@@ -117,7 +147,7 @@ class Losses:
                 said = (checkpoint.first, checkpoint.seq, checkpoint.root)
                 untrue = untrue or said != (deletion.first, deletion.last, deletion.root)
         if untrue:
-            self._report.findings.append(Finding(
+            self._report.note(Finding(
                 Kind.DELETION_UNTRUE,
                 f"the statement of the deletion of month {deletion.month} is signed, but is not what earlier "
                 "checkpoints and the chain say of it",
@@ -152,6 +182,7 @@ class Losses:
             finding = self._named(part, msn, at_end and part.last == last)
             if finding is not None:
                 follower.wrong(finding)
+                self._gap = finding, follower.stated_msn + 1
             msn = max([msn, *(c.msn + 1 for c in statements if c.seq <= part.last)])
         follower.pass_gap(last, statements)
         self._continuity.reset()

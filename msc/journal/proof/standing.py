@@ -41,16 +41,14 @@ class Standing:
 
     async def hold_state(self) -> None:
         """Read the last checkpoint, and compare it with what the writer stored beside it."""
-        state = None
+        settled, state = False, None
         for _ in range(_TRIES):
             self.last, state = await self._reading.last_checkpoint(), await self._reading.state()
-            if await self._reading.last_checkpoint() == self.last:
+            if settled := await self._reading.last_checkpoint() == self.last:
                 break
-        else:
-            return  # they change faster than we can read: a writer is there, and compares them at its start
-        note = self._report.findings.append
+        note = self._report.note
         if self.last is None:
-            if state is not None:
+            if state is not None and settled:
                 note(Finding(Kind.ROLLED_BACK, "the writer has stored a checkpoint, but there is none", msn=1))
             return
         self._report.last_checkpoint = self.last.number
@@ -58,6 +56,8 @@ class Standing:
         if isinstance(checkpoint, str):
             return  # told where all checkpoints are read
         self._report.last_checkpoint_at = checkpoint.at
+        if not settled:
+            return  # they change faster than we can read: a writer is there, and compares them at its start
         try:
             members = orjson.loads(state or b"null")
             seq = int(members["seq"])
@@ -93,9 +93,11 @@ class Standing:
         sealed = max((max(month.sealed, month.deleted) for month in months), default=0)
         if archived <= (self.last.seq if self.last is not None else 0) and sealed <= self._number:
             return
+        if any(finding.kind is Kind.ROLLED_BACK for finding in self._report.findings):
+            return
         now = await self._reading.last_checkpoint()  # the writer has gone on
         if now is None or now.seq < archived or now.number < sealed:
-            self._report.findings.append(Finding(
+            self._report.note(Finding(
                 Kind.ROLLED_BACK,
                 f"records up to {numeral(max(archived, stated))} are archived, or checkpoint {sealed} is spoken of, "
                 f"but the last checkpoint there is, {now.number if now else 0}, is older: later ones were removed",
@@ -120,7 +122,7 @@ class Standing:
                 unsigned += 1
             else:
                 heard.append(checkpoint)
-        note = self._report.findings.append
+        note = self._report.note
         if unsigned:
             note(Finding(
                 Kind.WITNESS_UNSIGNED,

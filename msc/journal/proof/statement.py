@@ -68,6 +68,7 @@ class StatementReader:
         """Of the one before; None where that one cannot be relied on or is not there."""
         self._ready: deque[Checkpoint] = deque()
         self._ended = False
+        self._last_forged: tuple[Finding, int, int, str] | None = None
 
     async def until(self, seq: int) -> list[Checkpoint]:
         """Return the next checkpoints, as long as they speak of records up to this one."""
@@ -78,6 +79,12 @@ class StatementReader:
             if self._ready or self._ended:
                 return found
             await self._fetch()
+
+    async def last_genuine(self) -> Checkpoint | None:
+        """Return the newest that can be relied on."""
+        while not self._ended:
+            await self._fetch()
+        return self.last
 
     async def rest(self) -> list[Checkpoint]:
         """Return all that are left."""
@@ -109,6 +116,18 @@ class StatementReader:
             )
         )
 
+    def _forged(self, number: int, why: str) -> None:
+        """Tell it; of many in a row, with the wrong public key all of them, once."""
+        if self._last_forged is not None:
+            finding, first, last, before = self._last_forged
+            if number == last + 1 and why == before:
+                finding.text = f"checkpoints {first} to {number}: each {why}"
+                self._last_forged = finding, first, number, why
+                return
+        finding = Finding(Kind.CHECKPOINT_FORGED, f"checkpoint {number} {why}", checkpoint=number)
+        self._last_forged = finding, number, number, why
+        self._note(finding)
+
     def _take(self, row: CheckpointRow) -> None:
         number, before, digest = row.number, self._digest, sha256(row.body).digest()
         if number != self._number + 1:
@@ -123,7 +142,7 @@ class StatementReader:
             checkpoint = "belongs to another journal"
         if isinstance(checkpoint, str):
             self._digest = None
-            self._note(Finding(Kind.CHECKPOINT_FORGED, f"checkpoint {number} {checkpoint}", checkpoint=number))
+            self._forged(number, checkpoint)
             return
         self._digest = digest
         if before is not None and checkpoint.previous != before:

@@ -21,7 +21,7 @@ from msc.journal.database.layout import (
 from msc.journal.proof.chain import leaf_of
 from msc.journal.proof.checkpoint import Signatories
 from msc.journal.proof.continuity import Continuity
-from msc.journal.proof.finding import Finding, Kind, Report, numeral, span
+from msc.journal.proof.finding import Finding, Kind, Report, Stretch, numeral, span
 from msc.journal.proof.follower import LATE_US, Follower
 from msc.journal.proof.inspection import Inspected, inspect_block, inspect_tail, msn_of, read_row
 from msc.journal.proof.loss import Losses
@@ -105,7 +105,7 @@ class _Verification:
         self._standing = Standing(reading, signatories, self.report)
 
     def _note(self, finding: Finding) -> None:
-        self.report.findings.append(finding)
+        self.report.note(finding)
 
     async def run(self) -> Report:
         began = clock.monotonic()
@@ -115,7 +115,9 @@ class _Verification:
         self._tail = await self._reading.tail()
         months = await self._reading.months()
         self._copies = {row.seq: row.body for row in self._tail}
-        self._end = max(last.seq if last else 0, self._tail[-1].seq if self._tail else 0)
+        self._end = max(
+            last.seq if last else 0, self._tail[-1].seq if self._tail else 0, *(month.last for month in months), 0
+        )
         self._statements = StatementReader(
             self._reading, self._signatories, last.number if last else 0, self._testimony.digests, self._note
         )
@@ -146,7 +148,8 @@ class _Verification:
                 break
             if not begun:
                 begun, first_block = True, block
-                await self._losses.catch_up(block.key.first - 1)
+                if block.key.first > self._follower.seq + 1:
+                    await self._losses.catch_up(block.key.first - 1)
                 self._follower.begin_month(month.month, self._follower.seq + 1)
             await self._block(block, month.month)
             lows.append(block.key[2:])
@@ -170,7 +173,7 @@ class _Verification:
             keys = await self._reading.block_keys(month)
         except MonthUnreadable as exc:
             if not await self._losses.is_deleted(month):
-                self._losses.unreadable[month] = str(exc)
+                self._losses.cannot_read(month, exc)
             return
         for key in keys:
             if key.first <= after or key.first <= self._follower.seq:
@@ -179,7 +182,7 @@ class _Verification:
                 for block in await self._reading.blocks(month, [key.first]):
                     yield block
             except MonthUnreadable as exc:
-                self._losses.unreadable[month] = str(exc)
+                self._losses.cannot_read(month, exc)
 
     async def _block(self, block: Block, month: int) -> None:
         follower, first, last = self._follower, block.key.first, block.key.last
@@ -201,6 +204,8 @@ class _Verification:
             follower.pass_gap(last, await self._statements.until(last), block.link)
             self._continuity.reset()
             return
+        self._losses.resume(found.rows)
+        last = first + len(found.leaves) - 1
         self._compare_copies(first, found.leaves, month)
         self._look(found.rows, month, await self._pass(found, last, block.link))
         self._blocks_end = last
@@ -235,11 +240,12 @@ class _Verification:
 
     def _look(self, rows: list[list[Any]], month: int, clean: bool) -> None:
         try:
-            self._continuity.look(rows, month)
+            if clean:
+                self._continuity.look(rows, month)
+                return
         except (TypeError, IndexError):
-            clean = False  # they have not the form of records; the chain says whether they had
-        if not clean:
-            self._continuity.reset()
+            pass  # they have not the form of records; the chain says whether they had
+        self._continuity.reset()
 
     def _hold_month(self, month: Month, first: int, keys: list[tuple[int, int, int, int]]) -> None:
         """Compare a finished month's row with its blocks: searches rely on it."""
@@ -270,6 +276,7 @@ class _Verification:
         for place, row in enumerate(rows):
             if row.seq > follower.seq + 1:
                 await self._losses.catch_up(row.seq - 1)
+                self._losses.resume(r for r in found.rows if r[1] >= row.seq)
                 clean = False
             decoded = by_seq.get(row.seq)
             if decoded is not None:
@@ -296,12 +303,18 @@ class _Verification:
     # --- the end --------------------------------------------------------------------------------
 
     async def _finish(self, months: list[Month]) -> None:
-        follower, report, last = self._follower, self.report, self._last
+        follower, report = self._follower, self.report
+        last = await self._statements.last_genuine()
         if last is not None and last.seq > follower.seq:
             await self._losses.catch_up(last.seq, at_end=True)
         follower.meet_first(await self._statements.rest())
         follower.finish()
         report.proven, report.unproven = follower.proven, follower.unproven
+        if (last.number if last is not None else 0) < report.last_checkpoint and follower.seq > follower.stated:
+            # Their checkpoints are none.
+            report.unproven.append(Stretch(
+                follower.stated + 1, follower.seq, follower.stated_msn + 1, self._losses.next_msn() - 1, 0, 0
+            ))  # fmt: skip
         report.not_stated = max(0, follower.seq - follower.stated)
         waiting = [at for row in self._tail if row.seq > follower.stated and (at := _written_at(row))]
         if waiting and self._now_us - waiting[0] > LATE_US:

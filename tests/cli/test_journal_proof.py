@@ -1,0 +1,118 @@
+"""`msc journal verify` and `check-proof`: what they print, and how they exit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import typer
+from cryptography.hazmat.primitives import serialization
+from typer.testing import CliRunner
+
+from msc.cli.journal_proof import register, write_proof
+from msc.journal.database.opening import open_reading
+from msc.journal.proof.inclusion import prove
+from msc.journal.proof.testimony import witness_line
+from tests.support.both_ends import BothEnds
+from tests.support.journal_builder import JournalBuilder
+from tests.support.site import Site
+from tests.support.tampering import Tampering
+
+pytestmark = pytest.mark.requirement("F-AUPROT", "C-JOURNAL")
+
+app = typer.Typer()
+register(app)
+
+
+class Filled(NamedTuple):
+    """A site whose journal holds something."""
+
+    site: Site
+    journal: Tampering
+    public: Path
+    witness: Path
+    proof: Path
+
+
+async def fill(folder: Path) -> JournalBuilder:
+    url = f"sqlite+aiosqlite:///{folder / 'journal.db'}"
+    database = BothEnds(url)
+    await database.open()
+    builder = JournalBuilder(database)  # type: ignore[arg-type]
+    await builder.fill("2026-10-30", days=4, per_day=5)
+    await builder.archive(records=20, keep=20)
+    lines = [witness_line(row) for row in await database.checkpoints()]
+    (folder / "witness").write_bytes(b"\n".join(lines) + b"\n")
+    await database.close()
+    reading = open_reading(url)
+    write_proof(await prove(reading, builder.signatories, 7), folder / "proof.json")
+    await reading.close()
+    return builder
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Filled:
+    site = Site.make(tmp_path / "site")
+    data = site.folder / "data"
+    for old in data.glob("journal*"):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    builder = asyncio.run(fill(data))
+    public = site.folder / "certs" / "journal.pub"
+    public.write_bytes(
+        builder.signer.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return Filled(site, Tampering(data / "journal.db"), public, data / "witness", data / "proof.json")
+
+
+def call(*words: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(map(str, words)))
+    return result.exit_code, result.output
+
+
+def test_a_genuine_journal_verifies(filled: Filled) -> None:
+    code, output = call("verify", filled.site.toml, "--witness", filled.witness)
+    assert code == 0
+    assert "the journal is what was signed" in output
+    assert "proven: records 1 to" in output
+    assert "last checkpoint:" in output
+    code, output = call("verify", filled.site.toml, "--json", "--public-key", filled.public)
+    assert code == 0
+    assert json.loads(output)["ok"] is True
+
+
+def test_a_falsified_journal_is_told_and_exits_with_1(filled: Filled) -> None:
+    filled.journal.edit(202610, 30, lambda body: body.replace(b"2", b"3"), marks=False)
+    code, output = call("verify", filled.site.toml)
+    assert code == 1
+    assert "fault: record 30" in output
+    assert "first bad message: MSN" in output
+    assert "proven: " in output
+    code, output = call("verify", filled.site.toml, "--json")
+    assert code == 1
+    assert json.loads(output)["findings"][0]["kind"] == "record_changed"
+
+
+def test_a_proof_is_for_its_owner_and_checks_without_a_site(filled: Filled, tmp_path: Path) -> None:
+    assert stat.S_IMODE(filled.proof.stat().st_mode) == 0o600
+    code, output = call("check-proof", filled.proof)
+    assert code == 0
+    assert "proven: message 7" in output
+    assert "compare that key" in output
+    code, output = call("check-proof", filled.proof, "--public-key", filled.public, "--json")
+    assert code == 0
+    assert json.loads(output)["known"] is True
+    falsified = tmp_path / "falsified"
+    falsified.write_text(filled.proof.read_text().replace("QV.CA", "QV.CB"))
+    assert call("check-proof", falsified)[0] == 1
+    code, output = call("check-proof", falsified, "--json")
+    assert code == 1
+    assert json.loads(output)["ok"] is False
+    with pytest.raises(FileExistsError):
+        write_proof({}, filled.proof)
