@@ -1,4 +1,4 @@
-"""A coordinator tries to see another agency's traffic at the raw socket: refused or confined, and always on record."""
+"""A coordinator tries to see another agency's traffic at the raw socket: refused, confined, and always on record."""
 
 from __future__ import annotations
 
