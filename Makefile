@@ -6,7 +6,7 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-directory bench-sign-on campaign lock format clean
+.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal campaign lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ bench-directory: $(READY) ## time a directory of 10 000 users: applied, taken up
 
 bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes loadtest/results/sign_on.json
 	$(BIN)/python -m loadtest.sign_on
+
+ROWS ?= 200000
+bench-journal: $(READY) ## fill journals of ROWS records (200000), and time them; writes loadtest/results/journal.json
+	$(BIN)/python -m loadtest.journal --rows $(ROWS)
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills, 300 hunts
 	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt"

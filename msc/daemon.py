@@ -14,7 +14,7 @@ import signal
 from dataclasses import astuple
 from datetime import date
 from io import FileIO
-from typing import Any, Final
+from typing import Any
 
 from msc import __version__, clock, tls
 from msc.acp import housekeeping
@@ -31,18 +31,14 @@ from msc.admin.break_glass import TakenUp
 from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
+from msc.admin.retention_desk import RetentionCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
 from msc.errors import Fault, SiteError
-from msc.journal.database.opening import open_reading, open_writing
-from msc.journal.process import JournalProcess
-from msc.journal.proof.checkpoint import Signer, load_signer, make_signing_key
-from msc.journal.reader import JournalReader
-from msc.journal.recall import Unfinished, recent_transactions, unfinished
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
-from msc.journal.writer import JournalWriter
-from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, RECOVERY_WINDOW_S, SWEEP_S
+from msc.journal.office import JournalOffice
+from msc.journal.record import AuditRecord
+from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
@@ -61,9 +57,6 @@ from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 
 log = get_logger("daemon")
-
-_DURABLE_POLL_S: Final = 0.005
-"""How often it is looked whether a record is durable, where somebody waits for it: a commit takes about that long."""
 
 
 class Daemon:
@@ -103,11 +96,9 @@ class Daemon:
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
-        url = settings.database_url(settings.journal)
-        self._journal = open_writing(url)
-        self.writer = JournalWriter(self._journal, self._signer(), self.metrics)
-        await self.writer.open()
-        recent, unfinished = await self._recall(url)
+        self._journal = JournalOffice(settings, self.metrics)
+        self.writer = self._journal.writer
+        recent, unfinished = await self._journal.open()
 
         terms = Terms(
             settings.access,
@@ -166,18 +157,18 @@ class Daemon:
             settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
-        self.searching = JournalProcess("search", url)
-        self._archiving = JournalProcess("archive", url, lambda said: self.writer.archived(said["archived"]))
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
+        journal = self._journal
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
-            JournalCounter(gate, self.searching, directory, self.point.audit, self._journaled),
+            JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
+            RetentionCounter(gate, journal.keeper, self._journaled),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()
 
         self._sweeper.start()
-        self._writer_task = self._spawn(self.writer.run(), "journal")
+        self._journal.run(self._spawn)
         try:
             self._admin.bind()
             self._monitor.bind()
@@ -186,9 +177,6 @@ class Daemon:
             raise SiteError([Fault(settings.file, "listener or monitor", f"address in use? {exc}")]) from exc
         self._spawn(self._monitor.run(), "monitor")
         self._admin_task = self._spawn(self._admin.run(), "admin")
-        self._journal_tasks = [
-            self._spawn(process.run(), f"journal {process.name}") for process in (self._archiving, self.searching)
-        ]
         self._spawn(self._keep_time(), "clock")
         self._spawn(self._keep_directory(), "directory")
         self.tls.report()
@@ -222,32 +210,6 @@ class Daemon:
             log.error("break_glass.not_forgotten", error=type(exc).__name__)
         self._glass = None
 
-    def _signer(self) -> Signer:
-        """Read the key that signs the journal; a site of an earlier release has none yet."""
-        private = self.settings.path(self.settings.journal.signing_key)
-        if private.exists():
-            return load_signer(private)
-        try:
-            signer = make_signing_key(private, self.settings.path(self.settings.journal.public_key))
-        except OSError as exc:
-            raise SiteError([Fault(private, "", f"the signing key cannot be made: {exc.strerror}")]) from exc
-        log.warning("journal.signing_key_made", file=str(private))
-        return signer
-
-    async def _recall(self, url: str) -> tuple[list[MessageRecord], list[Unfinished]]:
-        """Ask the journal what had not ended, and what may still be answered."""
-        now_us = clock.wall_us()
-        reader = JournalReader(open_reading(url))
-        try:
-            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
-            found, too_old = await unfinished(reader, self.writer.owed, now_us - int(RECOVERY_WINDOW_S * 1e6))
-        finally:
-            await reader.close()
-        for msn, destination in too_old:
-            why = "not delivered in the time a starting switch looks back"
-            self.writer.note(EventRecord(msn, now_us, Life.OPERATOR_QUEUE, destination, why))
-        return recent, found
-
     def _hello(self) -> Hello:
         settings = self.settings
         return Hello(
@@ -274,15 +236,10 @@ class Daemon:
         if not self.writer.available:
             return False
         self.point.audit(event)
-        mark = self.writer.noted()
-        while not self.writer.holds(mark):
-            if not self.writer.available:
-                return False
-            await asyncio.sleep(_DURABLE_POLL_S)
-        return True
+        return await self._journal.durable()
 
     def _agency_of(self, event: AuditEvent) -> str | None:
-        """Tell whose event it is: the agency of what was acted upon, of the user, or of the device."""
+        """Tell whose event it is: the agency of what was acted upon, of the operator, user or device."""
         directory = self.point.directory
         kind, _, name = (event.subject or "").partition(" ")
         if kind == "agency":
@@ -291,6 +248,7 @@ class Daemon:
             directory.users.get(name) if kind == "user" else None,
             directory.devices.get(name) if kind == "device" else None,
             directory.mnemonics.get(name) if kind == "mnemonic" else None,
+            directory.operators.get(event.user or ""),
             directory.users.get(event.user or ""),
             directory.devices.get(event.device or ""),
         )
@@ -434,11 +392,6 @@ class Daemon:
         self._admin.stop()
         # What was being searched ends, and that stands in the journal too.
         await asyncio.gather(self._admin_task, return_exceptions=True)
-        for task in self._journal_tasks:
-            task.cancel()
-        await asyncio.gather(*self._journal_tasks, return_exceptions=True)
-        self.writer.close()
-        await self._writer_task
         await self._journal.close()
         self._sweeper.stop()
         for task in self._tasks:

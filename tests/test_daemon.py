@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msc.journal.audit import AuditCriteria
 
 from msc import clock, tls
 from msc.acp import directory
@@ -21,7 +22,6 @@ from msc.admin.operator_key import load_operator_key
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError
-from msc.journal.audit import AuditCriteria
 from msc.journal.record import AuditRecord
 from msc.journal.search import Criteria, Entry, JournalReader
 from msc.link.client import Client, Disconnected, RefusedByPeer

@@ -225,6 +225,9 @@ def _operator_faults(directory: Directory) -> Iterator[RowFault]:
             yield RowFault("operator", key, f"no certificate can bear it: {exc}")
         if row.status is Status.REMOVED:
             continue
+        if key in directory.users:
+            problem = "is a user's id: the journal could not tell the two apart, nor whose agency may see of whom"
+            yield RowFault("operator", key, problem)
         if not row.name.strip():
             yield RowFault("operator", key, "has no name: an operator is one person (C-ACCESS)")
         if row.role is Role.COORDINATOR and row.agency is None:

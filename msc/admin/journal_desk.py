@@ -1,6 +1,6 @@
 """Where operators ask the journal: each question is checked, confined, journaled, and only then answered.
 
-    POST /journal/{search,show,audit,sample,stats,follow}   {"reason": …, "criteria": {…}, …}, signed
+    POST /journal/{search,show,audit,sample,stats,follow,prove}  {"reason": …, "criteria": {…}, …}, signed
 
     {"item": …}                 lines of JSON, as they are found
     {"progress": …}             how far a long one has come
@@ -92,6 +92,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "sample": Verb(Action.SAMPLE, "scope", {"count": int, "seed": int, "print": bool}, frozenset({"count", "seed"})),
     "stats": Verb(Action.STATS, "scope", {"by": list, "print": bool}),
     "follow": Verb(Action.FOLLOW, "scope"),
+    "prove": Verb(Action.PROVE, None, {"msn": int}, frozenset({"msn"})),
 }
 
 
@@ -301,7 +302,8 @@ class JournalCounter:
                     await _write(send, part.lines)
                 if part.end is not None:
                     question.facts = {name: part.end[name] for name in ("complete",) if name in part.end}
-                    return "ended", {"end": {**part.end, "count": question.results}}
+                    role = question.caller.signed.operator.role.value
+                    return "ended", {"end": {**part.end, "count": question.results, "role": role}}
                 step = asyncio.ensure_future(_next(parts))
         except MSCError as exc:
             return "failed", {"error": str(exc)}

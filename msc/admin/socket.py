@@ -31,6 +31,7 @@ from msc.admin.access import Action
 from msc.admin.gate import Gate, Refused, account_name
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Server
+from msc.admin.retention_desk import RetentionCounter
 from msc.admin.socket_file import reachable
 from msc.errors import Fault, SiteError
 from msc.limits import OPERATOR_REASON_CHARS_MAX
@@ -69,6 +70,7 @@ class AdminSocket:
         gate: Says who asks.
         audit: Hears what was asked.
         journal: Answers what is asked of the journal; None serves none of it.
+        retention: Says what the journal keeps, and takes orders about it; None serves none of it.
         group: Whose members may open the socket, besides the account the switch runs under.
     """
 
@@ -80,6 +82,7 @@ class AdminSocket:
         gate: Gate,
         audit: Audit,
         journal: JournalCounter | None = None,
+        retention: RetentionCounter | None = None,
         group: str | None = None,
     ) -> None:
         self._file = file
@@ -97,10 +100,13 @@ class AdminSocket:
         ]
         if journal is not None:
             routes.append(Route("/journal/{verb}", journal.serve, methods=["POST"]))
+        if retention is not None:
+            routes.append(Route("/keeping/{verb}", retention.serve, methods=["POST"]))
         app = Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _not_there})
         config = uvicorn.Config(
             app, http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            timeout_graceful_shutdown=1,
+            # Else a header says which account asks, on a machine where FORWARDED_ALLOW_IPS is set.
+            timeout_graceful_shutdown=1, proxy_headers=False,
         )  # fmt: skip
         self._server = Server(config)
         self._socket: socket.socket | None = None

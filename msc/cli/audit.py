@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from msc.cli.common import Exit, Json, Site, cells, err, fail, out, run
-from msc.cli.journal import Csv, captions, shown
+from msc.cli.look import Csv, captions, shown
 from msc.cli.question import AUDIT_FILTERS, Question, question
 from msc.settings import Settings, load_settings
 

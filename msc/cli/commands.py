@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "directory": Place(
         "msc.cli.directory", "app", "The directory as files: bring it to what they say, or write it out."
     ),
-    "journal": Place("msc.cli.journal", "app", "Search the journal and show transactions."),
+    "journal": Place("msc.cli.journal", "app", "Search, show, print and prove what passed through the switch."),
     "audit": Place(
         "msc.cli.audit", "app", "Search the audit stream: who was let in, refused, locked, and who changed what."
     ),
@@ -42,6 +42,9 @@ COMMANDS: Final[dict[str, Place]] = {
         "msc.cli.rows", "apps.mnemonic", "Mnemonics: what they are authorised for, and their life step by step."
     ),
     "device": Place("msc.cli.rows", "apps.device", "Terminals, printers and hosts."),
+    "operator": Place(
+        "msc.cli.rows", "apps.operator", "Operators: who runs the switch and who reads its journal, by role."
+    ),
     "session": Place("msc.cli.session", "app", "Look at and end sessions of the running switch."),
     "certs": Place("msc.cli.certs", "app", "Make, renew, revoke and show the site's certificates."),
 }

@@ -27,7 +27,7 @@ def fill(
     seed: Annotated[int, typer.Option(help="The same seed makes the same records, for the same --until.")] = 1,
     until: Annotated[str | None, typer.Option(help="When it ends (UTC): 2026-01-31, yesterday, 2h. Now.")] = None,
 ) -> None:
-    """Fill an empty journal with a synthetic county's years of traffic: for tests, never for a county's own journal.
+    """Fill an empty journal with a synthetic county's years of traffic: for tests, never for a county's own.
 
     Nothing in it is real. It takes a journal that is empty, or ends with a filling that is older; while a switch runs
     on the site it does nothing. Interrupted, it leaves a whole journal of what was done.

@@ -6,18 +6,19 @@ import getpass
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from msc.acp.authority import Holder, HolderKind
-from msc.admin.certificate import usual_stem
-from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask_as
-from msc.admin.operator_key import OperatorKey, load_operator_key
 from msc.cli.common import Exit, fail
 from msc.settings import Settings
+
+# What signs and asks is imported where it is used: no help waits for it.
+if TYPE_CHECKING:
+    from msc.admin.client import RefusedBySwitch, SwitchNotRunning
+    from msc.admin.operator_key import OperatorKey
 
 AskingAs = Annotated[
     str | None, typer.Option("--as", envvar="MSC_OPERATOR", metavar="NAME", help="The operator who asks.")
@@ -54,6 +55,8 @@ def operator_key(
     Raises:
         SiteError: They cannot be read, or do not belong together.
     """
+    from msc.admin.operator_key import load_operator_key
+
     if certificate is None:
         if name is None:
             fail("say who asks: --as NAME, or MSC_OPERATOR", Exit.USAGE)
@@ -70,6 +73,9 @@ def operator_key(
 
 def usual_certificate(settings: Settings, name: str) -> Path | None:
     """Return where an operator's certificate usually stands; None if no operator can be of that name."""
+    from msc.acp.authority import Holder, HolderKind
+    from msc.admin.certificate import usual_stem
+
     try:
         holder = Holder(HolderKind.OPERATOR, name)
     except ValueError:
@@ -87,12 +93,14 @@ def reason_given(reason: str | None) -> str:
 
 async def asked_of_switch(
     settings: Settings, operator: OperatorKey, path: str, content: dict[str, Any]
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the running switch as an operator, and fail with its exit code where it does not answer or says no.
 
     Yields:
         `{"item": ...}` and `{"progress": ...}`, and last `{"end": ...}`.
     """
+    from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask_as
+
     try:
         async for line in ask_as(settings, operator, path, content):
             yield line
@@ -102,6 +110,8 @@ async def asked_of_switch(
 
 def unanswered(exc: SwitchNotRunning | RefusedBySwitch) -> NoReturn:
     """Say why the switch did not answer, and exit."""
+    from msc.admin.client import SwitchNotRunning
+
     fail(str(exc), Exit.UNREACHABLE if isinstance(exc, SwitchNotRunning) else Exit.REFUSED)
 
 

@@ -7,7 +7,7 @@ answers; with `--offline`, and an administrator's key, this process does (`msc.a
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
@@ -94,14 +94,20 @@ class Question:
     criteria: dict[str, Any]
     end: dict[str, Any]
 
+    @property
+    def role(self) -> str:
+        """The asker's role, as whoever answered knows it."""
+        return str(self.end.get("role", ""))
+
     async def ask(self, settings: Settings, verb: str, content: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Ask; yields `{"item"}` and `{"progress"}`, and keeps the `end`. Fails where there is no answer."""
         operator = operator_key(settings, self.name, self.certificate, self.key_file)
         why = reason_given(self.reason)
-        if self.offline:
-            answers = _offline(settings, operator, verb, content, why)
-        else:
-            answers = asked_of_switch(settings, operator, f"/journal/{verb}", {"reason": why, **content})
+        answers = (
+            _offline(settings, operator, verb, content, why)
+            if self.offline
+            else asked_of_switch(settings, operator, f"/journal/{verb}", {"reason": why, **content})
+        )
         async with aclosing(answers):
             async for line in answers:
                 if "end" in line:
@@ -112,14 +118,15 @@ class Question:
 
 async def _offline(
     settings: Settings, operator: Any, verb: str, content: dict[str, Any], why: str
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     # Imported here: what searches is the switch's, and takes its time to import.
     from msc.admin.break_glass import break_glass
     from msc.journal.answers import Answers
 
     try:
         async with break_glass(settings, operator, verb, content, why) as glass:
-            answers = Answers(settings.database_url(settings.journal))
+            public_key = str(settings.path(settings.journal.public_key))
+            answers = Answers(settings.database_url(settings.journal), public_key)
             try:
                 async for line in answers.answer(verb, glass.asked):
                     glass.results += "item" in line

@@ -8,19 +8,22 @@
     sample   criteria, count, seed                    a random sample that can be drawn again
     stats    criteria, by                             counts, for each of what `by` lists
     audit    criteria, oldest_first, after, limit     access-control and operator events
-    prove    msn, scope                               a proof for one message
+    prove    msn                                      a proof for one message
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.opening import open_reading
+from msc.journal.proof.checkpoint import load_signatories
+from msc.journal.proof.inclusion import prove
 from msc.journal.reader import JournalReader
 from msc.journal.sample import sample_of
 from msc.journal.search import Searcher
@@ -37,9 +40,11 @@ class Answers:
 
     Args:
         url: Its database.
+        public_key: The file of the keys whose signatures count.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, public_key: str) -> None:
+        self._public_key = Path(public_key)
         self.searcher = Searcher(JournalReader(open_reading(url)))
         self._verbs: dict[str, Callable[[Line], AsyncIterator[Line]]] = {
             "search": self._search,
@@ -48,6 +53,7 @@ class Answers:
             "sample": self._sample,
             "stats": self._stats,
             "audit": self._audit,
+            "prove": self._prove,
         }
 
     async def close(self) -> None:
@@ -129,3 +135,7 @@ class Answers:
                 members = stored.record._asdict()
                 yield {"item": {**members, "at": clock.rfc3339(members["at"]), "seq": stored.seq}}
         yield {"end": {"after": search.cursor, **search.completeness()}}
+
+    async def _prove(self, asked: Line) -> AsyncIterator[Line]:
+        yield {"item": await prove(self.searcher.reader.reading, load_signatories(self._public_key), asked["msn"])}
+        yield {"end": {"complete": True}}

@@ -84,7 +84,7 @@ class RetentionKeeper:
         self._journal = journal
         self._state_deletion = state_deletion
         self._matches_in = matches_in
-        self._settings = settings
+        self.settings = settings
         self._looked_to: int | None = None
         # A hold that is placed while a month is being deleted must either come first or be refused.
         self._alone = asyncio.Lock()
@@ -104,18 +104,18 @@ class RetentionKeeper:
             What was deleted, for the audit stream.
 
         Raises:
-            JournalError: The database failed. What was begun is carried on at the next run.
+            JournalError, JournalUnavailable: The database failed. What was begun is carried on at the next run.
         """
         async with self._alone:
             done = await self._carry_on()
-            if not self._settings.automatic:
+            if not self.settings.automatic:
                 return done
-            outlooks = await plan(self._journal, today, self._settings, self._matches_in)
+            outlooks = await plan(self._journal, today, self.settings, self._matches_in)
             for outlook in outlooks:
                 if outlook.verdict is Verdict.BY_HAND:
                     _log.warning("journal.month_not_deleted", month=outlook.month.month, why=outlook.why)
                 if outlook.verdict is Verdict.DUE:
-                    reason = f"kept for {self._settings.years} years"
+                    reason = f"kept for {self.settings.years} years"
                     return [*done, await self._delete(outlook, "automatic", reason)]
             return done
 
@@ -130,11 +130,11 @@ class RetentionKeeper:
 
         Raises:
             NotToBeDeleted: One of the months may not go; none was deleted.
-            JournalError: The database failed. What was begun is carried on at the next run.
+            JournalError, JournalUnavailable: The database failed. What was begun is carried on at the next run.
         """
         async with self._alone:
             done = await self._carry_on()
-            outlooks = await plan(self._journal, today, self._settings, self._matches_in)
+            outlooks = await plan(self._journal, today, self.settings, self._matches_in)
             if not months:
                 going = [outlook for outlook in outlooks if outlook.verdict is Verdict.DUE]
             else:
@@ -203,6 +203,24 @@ class RetentionKeeper:
                         stated[read_deletion(read_checkpoint(row.body)).month] = row.number
             after = rows[-1].number
         return stated, after
+
+    # --- looking --------------------------------------------------------------------------------
+
+    async def outlook(self, today: date) -> tuple[list[Outlook], dict[str, int]]:
+        """Say what becomes of each month, and what everything takes (`JournalArchiving.size`).
+
+        Raises:
+            JournalError: The database cannot be read.
+        """
+        return await plan(self._journal, today, self.settings, self._matches_in), await self._journal.size()
+
+    async def holds(self) -> list[Hold]:
+        """Return all legal holds, the released ones too.
+
+        Raises:
+            JournalError: The database cannot be read.
+        """
+        return await self._journal.holds()
 
     # --- holds ----------------------------------------------------------------------------------
 

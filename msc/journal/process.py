@@ -71,13 +71,15 @@ class JournalProcess:
 
     Args:
         name: `search` or `archive`.
-        url: The journal's database.
+        told_first: What it must know: `url`, the journal's database; for searching, `public_key`, a file.
         told: Is given what the child says without being asked.
     """
 
-    def __init__(self, name: str, url: str, told: Callable[[dict[str, Any]], None] = lambda _said: None) -> None:
+    def __init__(
+        self, name: str, told_first: dict[str, str], told: Callable[[dict[str, Any]], None] = lambda _said: None
+    ) -> None:
         self.name = name
-        self._url = url
+        self._told_first = told_first
         self._told = told
         self._process: Process | None = None
         self._ready = asyncio.Event()
@@ -101,7 +103,7 @@ class JournalProcess:
         )
         assert process.stdin is not None and process.stdout is not None
         # Not as an argument, which every account of the machine can read: a URL may hold a password.
-        process.stdin.write(orjson.dumps({"url": self._url}) + b"\n")
+        process.stdin.write(orjson.dumps(self._told_first) + b"\n")
         self._ready.set()
         try:
             while True:

@@ -89,6 +89,13 @@ class Tail:
                 self.events[stored.record.msn].append(stored)
         return new
 
+    def months(self) -> list[int]:
+        """Return the months its records are of; there are seldom two."""
+        if not self.records:
+            return []
+        first, last = next(iter(self.records.values())), next(reversed(self.records.values()))
+        return sorted({clock.month_of(blocks.wall_time(stored)) for stored in (first, last)})
+
     def drop_to(self, seq: int) -> None:
         """Forget what stands in blocks."""
         while self.records:

@@ -111,6 +111,7 @@ class _MonthByMonth:
         self._oldest = oldest
         self._after = _read_cursor(cursor, oldest)
         self._months: list[int] = []
+        self._in_tail: list[int] = []
         self._done = 0
         self._unreadable: list[int] = []
         self.cursor: str | None = None
@@ -124,7 +125,7 @@ class _MonthByMonth:
         """Tell what was searched: the months, and those of them that could not be read."""
         return {
             "complete": not self._unreadable,
-            "searched": self._months,
+            "searched": sorted({*self._months, *self._in_tail}),
             "unreadable": self._unreadable,
         }
 
@@ -134,6 +135,7 @@ class _MonthByMonth:
         await shelf.refresh()
         wanted = [month for month in self._searcher.reader.months.values() if _may_hold(month, self._plan)]
         self._months = [month.month for month in wanted]
+        self._in_tail = self._searcher.reader.tail.months()
         order = self._months if self._oldest else [TAIL, *reversed(self._months)]
         for month in [*order, TAIL] if self._oldest else order:
             found = _NOTHING

@@ -11,6 +11,7 @@ import numpy as np
 
 from msc import clock
 from msc.journal.criteria import BadCriteria, Criteria
+from msc.journal.index.page import NO_PLACES, Places
 from msc.journal.search import Searcher
 from msc.journal.shelf import TAIL
 
@@ -64,14 +65,17 @@ class Statistics:
 
     def _label(self, time: int) -> str:
         if self._by == "hour":
-            return f"{time:02}:00"
+            return str(time)
         if self._by == "month":
             return f"{time // 100}-{time % 100:02}"
         return clock.day_of(time * _DAY_US).isoformat()
 
     async def _count_terms(self, month: int, msns: np.ndarray) -> None:
         prefix = f"{self._by}:"
-        for term, places in await self._searcher.shelf.terms(month, prefix):
+        terms = await self._searcher.shelf.terms(month, prefix)
+        if self._by == "key":
+            terms = _each_key_once(terms)
+        for term, places in terms:
             if count := len(np.intersect1d(places, msns, assume_unique=True)):
                 self._counts[term.removeprefix(prefix)] += count
 
@@ -106,3 +110,12 @@ class Statistics:
                 pairs = np.array(_RECEIVED.findall(b"\n".join(lines)), dtype=np.int64).reshape(-1, 2)
                 found.append(pairs[np.isin(pairs[:, 0], msns, assume_unique=True), 1])
         return np.concatenate(found)
+
+
+def _each_key_once(terms: list[tuple[str, Places]]) -> list[tuple[str, Places]]:
+    """Count a message with a system under `IW.QW` alone: it has a term for `QW` too."""
+    with_system = [places for term, places in terms if "." in term]
+    known = np.unique(np.concatenate(with_system)) if with_system else NO_PLACES
+    return [
+        (term, places if "." in term else np.setdiff1d(places, known, assume_unique=True)) for term, places in terms
+    ]

@@ -90,7 +90,7 @@ async def _search() -> None:
     from msc.journal.answers import Answers
 
     reader, out = await _streams()
-    answers = Answers(orjson.loads(await reader.readline())["url"])
+    answers = Answers(**orjson.loads(await reader.readline()))
     under_way: dict[int, _Answering] = {}
     while line := await reader.readline():
         asked = orjson.loads(line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -122,6 +122,16 @@ class JournalWriter:
         self._next_msn = ledger.msn + 1
         self._checkpoint_due = ledger.seq > ledger.stated
         self.available = True
+
+    async def take_over(self, records: Iterable[Record]) -> None:
+        """Enter what another journal held, before anything of this one's own.
+
+        Raises:
+            JournalError: It was not stored; the journal must be opened again.
+        """
+        mono = clock.monotonic_us()
+        await self._commit_rows(self._ledger.enter((mono, record) for record in records))
+        self._next_msn = self._ledger.msn + 1
 
     @property
     def owed(self) -> Mapping[int, Mapping[str, bool]]:

@@ -40,6 +40,14 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
             "no certificate can bear it: 'Capt. Poe' is no name: letters, digits, '.', '_' and '-', at most 64",
         ),
     ),
+    "operator named like a user": (
+        {"operators": [Operator("J40217", "ROE", Role.AUDITOR)]},
+        (
+            "operator",
+            "J40217",
+            "is a user's id: the journal could not tell the two apart, nor whose agency may see of whom",
+        ),
+    ),
     "operator who is nobody": (
         {"operators": [Operator("roe", " ", Role.AUDITOR)]},
         ("operator", "roe", "has no name: an operator is one person (C-ACCESS)"),

@@ -56,7 +56,9 @@ def another_account(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.requirement("C-ACCESS")
 @pytest.mark.parametrize("name", ["admin", "auditor", "oversight"])
 async def test_who_sees_all_is_answered_line_by_line(switch: Served, name: str) -> None:
-    assert await answer(switch, name) == [*({"item": row} for row in ALL), {"end": {"complete": True, "count": 4}}]
+    *items, last = await answer(switch, name)
+    assert items == [{"item": row} for row in ALL]
+    assert (last["end"]["complete"], last["end"]["count"]) == (True, 4)
 
 
 @pytest.mark.requirement("N-SCOPE")
@@ -331,6 +333,16 @@ async def test_another_account_needs_an_administrators_key(switch: Served) -> No
     assert switch.stations.ended == []
     await ask(switch.settings, "POST", "/sessions/s1/end", {"operator": "somebody else"}, operator("admin"))
     assert [event.user for event in switch.events("session.end_asked")] == ["admin"]
+
+
+@pytest.mark.requirement("C-ACCESS")
+@pytest.mark.usefixtures("another_account")
+async def test_no_header_makes_another_account_of_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it may be set on a machine that also runs web servers.
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    async with served(tmp_path, county()) as switch:
+        told = await switch.send("GET", "/sessions", headers={"X-Forwarded-For": "-1", "X-Forwarded-Proto": "http"})
+        assert told.status_code == 401
 
 
 @pytest.mark.requirement("C-ACCESS")

@@ -119,24 +119,24 @@ def test_a_search_finds_by_what_it_is_given(running: Site, args: list[str]) -> N
 
 
 def test_what_matches_nothing_is_not_found(running: Site) -> None:
-    done = run_msc("journal", "search", running.toml, "--json", "--text", "NOBODY ASKED THIS' OR 1=1")
-    assert (done.returncode, done.stdout) == (1, "")
+    done = running.ask("journal", "search", "--json", "--text", "NOBODY ASKED THIS' OR 1=1")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_show_tells_the_life_of_a_transaction(running: Site) -> None:
     inquiry = running.journal("--text", "SPECIMEN,WANTED", "--direction", "outbound")[-1]
-    done = run_msc("journal", "show", running.toml, str(inquiry["msn"]))
+    done = running.ask("journal", "show", str(inquiry["msn"]))
     assert done.returncode == 0
     for word in (HIT, "J40217", "clets-a", "ncic-a", inquiry["header"]):
         assert word in done.stdout, word
-    done = run_msc("journal", "show", running.toml, str(inquiry["msn"]), "--json")
+    done = running.ask("journal", "show", str(inquiry["msn"]), "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and {row["transaction"] for row in rows} == {inquiry["msn"]} and len(rows) == 3
-    assert run_msc("journal", "show", running.toml, "999999").returncode == 1
+    assert running.ask("journal", "show", "999999").returncode == 1
 
 
-def test_the_site_may_come_from_the_environment(running: Site) -> None:
-    env = {"MSC_CONFIG": str(running.toml)}
+def test_site_operator_and_reason_may_come_from_the_environment(running: Site) -> None:
+    env = {"MSC_CONFIG": str(running.toml), "MSC_OPERATOR": "admin", "MSC_REASON": "a test"}
     assert run_msc("send", "--device", "DISPATCH1", "--user", "J40217", PLATE, **env).returncode == 0
     found = run_msc("journal", "search", "--json", **env)
     assert found.returncode == 0 and found.stdout

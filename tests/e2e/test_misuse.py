@@ -20,8 +20,7 @@ def flags(site: Site, *args: str) -> list[dict[str, Any]]:
 
 
 def audited(site: Site, event: str) -> list[dict[str, Any]]:
-    done = run_msc("audit", "search", site.toml, "--json", "--event", event)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return site.audit("--event", event)
 
 
 @pytest.mark.requirement("C-SELF", "F-AUDIT")

@@ -15,6 +15,7 @@ from msc.journal.database.layout import CheckpointRow, Month
 from msc.journal.keeper import BadHold, NotToBeDeleted, RetentionKeeper
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
 from msc.journal.proof.deletion import read_deletion
+from msc.journal.proof.verification import verify
 from msc.journal.retention import months_from
 from msc.settings import RetentionSettings
 from tests.support.both_ends import BothEnds
@@ -89,6 +90,10 @@ class Kept:
     async def deleted(self) -> dict[int, int]:
         return {month.month: month.deleted for month in await self.journal.months() if month.deleted}
 
+    async def faults(self) -> list[str]:
+        report = await verify(self.journal, self.builder.signatories, now_us=self.builder.now)
+        return [finding.text for finding in report.faults]
+
     async def with_space(self) -> set[int]:
         return {int(name) for name, taken in (await self.journal.size()).items() if name.isdigit() and taken}
 
@@ -121,6 +126,7 @@ async def test_a_month_a_day_goes_oldest_first_and_leaves_a_signed_statement(sto
     assert await keeper.run_once(DUE) == []
     assert await stored.deleted() == {each.month: each.checkpoint for each in gone}
     assert await stored.deletions() == [202301, 202302, 202303]
+    assert await stored.faults() == []
     assert not await stored.with_space() & {202301, 202302, 202303}
 
     rows = {row.number: row for row in await stored.journal.checkpoints(0, 100_000)}
@@ -151,6 +157,9 @@ async def test_a_deletion_that_was_cut_short_is_carried_on(stored: Kept, changes
     assert set(await stored.deleted()) <= set(await stored.deletions())
     assert {202301, 202302} <= await stored.with_space() | set(await stored.deletions())
 
+    # Nobody who verifies it in between is alarmed.
+    assert await stored.faults() == []
+
     # It is finished even if no new one may begin, and stated once.
     begun = (changes, done) != (0, False)
     gone = await stored.keeper(RetentionSettings()).run_once(DUE)
@@ -158,6 +167,7 @@ async def test_a_deletion_that_was_cut_short_is_carried_on(stored: Kept, changes
     assert [each.month for each in gone] == ([202301] if begun and not finished else [])
     assert set(await stored.deleted()) == ({202301} if begun else set())
     assert await stored.deletions() == ([202301] if begun else [])
+    assert await stored.faults() == []
     assert (202301 in await stored.with_space()) is not begun
     assert await stored.keeper(RetentionSettings()).run_once(DUE) == []
 

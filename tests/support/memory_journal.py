@@ -75,8 +75,8 @@ class MemoryJournal:
         if month in self.unreadable:
             raise MonthUnreadable(month, "a test says so")
 
-    async def tail(self, after: int = 0) -> list[TailRow]:
-        return [row for seq, row in sorted(self.rows.items()) if seq > after]
+    async def tail(self, after: int = 0, at_most: int | None = None) -> list[TailRow]:
+        return [row for seq, row in sorted(self.rows.items()) if seq > after][:at_most]
 
     async def months(self) -> list[Month]:
         return [month for _, month in sorted(self.all_months.items())]

@@ -56,9 +56,13 @@ _EMPTY: Final = (
 
 
 class PostgresServer:
-    """A server. It can be stopped and started again, and keeps its databases meanwhile."""
+    """A server. It can be stopped and started again, and keeps its databases meanwhile.
 
-    def __init__(self) -> None:
+    Args:
+        settings: Further lines of its configuration; they override the tests' own.
+    """
+
+    def __init__(self, settings: str = "") -> None:
         # Not in pytest's own folder: only its owner may enter that, and a socket's path must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="msc-pg-"))
         self._programs = binaries()
@@ -77,7 +81,7 @@ class PostgresServer:
         self.data = self.folder / "data"
         self._run("initdb", "-D", self.data, "-U", USER, "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync")
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write(_SETTINGS.format(folder=self.folder))
+            file.write(_SETTINGS.format(folder=self.folder) + settings)
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from msc.journal.store import JournalStore
+from msc.journal.database.opening import open_writing
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.routing.outbox import Outgoing
 from msc.switch.delivery import Deliveries
 from tests.support.county import county
+from tests.support.journal import SIGNER
 from tests.support.port import FakeStation
 
 ADDRESS = "user:J40217"
@@ -24,9 +25,9 @@ def outgoing(msn: int) -> Outgoing:
 
 @pytest.fixture
 async def deliveries(tmp_path: Path) -> AsyncIterator[Deliveries]:
-    store = JournalStore(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}")
-    yield Deliveries(JournalWriter(store, Metrics()), Metrics())
-    await store.close()
+    journal = open_writing(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}")
+    yield Deliveries(JournalWriter(journal, SIGNER, Metrics()), Metrics())
+    await journal.close()
 
 
 def at(device: str) -> FakeStation:

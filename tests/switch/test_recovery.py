@@ -11,8 +11,9 @@ import pytest
 from msc import clock
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.store import DirectoryStore
+from msc.journal.database.opening import open_writing
+from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
-from msc.journal.store import JournalStore, Unfinished
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
@@ -26,7 +27,7 @@ from msc.switch.recovery import RESEND_S, Action
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from tests.support.county import county
-from tests.support.disk import commit
+from tests.support.journal import SIGNER, enter, reading
 from tests.support.port import FakeLine
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -221,9 +222,10 @@ class Restarted:
         self.line = FakeLine("clets-a", room=0)
 
     async def start(self) -> None:
-        self.store = JournalStore(f"sqlite+aiosqlite:///{self.folder / 'journal.db'}")
+        self.url = f"sqlite+aiosqlite:///{self.folder / 'journal.db'}"
+        self.journal = open_writing(self.url)
         metrics = Metrics()
-        self.writer = JournalWriter(self.store, metrics)
+        self.writer = JournalWriter(self.journal, SIGNER, metrics)
         await self.writer.open()
         directory = county()
         self.directory_store = DirectoryStore(f"sqlite+aiosqlite:///{self.folder / 'directory.db'}")
@@ -244,16 +246,24 @@ class Restarted:
         )
         self.traffic.connect({"clets-a": self.line})
 
+    async def journaled_before(self, record: MessageRecord, *events: EventRecord) -> None:
+        """Enter a message and its life as a switch did that ran before this one."""
+        await self.journal.close()
+        await enter(self.url, record, *events)
+        await self.writer.open()
+
     async def recover(self, since_us: int = 0) -> list[Unfinished]:
-        unfinished = await self.store.unfinished(since_us)
-        self.switch.recover(await self.store.recent_transactions(since_us), unfinished, CATALOG)
+        async with reading(self.url) as reader:
+            recent = await recent_transactions(reader, since_us)
+            found, _ = await unfinished(reader, self.writer.owed, since_us)
+        self.switch.recover(recent, found, CATALOG)
         self.writer.close()
         await self.writer.run()
-        return unfinished
+        return found
 
     async def stop(self) -> None:
         await self.point.close()
-        await self.store.close()
+        await self.journal.close()
         await self.directory_store.close()
 
     def waiting(self, address: str) -> list[Outgoing]:
@@ -281,7 +291,7 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
     restarted: Restarted,
 ) -> None:
     record = inquiry(received=clock.wall_us())
-    await commit(restarted.store, [record], routed(record, Life.SENT), [])
+    await restarted.journaled_before(record, *routed(record, Life.SENT))
     await restarted.recover()
     assert restarted.pending.waiting == 1
     assert restarted.traffic.depths() == {"clets-a": 1.0}
@@ -298,7 +308,7 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
 async def test_after_a_restart_the_originator_is_told_of_what_is_not_sent_again(
     restarted: Restarted, record: MessageRecord, code: str
 ) -> None:
-    await commit(restarted.store, [record], routed(record, Life.SENT), [])
+    await restarted.journaled_before(record, *routed(record, Life.SENT))
     await restarted.recover()
     restarted.traffic.line_opened(restarted.line)
     assert restarted.line.sent == []
@@ -310,7 +320,7 @@ async def test_after_a_restart_the_originator_is_told_of_what_is_not_sent_again(
 
 async def test_after_a_restart_what_a_station_had_not_acknowledged_waits_for_it(restarted: Restarted) -> None:
     answer = inquiry(msn=18, kind="response", line="clets-a", text="A12300000H.NO RECORD", header="A12300000H")
-    await commit(restarted.store, [answer], routed(answer, Life.SENT, destination="user:J40217"), [])
+    await restarted.journaled_before(answer, *routed(answer, Life.SENT, destination="user:J40217"))
     await restarted.recover()
     [message] = restarted.waiting("user:J40217")
     assert (message.text, message.possible_duplicate) == ("NO RECORD", True)
@@ -318,7 +328,7 @@ async def test_after_a_restart_what_a_station_had_not_acknowledged_waits_for_it(
 
 async def test_after_a_restart_nothing_that_had_ended_comes_again(restarted: Restarted) -> None:
     record = inquiry(received=clock.wall_us())
-    await commit(restarted.store, [record], routed(record, Life.SENT, Life.ANSWERED), [])
+    await restarted.journaled_before(record, *routed(record, Life.SENT, Life.ANSWERED))
     assert await restarted.recover() == []
     assert restarted.traffic.depths() == {"clets-a": 0.0}
     assert restarted.pending.waiting == 0
@@ -331,7 +341,7 @@ async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
 ) -> None:
     text = "CD01A00017.*J40217.#0A0000010017.IA.EV.CA0980000.LIC/7ABC123.OCA/26-17.DTE/20260131"
     record = inquiry(**{**FROM_HOST, "kind": "entry", "key": "EV", "system": "IA", "text": text})
-    await commit(restarted.store, [record], routed(record, Life.SENT), [])
+    await restarted.journaled_before(record, *routed(record, Life.SENT))
     await restarted.recover()
     [before] = restarted.waiting("device:cad-1")
     again = Restarted(tmp_path)
@@ -348,6 +358,6 @@ async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
 async def test_a_message_for_a_line_that_is_no_more_is_told_to_its_originator(restarted: Restarted) -> None:
     # Every message ends; that its line left the settings while the switch was down is no exception.
     record = update(received=clock.wall_us())
-    await commit(restarted.store, [record], routed(record, Life.SENT, destination="line:old"), [])
+    await restarted.journaled_before(record, *routed(record, Life.SENT, destination="line:old"))
     await restarted.recover()
     assert [status.text[:5] for status in restarted.waiting("device:desk-1")] == ["E404 "]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +12,15 @@ from msc import clock
 from msc.acp.control_point import OperatorSession
 from msc.acp.directory import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
-from msc.journal.record import Life
+from msc.journal.record import EventRecord, Life, MessageRecord
 from msc.limits import OPERATOR_QUEUE_MAX, TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
 from msc.routing.pending import Pending
 from msc.switch import recovery
-from tests.support.disk import commit
 from tests.support.ends import fresh_station
+from tests.support.journal import records_of
 from tests.support.port import FakeLine, FakeStation
 from tests.switch.test_recovery import CATALOG, FROM_HOST, Restarted, inquiry, routed
 
@@ -56,10 +55,13 @@ class Running(Restarted):
         """Take what the originator is told."""
         return [message.text for message in self.waiting(address)]
 
-    def rows(self, question: str) -> list[tuple[str, ...]]:
-        """Ask the journal."""
-        with sqlite3.connect(self.folder / "journal.db") as database:
-            return database.execute(question).fetchall()
+    async def events(self) -> list[EventRecord]:
+        """Return the events the journal holds."""
+        return [record for record in await records_of(self.url) if isinstance(record, EventRecord)]
+
+    async def texts(self) -> list[str]:
+        """Return the texts of the messages the journal holds."""
+        return [record.text for record in await records_of(self.url) if isinstance(record, MessageRecord)]
 
 
 @pytest.fixture
@@ -117,8 +119,7 @@ async def test_what_a_lost_line_did_not_acknowledge_is_not_sent_again_for_who_wa
     assert running.line.sent == [TEXT.encode()], "it went out a second time"
     [told] = running.told()
     assert told.startswith("E403 clets-a ")
-    [(event, detail)] = running.rows("SELECT event, detail FROM event WHERE event = 'expired'")
-    assert (event, detail) == (Life.EXPIRED, told)
+    assert [event.detail for event in await running.events() if event.event == Life.EXPIRED] == [told]
     assert running.pending.waiting == 0
 
 
@@ -136,7 +137,7 @@ async def test_what_a_full_line_held_up_is_not_sent_for_who_was_suspended_since(
     assert running.line.sent == []
     [told] = running.told()
     assert told.startswith("E401 not sent to clets-a: ")
-    assert running.rows("SELECT detail FROM event WHERE event = 'not_sent'") == [(told,)]
+    assert [event.detail for event in await running.events() if event.event == Life.NOT_SENT] == [told]
 
 
 @standing
@@ -145,7 +146,7 @@ async def test_after_a_crash_nothing_is_sent_again_for_who_was_suspended_since(
     running: Running, suspend: Callable[[Directory], None]
 ) -> None:
     record = inquiry(received=clock.wall_us())
-    await commit(running.store, [record], routed(record, Life.SENT), [])
+    await running.journaled_before(record, *routed(record, Life.SENT))
     suspend(running.point.directory)
     await running.recover()
     running.traffic.line_opened(running.line)
@@ -220,7 +221,7 @@ async def test_of_a_refused_message_longer_than_any_may_be_the_journal_keeps_wha
     station.session.receive_data(encode_frame(DATA, 1, payload), 0.0)
     running.switch.take_out_of_place(station, MessageOutOfPlace(1, payload, NotSignedOn()), None)
     await running.journaled()
-    [(text,)] = running.rows("SELECT text FROM message")
+    [text] = await running.texts()
     assert text == "A" * TEXT_CHARS_MAX + " [cut: 60000 characters]"
 
 
@@ -232,7 +233,7 @@ async def test_a_message_whose_sender_is_no_longer_on_file_is_journaled_whole(
     running.point.directory.replace([], [gone])
     _asking(running, TEXT)
     await running.journaled()
-    assert running.rows("SELECT text FROM message") == [(TEXT,)]
+    assert await running.texts() == [TEXT]
 
 
 @pytest.mark.requirement("C-UNSOL")
@@ -242,4 +243,4 @@ async def test_messages_nobody_can_take_are_counted_up_to_their_bound(running: R
         running.traffic.line_message(running.line, sequence, b"ZZZZ000001.NOBODY ASKED")
     await running.journaled()
     assert running.deliveries.operator_queue == OPERATOR_QUEUE_MAX
-    assert running.rows("SELECT event FROM event") == [(Life.OPERATOR_QUEUE,)] * 2
+    assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE] * 2

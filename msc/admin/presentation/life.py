@@ -10,7 +10,7 @@ from rich.text import Text
 from msc import clock
 from msc.admin.presentation.listing import plain
 from msc.admin.presentation.tree import Node, drawn, wrapped
-from msc.admin.presentation.words import Entry, duration, key_of, lives_of, open_at, shown_time
+from msc.admin.presentation.words import Entry, duration, key_of, lines_of, lives_of, open_at, shown_time
 from msc.journal.record import Direction, Life
 
 TEXT_LINES: Final = 12
@@ -76,9 +76,12 @@ class _Drawing:
         head = Text(f"TRANSACTION {first['transaction']}", style="bold reverse")
         head.append(f"  {plain(first['kind'])} {plain(key_of(first))}".rstrip(), style="bold not reverse")
         head.append(f"  {shown_time(first['received'])} UTC", style="not bold not reverse")
-        rows = [("asked by", _asker(first), ""), *self._went(), *self._came(), self._still_open()]
-        if not self._whole:
+        rows = [("asked by", _asker(first), "")]
+        if self._whole:
+            rows += [*self._went(), *self._came()]
+        else:
             rows.insert(0, ("not whole", f"MSN {first['transaction']}, which began it, was not found", _BAD))
+        rows.append(self._still_open())
         lines = [head]
         for label, text, style in rows:
             for number, part in enumerate(wrapped(Text(text, style=style), width - _LABEL_WIDTH)):
@@ -146,7 +149,7 @@ class _Drawing:
             quoted: What the node says already: a text that is no more than that is not repeated.
         """
         self._attached.add(entry["msn"])
-        texts = tuple(plain(line) for line in entry["text"].splitlines()) if entry["text"] != quoted else ()
+        texts = tuple(map(plain, lines_of(entry["text"]))) if entry["text"] != quoted else ()
         node.text = texts if self._text_lines is None else texts[: self._text_lines]
         if left := len(texts) - len(node.text):
             node.note = f"… {left} more {'line' if left == 1 else 'lines'}, {len(entry['text'])} characters in all"

@@ -16,12 +16,11 @@ from msc.admin.presentation.sheet import (
     SANS,
     Front,
     Sheets,
-    lines_of,
     shown,
     text_width,
     wrap,
 )
-from msc.admin.presentation.words import Entry, duration, key_of, outcome_of, shown_time
+from msc.admin.presentation.words import Entry, duration, key_of, lines_of, outcome_of, shown_time
 from msc.journal.record import Life
 from msc.protocol.header import read_taf
 
@@ -187,13 +186,23 @@ def _text(sheets: Sheets, text: str) -> None:
     sheets.down(6)
     width = RIGHT - LEFT - 24
     columns = int(width / text_width("0", MONO, _TEXT_SIZE))
-    for line in lines_of(text):
-        for number, part in enumerate(_columns(line, columns)):
-            sheets.down(_TEXT_LEADING)
-            sheets.stroke(LEFT + 8, _TEXT_LEADING - 2.4, 2.4)
-            if number:
-                sheets.text(LEFT + 10.5, "↳", MONO, 6, GREY)
-            sheets.text(LEFT + 17, part, MONO, _TEXT_SIZE)
+    sheets.down(_TEXT_LEADING)
+    top = sheets.y + _TEXT_LEADING - 2.4
+    parts = [
+        (number > 0, part) for line in lines_of(text) for number, part in enumerate(_columns(shown(line), columns))
+    ]
+    for place, (goes_on, part) in enumerate(parts):
+        if place:
+            if not sheets.has(_TEXT_LEADING):
+                sheets.stroke(LEFT + 8, top - sheets.y, 2.4)
+                sheets.turn()
+                top = sheets.y + _TEXT_LEADING - 2.4
+            else:
+                sheets.y -= _TEXT_LEADING
+        if goes_on:
+            sheets.text(LEFT + 10.5, "↳", MONO, 6, GREY)
+        sheets.text(LEFT + 17, part, MONO, _TEXT_SIZE)
+    sheets.stroke(LEFT + 8, top - sheets.y, 2.4)
 
 
 def _columns(line: str, columns: int) -> list[str]:

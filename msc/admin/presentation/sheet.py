@@ -115,14 +115,6 @@ def text_width(text: str, font: str, size: float) -> float:
     return float(pdfmetrics.stringWidth(text, font, size))
 
 
-def lines_of(text: str) -> list[str]:
-    """Return a message's text by lines, ready to print; nothing is left out but the line ends."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    if len(lines) > 1 and not lines[-1]:
-        lines.pop()
-    return [shown(line.expandtabs(8)) for line in lines]
-
-
 def wrap(text: str, font: str, size: float, width: float) -> list[str]:
     """Break a text into lines of a width, at spaces where that can be; the spaces stay at the ends of lines."""
     lines = []
@@ -160,6 +152,7 @@ class Sheets:
         self._head = self._head_lines()
         self.number = 0
         self.y = 0.0
+        self._filled = -1
         self.continued: str | None = None
         """What a new sheet says above what goes on there."""
         self._later: list[tuple[str, Callable[[], Sequence[str]], str, float]] = []
@@ -170,7 +163,7 @@ class Sheets:
     def text(self, x: float, text: str, font: str = SANS, size: float = 7.5, color: int = INK) -> None:
         """Write at the present height. The text must be one of `shown` or our own."""
         self._canvas.setFont(font, size)
-        self._canvas.setFillColor(_color(color))
+        self._fill(color)
         self._canvas.drawString(x, self.y, text)
 
     def text_right(self, x: float, text: str, font: str = SANS, size: float = 7.5, color: int = INK) -> None:
@@ -184,14 +177,14 @@ class Sheets:
         self._canvas.line(LEFT, self.y, RIGHT, self.y)
 
     def stroke(self, x: float, up: float, down: float, color: int = RULE) -> None:
-        """Draw an upright line past the present height."""
+        """Draw an upright line from so much above the present height to so much below it."""
         self._canvas.setStrokeColor(_color(color))
         self._canvas.setLineWidth(1.4)
         self._canvas.line(x, self.y + up, x, self.y - down)
 
     def bar(self, up: float, down: float, color: int = PALE) -> None:
         """Lay a bar behind the present height."""
-        self._canvas.setFillColor(_color(color))
+        self._fill(color)
         self._canvas.roundRect(LEFT, self.y - down, RIGHT - LEFT, up + down, 2.5, stroke=0, fill=1)
 
     def later(self, x: float, name: str, lines: Callable[[], Sequence[str]], font: str, size: float) -> None:
@@ -206,14 +199,18 @@ class Sheets:
 
     def down(self, height: float) -> None:
         """Go down; to a new sheet, if there is no such place left on this one."""
-        if self.y - height < _BOTTOM:
-            self.turn()
-        else:
+        if self.has(height):
             self.y -= height
+        else:
+            self.turn()
+
+    def has(self, height: float) -> bool:
+        """Tell whether there is so much place left on this sheet."""
+        return self.y - height >= _BOTTOM
 
     def need(self, height: float) -> None:
         """Turn to a new sheet, unless there is so much place left."""
-        if self.y - height < _BOTTOM:
+        if not self.has(height):
             self.turn()
 
     def turn(self) -> None:
@@ -240,6 +237,7 @@ class Sheets:
     def _begin(self) -> None:
         self.number += 1
         self.y = _TOP
+        self._filled = -1
         self._marking()
         self.y -= 17
         self.text(LEFT, shown(self._front.site), BOLD, 10)
@@ -263,6 +261,12 @@ class Sheets:
         self._canvas.doForm("sheets")
         self._canvas.restoreState()
         self.y = top
+
+    def _fill(self, color: int) -> None:
+        # Said only when it changes: prints have many lines, and every sheet stays in memory.
+        if color != self._filled:
+            self._canvas.setFillColor(_color(color))
+            self._filled = color
 
     def _marking(self) -> None:
         width = text_width(MARKING, BOLD, 8)

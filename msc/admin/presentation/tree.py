@@ -17,7 +17,7 @@ from rich.text import Text
 from msc.admin.presentation.words import duration
 
 _TIME_WIDTH: Final = 12
-_STEP_WIDTH: Final = 13
+_STEP_WIDTH: Final = 17
 _GUTTER: Final = _TIME_WIDTH + _STEP_WIDTH
 _TEXT_MIN: Final = 30
 """Columns that are left to a text, however deep it stands and narrow the terminal is."""

@@ -198,6 +198,14 @@ def outcome_of(entry: Entry) -> str:
     return str(entry["events"][-1]["event"]) if entry["events"] else ""
 
 
+def lines_of(text: str) -> list[str]:
+    """Return a message's text by lines; nothing is left out but the line ends, and tabs are spaces."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    if len(lines) > 1 and not lines[-1]:
+        lines.pop()
+    return [line.expandtabs(8) for line in lines]
+
+
 def key_of(entry: Entry) -> str:
     """Return a message's key with its system: `IW.QW`."""
     return ".".join(filter(None, (entry.get("system"), entry.get("key"))))

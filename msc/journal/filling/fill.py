@@ -16,7 +16,7 @@ from msc.errors import JournalError
 from msc.journal.block import unpack
 from msc.journal.database.layout import JournalReading, JournalWriting, Opened
 from msc.journal.filling.packing import Packing
-from msc.journal.filling.stream import ENDED, YEAR_US, generate
+from msc.journal.filling.stream import CHUNK, ENDED, YEAR_US, generate
 from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Record, Stored, decode
 from msc.journal.proof.checkpoint import Signer
@@ -96,6 +96,19 @@ class Filling:
         if self._packing is not None:
             await self._packing.room(self._ledger.seq)
 
+    async def settle(self) -> None:
+        """Commit a checkpoint over all of it, and wait until the archivist has packed and indexed it.
+
+        What is too little for a run of the archivist stays in the tail.
+
+        Raises:
+            JournalError: The database failed, or the archivist does not move any more.
+        """
+        if self._ledger.seq > self._ledger.stated:
+            await self._state(self.filled.at_us)
+        if self._packing is not None:
+            await self._packing.caught_up(self._ledger.seq)
+
     async def finish(self) -> None:
         """Commit a checkpoint over all of it; then all of it is packed, and leaves the tail.
 
@@ -154,7 +167,7 @@ async def _last(opened: Opened, reading: JournalReading) -> Stored | None:
 
 
 def records_after(
-    last_us: int, after_msn: int, *, records: int, years: float, seed: int, end_us: int
+    last_us: int, after_msn: int, *, records: int, years: float, seed: int, end_us: int, chunk: int = CHUNK
 ) -> Iterator[list[Record]]:
     """Make the records of a filling that comes after a journal's last record.
 
@@ -168,7 +181,7 @@ def records_after(
             f"the journal ends at {clock.rfc3339(last_us)}, and {years:g} years before {clock.rfc3339(end_us)} is "
             "earlier: records can only be added at the end; take a shorter time, or a new journal"
         )
-    return generate(records, years, seed, end_us, after_msn=after_msn)
+    return generate(records, years, seed, end_us, after_msn=after_msn, chunk=chunk)
 
 
 async def fill(filling: Filling, chunks: Iterable[list[Record]], told: Told = lambda _filled: None) -> Filled:

@@ -35,7 +35,7 @@ class Packing:
 
     async def __aenter__(self) -> Packing:
         if self._beside:
-            self._task = asyncio.ensure_future(JournalProcess("archive", self._url, self._told).run())
+            self._task = asyncio.ensure_future(JournalProcess("archive", {"url": self._url}, self._told).run())
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -23,7 +23,8 @@ ENDED: Final = "filling.ended"
 RECORDS_MIN: Final = 200
 """Fewer would hold little more than the switch's start and stop."""
 YEAR_US: Final = 31_557_600_000_000
-_CHUNK: Final = 8_192
+CHUNK: Final = 8_192
+"""Records of a commit, about."""
 _SECOND: Final = 1_000_000
 _PER_TRANSACTION: Final = 15.0
 """Records, about: planning corrects itself."""
@@ -36,7 +37,7 @@ _RESTART_DAY_HOUR: Final = 12
 
 
 def generate(
-    records: int, years: float, seed: int, end_us: int, *, after_msn: int = 0, chunk: int = _CHUNK
+    records: int, years: float, seed: int, end_us: int, *, after_msn: int = 0, chunk: int = CHUNK
 ) -> Iterator[list[Record]]:
     """Make records in order of time, in lists of about `chunk`.
 

@@ -42,8 +42,8 @@ _MAKES: Final = ("FICT", "MOCK", "TEST", "DUMY", "NULL", "FAUX", "SMPL")
 _MODELS: Final = ("ALF", "BET", "GAM", "DEL", "EPS", "ZET")
 _STYLES: Final = ("2D", "4D", "4D", "4D", "PK", "PK", "VN", "SW")
 _COLOURS: Final = ("BLK", "BLU", "GRN", "RED", "SIL", "SIL", "WHI", "WHI", "GRY")
-_PLATE_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVW"[:20]
-"""Without X, which marks specimens, and without I and O, which are not on plates."""
+_PLATE_LETTERS: Final = "ABCDEFGHJKLMNPRSTUVW"
+"""Without X, which marks specimens, and without I, O and Q, which are read as digits."""
 _YEAR_CODES: Final = "STVWXY123456789ABCDEFGHJKLMNPRST"
 """Model years 1995 to 2026 as a VIN writes them."""
 _VIN_VALUES: Final = {

@@ -84,7 +84,7 @@ def _in_time(criteria: Criteria | AuditCriteria, at: int) -> bool:
 def _names_of_key(message: MessageRecord) -> tuple[str, ...]:
     if message.key is None:
         return ()
-    return (message.key,) if message.system is None else (message.key, f"{message.system}.{message.key}")
+    return (message.key, f"{message.system}.{message.key}") if message.system else (message.key,)
 
 
 def _was_at(kind: str, wanted: str | None, own: str | None, events: Iterable[EventRecord]) -> bool:

@@ -131,7 +131,7 @@ def _terms_of_kind(
 ) -> tuple[str, ...]:
     values = {"direction": direction, "kind": kind, "key": key, "database": database, "code": code}
     terms = [term_of(name, value) for name, value in values.items() if value is not None]
-    if key is not None and system is not None:
+    if key is not None and system:
         terms.append(term_of("key", f"{system}.{key}"))
     return tuple(terms)
 

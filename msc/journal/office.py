@@ -1,0 +1,200 @@
+"""The journal as a running switch has it: database, writer, processes, retention, witnesses, as one.
+
+start   key -> database -> an earlier release's records -> what had not ended -> writer -> processes -> witnesses
+stop    processes -> writer (a checkpoint over all of it) -> witnesses -> database
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from msc import clock
+from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
+from msc.journal.database.layout import CheckpointRow
+from msc.journal.database.legacy import forget_legacy, legacy_records
+from msc.journal.database.opening import open_archiving, open_reading, open_writing
+from msc.journal.keeper import DeletedMonth, RetentionKeeper
+from msc.journal.process import JournalProcess
+from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_signing_key
+from msc.journal.proof.sender import WitnessSender
+from msc.journal.proof.witness import make_witness
+from msc.journal.reader import JournalReader
+from msc.journal.recall import Unfinished, recent_transactions, unfinished
+from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.retention import asking
+from msc.journal.writer import JournalWriter
+from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.settings import Settings
+
+log = get_logger("journal")
+
+_KEEP_S: Final = 60.0
+"""How often it is looked whether a day has begun: the journal is kept once a day."""
+_DURABLE_POLL_S: Final = 0.005
+"""How often it is looked whether a record is durable, where somebody waits for it: a commit takes about that long."""
+
+_WITNESSES_S: Final = 2.0
+"""How long a stopping switch waits for its witnesses to hear the last checkpoint."""
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class JournalOffice:
+    """All that belongs to the journal of a running switch.
+
+    Raises:
+        FaultyInput: The signing key cannot be read or made.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._url = url = settings.database_url(settings.journal)
+        self._writing = open_writing(url)
+        self._archive = open_archiving(url)
+        self._reading = open_reading(url)
+        self._witnesses = WitnessSender(
+            [make_witness(settings, wanted) for wanted in settings.journal.witness],
+            self._reading,
+            settings.data_folder / "witnesses.json",
+            metrics,
+        )
+        self.writer = JournalWriter(self._writing, self._signer(), metrics, self._witnesses.heard)
+        self.searching = JournalProcess("search", {"url": url, "public_key": self._public_key})
+        self._archiving = JournalProcess("archive", {"url": url}, lambda said: self.writer.archived(said["archived"]))
+        self.keeper = RetentionKeeper(
+            self._archive, self._state_deletion, asking(self.searching.ask), settings.journal.retention
+        )
+        self._processes: list[asyncio.Task[None]] = []
+        self._writer_task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._witnessing: asyncio.Task[None] | None = None
+
+    @property
+    def _public_key(self) -> str:
+        return str(self._settings.path(self._settings.journal.public_key))
+
+    def _signer(self) -> Signer:
+        """Read the key that signs the journal; a site of an earlier release has none yet."""
+        private = self._settings.path(self._settings.journal.signing_key)
+        if private.exists():
+            return load_signer(private)
+        try:
+            signer = make_signing_key(private, self._settings.path(self._settings.journal.public_key))
+        except OSError as exc:
+            raise SiteError([Fault(private, "", f"the signing key cannot be made: {exc.strerror}")]) from exc
+        log.warning("journal.signing_key_made", file=str(private))
+        return signer
+
+    # --- start ------------------------------------------------------------------------------------
+
+    async def open(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+        """Open the journal.
+
+        Returns:
+            The inquiries that may still be answered, and what had not ended when the switch stopped.
+
+        Raises:
+            JournalError: It cannot be opened, or was tampered with.
+        """
+        await self.writer.open()
+        await self._take_over_legacy()
+        return await self._recall()
+
+    def run(self, spawn: Spawn) -> None:
+        """Start what works as long as the switch does.
+
+        Args:
+            spawn: Makes a task of a coroutine.
+        """
+        self._writer_task = spawn(self.writer.run(), "journal")
+        self._processes = [
+            spawn(process.run(), f"journal {process.name}") for process in (self._archiving, self.searching)
+        ]
+        self._keeping = spawn(self._keep(), "retention")
+        self._witnessing = spawn(self._witnesses.run(), "witnesses")
+
+    async def _take_over_legacy(self) -> None:
+        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
+        taken = 0
+        async for records in legacy_records(self._url, skip=self.writer.seq):
+            await self.writer.take_over(records)
+            taken += len(records)
+        await forget_legacy(self._url)
+        if taken:
+            log.info("journal.taken_over", records=taken)
+
+    async def _recall(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+        now_us = clock.wall_us()
+        reader = JournalReader(open_reading(self._url))
+        try:
+            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
+            found, too_old = await unfinished(reader, self.writer.owed, now_us - int(RECOVERY_WINDOW_S * 1e6))
+        finally:
+            await reader.close()
+        for msn, destination in too_old:
+            why = "not delivered in the time a starting switch looks back"
+            self.writer.note(EventRecord(msn, now_us, Life.OPERATOR_QUEUE, destination, why))
+        return recent, found
+
+    # --- running ----------------------------------------------------------------------------------
+
+    async def durable(self) -> bool:
+        """Wait until what has been noted so far is durable; returns whether it is."""
+        mark = self.writer.noted()
+        while not self.writer.holds(mark):
+            if not self.writer.available:
+                return False
+            await asyncio.sleep(_DURABLE_POLL_S)
+        return True
+
+    async def _state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
+        try:
+            return await self.writer.state(Statement.DELETED, detail)
+        except JournalUnavailable as exc:
+            raise JournalError("the journal cannot be written, so nothing of it is deleted") from exc
+
+    async def _keep(self) -> None:
+        """Once a day: carry on a deletion that was interrupted, and delete what has expired, if that is wanted."""
+        kept_on = None
+        while True:
+            today = clock.today()
+            if kept_on != today and self.writer.available:
+                try:
+                    for deleted in await self.keeper.run_once(today):
+                        self._note_deleted(deleted)
+                    kept_on = today
+                except JournalError as exc:
+                    log.error("journal.not_kept", error=str(exc))
+            await asyncio.sleep(_KEEP_S)
+
+    def _note_deleted(self, deleted: DeletedMonth) -> None:
+        detail = f"checkpoint {deleted.checkpoint}, {deleted.bytes_freed} bytes given back"
+        self.writer.note_audit(
+            AuditRecord(clock.wall_us(), "journal.month_deleted", detail=detail, subject=f"month {deleted.month}")
+        )
+
+    # --- stop -------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Store all that waits, under a checkpoint, and let go of everything."""
+        for task in (*self._processes, self._keeping):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*filter(None, (*self._processes, self._keeping)), return_exceptions=True)
+        self.writer.close()
+        if self._writer_task is not None:
+            await self._writer_task
+        if self._witnessing is not None:
+            # The last checkpoint as well; but a witness that is away keeps nobody from stopping.
+            until = clock.monotonic() + _WITNESSES_S
+            while any(self._witnesses.lag_s().values()) and clock.monotonic() < until:
+                await asyncio.sleep(_DURABLE_POLL_S)
+            self._witnessing.cancel()
+            await asyncio.gather(self._witnessing, return_exceptions=True)
+        await self._reading.close()
+        await self._writing.close()
+        await self._archive.close()
