@@ -154,7 +154,7 @@ class _Verification:
             await self._block(block, month.month)
             lows.append(block.key[2:])
         if first_block is not None:
-            self._hold_month(month, first_block.key.first, lows)
+            await self._hold_month(month, first_block.key.first, lows)
 
     async def _month_blocks(self, month: int) -> AsyncIterator[Block]:
         """Yield a month's blocks. What cannot be read is left out, and told when the next one has come."""
@@ -247,10 +247,14 @@ class _Verification:
             pass  # they have not the form of records; the chain says whether they had
         self._continuity.reset()
 
-    def _hold_month(self, month: Month, first: int, keys: list[tuple[int, int, int, int]]) -> None:
-        """Compare a finished month's row with its blocks: searches rely on it."""
+    async def _hold_month(self, month: Month, first: int, keys: list[tuple[int, int, int, int]]) -> None:
+        """Compare a month's row with its blocks: searches rely on it."""
         if not month.sealed or (self._tail and self._tail[0].seq <= self._blocks_end):
-            return
+            # The archivist may be at it: what the row says now must be what stood in the blocks, or more.
+            rows = {row.month: row for row in await self._reading.months()}
+            month = rows.get(month.month, month)
+            if month.last != self._blocks_end or month.deleted:
+                return
         msns = [key for key in keys if key[1]]
         holds = (
             first, self._blocks_end, msns[0][0] if msns else 0, max((key[1] for key in msns), default=0),
@@ -302,6 +306,17 @@ class _Verification:
 
     # --- the end --------------------------------------------------------------------------------
 
+    def _hold_seals(self, months: list[Month]) -> None:
+        """Compare what the list of months says of seals with the checkpoints."""
+        upto = self._last.number if self._last is not None else 0
+        for month in months:
+            if 0 < month.sealed <= upto and self._statements.sealed.get(month.month) != month.sealed:
+                self._note(Finding(
+                    Kind.MONTH_ROW_CHANGED,
+                    f"the list of months says that checkpoint {month.sealed} sealed {month.month}, which it did not",
+                    month.first, month.last, None, month.month,
+                ))  # fmt: skip
+
     async def _finish(self, months: list[Month]) -> None:
         follower, report = self._follower, self.report
         last = await self._statements.last_genuine()
@@ -309,6 +324,7 @@ class _Verification:
             await self._losses.catch_up(last.seq, at_end=True)
         follower.meet_first(await self._statements.rest())
         follower.finish()
+        self._hold_seals(months)
         report.proven, report.unproven = follower.proven, follower.unproven
         if (last.number if last is not None else 0) < report.last_checkpoint and follower.seq > follower.stated:
             # Their checkpoints are none.
