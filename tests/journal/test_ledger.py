@@ -124,7 +124,7 @@ async def test_what_was_refused_after_the_fact_is_owed_to_nobody(url: str) -> No
 
 # --- the same after a restart -------------------------------------------------------------------------------------
 
-_LIVES = st.sampled_from(AFTER_ROUTING + [Life.ROUTED, Life.REFUSED])
+_LIVES = st.sampled_from([*AFTER_ROUTING, Life.ROUTED, Life.REFUSED])
 _RECORDS = st.lists(
     st.one_of(
         st.builds(
