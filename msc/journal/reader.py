@@ -308,7 +308,8 @@ def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
         (EventRecord(message.msn, message.received, Life.RECEIVED.value), stored.number)
     ]
     unique = {event.seq: event for event in events}
-    for event in sorted(unique.values(), key=_time_and_seq):
+    # In the order they were written: a clock that was set back does not turn a life around.
+    for _, event in sorted(unique.items()):
         assert isinstance(event.record, EventRecord)
         life.append((event.record, event.number))
     return Entry(
@@ -318,7 +319,3 @@ def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
         stored.number,
         (None, *(number for _, number in life[1:])),
     )
-
-
-def _time_and_seq(stored: Stored) -> tuple[int, int]:
-    return blocks.wall_time(stored), stored.seq
