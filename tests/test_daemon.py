@@ -22,12 +22,14 @@ from msc.admin.operator_key import load_operator_key
 from msc.admin.site import make_site
 from msc.daemon import Daemon
 from msc.errors import SiteError
+from msc.journal.criteria import AuditCriteria, Criteria
+from msc.journal.reader import Entry
 from msc.journal.record import AuditRecord
-from msc.journal.search import Criteria, Entry, JournalReader
 from msc.link.client import Client, Disconnected, RefusedByPeer
 from msc.protocol.control import Status, StatusReport
 from msc.settings import Settings, load_settings
 from msc.simulators.run import make_hosts
+from tests.support.journal import searching
 
 PATIENCE_S = 20
 REGISTRATION = "IV.4.CA0990000.LIC/ZZ0002X"
@@ -57,11 +59,16 @@ class Running:
 
     async def journal(self) -> list[Entry]:
         """Read the whole journal, newest first."""
-        reader = JournalReader(self.settings.database(self.settings.journal))
-        try:
-            return [entry async for entry in reader.search(Criteria())]
-        finally:
-            await reader.close()
+        async with searching(self.settings.database_url(self.settings.journal)) as searcher:
+            return [entry async for entry in searcher.search(Criteria()).entries() if entry is not None]
+
+
+    async def audited(self, event: str) -> list[AuditRecord]:
+        """Read the audit events whose names begin so, newest first."""
+        async with searching(self.settings.database_url(self.settings.journal)) as searcher:
+            search = searcher.audit(AuditCriteria(event=event))
+            found = [stored.record async for stored in search.records() if stored is not None]
+        return [record for record in found if isinstance(record, AuditRecord)]
 
 
 @pytest.fixture
@@ -126,10 +133,8 @@ async def test_what_was_acted_upon_and_why_stand_in_the_journal_and_not_in_the_l
     assert "WHOM01" not in logged and "WHY NOT" not in logged
     while running.daemon.writer.busy:
         await asyncio.sleep(0.01)
-    reader = JournalReader(running.settings.database(running.settings.journal))
-    found = [record async for record in reader.audit(AuditCriteria(event="account.released"))]
-    await reader.close()
-    assert found == [AuditRecord(*astuple(event))]
+    found = await running.audited("account.released")
+    assert found == [AuditRecord(*astuple(event), agency="EXSO")], "whose event it is, the switch adds"
 
 
 @pytest.mark.requirement("C-ACCESS", "F-AUDIT")
@@ -148,9 +153,7 @@ async def test_what_was_read_while_no_switch_ran_is_journaled_when_one_starts(ru
     await running.daemon.start()
     while b"taken_up" not in glass_file(settings).read_bytes():
         await asyncio.sleep(0.01)
-    reader = JournalReader(settings.database(settings.journal))
-    found = [record async for record in reader.audit(AuditCriteria(event="break_glass"), oldest_first=True)]
-    await reader.close()
+    found = await running.audited("break_glass")
     assert [record.event for record in found].count("break_glass.used") == len(lines) == 2
     assert "break_glass.damaged" not in [record.event for record in found]
     assert {record.reason for record in found} == {"the switch is down"}
