@@ -62,7 +62,6 @@ class Running:
         async with searching(self.settings.database_url(self.settings.journal)) as searcher:
             return [entry async for entry in searcher.search(Criteria()).entries() if entry is not None]
 
-
     async def audited(self, event: str) -> list[AuditRecord]:
         """Read the audit events whose names begin so, newest first."""
         async with searching(self.settings.database_url(self.settings.journal)) as searcher:
