@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msc.journal.audit import AuditCriteria
 
 from msc import clock, tls
 from msc.acp import directory
@@ -61,7 +60,6 @@ class Running:
         """Read the whole journal, newest first."""
         async with searching(self.settings.database_url(self.settings.journal)) as searcher:
             return [entry async for entry in searcher.search(Criteria()).entries() if entry is not None]
-
 
     async def audited(self, event: str) -> list[AuditRecord]:
         """Read the audit events whose names begin so, newest first."""

@@ -10,23 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import typer
 from cryptography.hazmat.primitives import serialization
-from typer.testing import CliRunner
 
-from msc.cli.journal_proof import register, write_proof
+from msc.cli.journal_proof import write_proof
 from msc.journal.database.opening import open_reading
 from msc.journal.proof.inclusion import prove
 from msc.journal.proof.testimony import witness_line
 from tests.support.both_ends import BothEnds
+from tests.support.command import call_msc
 from tests.support.journal_builder import JournalBuilder
 from tests.support.site import Site
 from tests.support.tampering import Tampering
 
 pytestmark = pytest.mark.requirement("F-AUPROT", "C-JOURNAL")
-
-app = typer.Typer()
-register(app)
 
 
 class Filled(NamedTuple):
@@ -72,8 +68,8 @@ def filled(tmp_path: Path) -> Filled:
 
 
 def call(*words: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(map(str, words)))
-    return result.exit_code, result.output
+    result = call_msc("journal", *words)
+    return result.returncode, result.stdout
 
 
 def test_a_genuine_journal_verifies(filled: Filled) -> None:
