@@ -6,6 +6,7 @@ It ends when its standard input is closed: when the daemon ends, however it ends
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import os
@@ -34,14 +35,18 @@ _BYTES_AT_ONCE: Final = 65_536
 
 
 class _Outbox:
-    """Standard output, a frame at a time; waits while the daemon does not read."""
+    """Standard output, a frame at a time; waits while the daemon does not read.
+
+    Once the daemon is gone nobody hears what is said; that standard input is closed tells so everywhere else.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     async def say(self, number: int, kind: int, body: bytes, items: int = 0) -> None:
-        self._writer.write(FRAME.pack(number, len(body), items, kind) + body)
-        await self._writer.drain()
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(FRAME.pack(number, len(body), items, kind) + body)
+            await self._writer.drain()
 
 
 async def _streams() -> tuple[asyncio.StreamReader, _Outbox]:

@@ -158,6 +158,13 @@ class LivingJournal:
             case _:
                 await self.drop()
 
+    async def turn_over(self) -> None:
+        """Write something, and move all there is into blocks."""
+        await self.write(self.random.randrange(1, 6))
+        await self.state()
+        await self.archive()
+        await self.drop()
+
     # --- what must be found -----------------------------------------------------------------------
 
     def wanted(self, criteria: Criteria) -> list[int]:
