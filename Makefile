@@ -26,8 +26,9 @@ $(READY): requirements/dev.lock pyproject.toml
 demo: $(READY) ## a county in a minute: switch, state, terminals, about fifteen transactions
 	@$(BIN)/msc demo
 
+# A process for each processor; a file stays in one, so that what it set up is set up once.
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(READY) ## format, lint and types
 	$(BIN)/ruff format --check .

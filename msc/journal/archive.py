@@ -16,11 +16,11 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal import block as blocks
 from msc.journal.database.layout import Block, JournalArchiving, Month, Segment, TailRow
-from msc.journal.index.segment import FAST, SMALL, PageWriter, SegmentBuilder, merge
-from msc.journal.index.term import events_term, terms_of_audit, terms_of_event, terms_of_message
+from msc.journal.index.indexer import Indexer
+from msc.journal.index.segment import FAST, SMALL, PageWriter, merge
 from msc.journal.proof.canonical import Stored, decode
 from msc.journal.proof.checkpoint import Statement
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import EventRecord
 from msc.log import get_logger
 
 log = get_logger("archive")
@@ -39,7 +39,7 @@ few times."""
 class _Work:
     """What a run makes of one month."""
 
-    builder: SegmentBuilder = field(default_factory=SegmentBuilder)
+    indexer: Indexer
     packed: list[Block] = field(default_factory=list)
     month: Month | None = None
     """What the month holds after it; None where the run adds to its index alone."""
@@ -121,11 +121,18 @@ class Archivist:
 
     def _pack(self, rows: Sequence[TailRow]) -> dict[int, _Work]:
         """Pack rows that follow on each other into blocks of their months, and index them."""
-        works: dict[int, _Work] = defaultdict(_Work)
-        held = {number: month for number, month in self._months.items() if month.last}
-        current = max(held, default=0)
-        places: dict[int, tuple[int, int]] = {}
-        """MSN to the month and the first record of the block it stands in."""
+        works: dict[int, _Work] = {}
+        current = max((number for number, month in self._months.items() if month.last), default=0)
+
+        def late(event: EventRecord, first: int) -> None:
+            number = self._month_of_msn(event.msn)
+            if number is not None:
+                work(number).indexer.add_late(event, first)
+
+        def work(number: int) -> _Work:
+            if number not in works:
+                works[number] = _Work(Indexer(late))
+            return works[number]
 
         def month_of(pair: tuple[TailRow, Stored]) -> int:
             nonlocal current
@@ -135,48 +142,25 @@ class Archivist:
 
         decoded = [(row, decode(row.body)) for row in rows]
         for number, group in groupby(decoded, month_of):
-            month = works[number].month = self._pack_month(number, list(group), works, places)
+            month = work(number).month = self._pack_month(number, list(group), work(number))
             self._months[number] = month
         return works
 
-    def _pack_month(
-        self,
-        number: int,
-        pairs: Sequence[tuple[TailRow, Stored]],
-        works: dict[int, _Work],
-        places: dict[int, tuple[int, int]],
-    ) -> Month:
-        work = works[number]
+    def _pack_month(self, number: int, pairs: Sequence[tuple[TailRow, Stored]], work: _Work) -> Month:
         for start in range(0, len(pairs), blocks.RECORDS):
             part = pairs[start : start + blocks.RECORDS]
-            block = blocks.pack([row.body for row, _ in part], [stored for _, stored in part], part[-1][0].link)
+            records = [stored for _, stored in part]
+            block = blocks.pack([row.body for row, _ in part], records, part[-1][0].link)
             work.packed.append(block)
-            for _, stored in part:
-                record = stored.record
-                if isinstance(record, MessageRecord):
-                    places[record.msn] = number, block.key.first
-                    work.builder.add_all(terms_of_message(stored), record.msn)
-                elif isinstance(record, EventRecord):
-                    self._index_event(record, block.key.first, works, places)
-                elif isinstance(record, AuditRecord):
-                    work.builder.add_all(terms_of_audit(stored), stored.seq)
+            work.indexer.add(block.key.first, records)
         return self._grown(self._months.get(number) or Month(number), work.packed)
 
-    def _index_event(
-        self, event: EventRecord, first: int, works: dict[int, _Work], places: dict[int, tuple[int, int]]
-    ) -> None:
-        """Index an event where its message is, which may be an earlier month."""
-        place = places.get(event.msn)
-        if place is None:
-            month = next((m.month for m in self._months.values() if m.first_msn <= event.msn <= m.last_msn), None)
-            if month is None or self._months[month].deleted:
-                return
-            place = places[event.msn] = month, 0
-        month, own = place
-        builder = works[month].builder
-        builder.add_all(terms_of_event(event), event.msn)
-        if own != first:
-            builder.add(events_term(event.msn), first)
+    def _month_of_msn(self, msn: int) -> int | None:
+        """Return the month a message stands in, the newest first; None if it is gone."""
+        for month in reversed(self._months.values()):
+            if month.first_msn <= msn <= month.last_msn:
+                return None if month.deleted else month.month
+        return None
 
     def _grown(self, month: Month, packed: Sequence[Block]) -> Month:
         """Return what a month holds with more blocks."""
@@ -202,7 +186,7 @@ class Archivist:
                 await self._database.make_month(number)
                 self._made.add(number)
             writer = PageWriter(await self._next_segment(number), FAST)
-            pages = work.builder.finish(writer)
+            pages = work.indexer.builder.finish(writer)
             made = [Segment(writer.segment, 0, writer.pages, writer.entries)] if pages else []
             await self._database.store(month, work.packed, made, pages)
         for number in works:
@@ -222,9 +206,9 @@ class Archivist:
             for segment in segments:
                 tiers[segment.tier].append(segment)
             due = next((tiers[tier] for tier in sorted(tiers) if len(tiers[tier]) >= FAN_OUT), None)
-            if due is None and month.sealed and len(segments) > 1 and all(s.tier < _LAST_TIER for s in segments):
+            if due is None and month.sealed and len(segments) > 1 and all(s.tier < LAST_TIER for s in segments):
                 due = segments
-                tier = _LAST_TIER
+                tier = LAST_TIER
             elif due is None:
                 return
             else:
@@ -242,7 +226,7 @@ class Archivist:
         await self._database.store(month, (), [made], pages, [segment.number for segment in due])
 
 
-_LAST_TIER: Final = 99
+LAST_TIER: Final = 99
 """Of the one segment a month that is over has."""
 
 

@@ -279,6 +279,6 @@ def _may_hold(month: Month, plan: Plan) -> bool:
 def _read_cursor(cursor: str | None, oldest: bool) -> int | None:
     if cursor is None:
         return None
-    if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdigit():
+    if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdecimal():
         raise BadCriteria(f"{cursor!r} is no cursor of such a search")
     return int(cursor[1:])

@@ -20,6 +20,7 @@ from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Record, decode
 from msc.journal.proof.checkpoint import Signatories, Signer, Statement, read_checkpoint
 from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.reindex import reindex
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
@@ -128,7 +129,7 @@ class JournalBuilder:
         return row
 
     async def archive(self, *, records: int = RECORDS, keep: int = 0, drop: bool = True) -> None:
-        """Pack what has been checkpointed into blocks, without an index, and drop it from the tail.
+        """Pack what has been checkpointed into blocks, index it, and drop it from the tail.
 
         Args:
             records: Of a block, at most.
@@ -144,6 +145,8 @@ class JournalBuilder:
             here = next((m for m in await self.database.months() if m.month == month), None)
             if here is not None and not here.sealed and here.last:
                 await self.database.put_month(here._replace(sealed=number))
+        if rows:
+            await reindex(self.database)
         if rows and drop:
             self.dropped_to = rows[-1].seq
             await self.database.commit([], drop_to=self.dropped_to)

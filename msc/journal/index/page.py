@@ -34,6 +34,8 @@ Places = npt.NDArray[np.uint64]
 NO_PLACES: Final[Places] = np.empty(0, np.uint64)
 _HEAD: Final = struct.Struct("<IIBB")
 _WIDTHS: Final = (1, 2, 4, 8)
+_BYTES_MAX: Final = 1 << 28
+"""Unpacked. A term of ten million messages is a third of it; more is meant to fill our memory."""
 
 
 class BadPage(JournalError):
@@ -113,7 +115,8 @@ class PageReader:
 
     def __init__(self, body: bytes) -> None:
         try:
-            raw = zlib.decompress(body)
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(body, _BYTES_MAX)
             terms, names, count_bytes, first_bytes = _HEAD.unpack_from(raw)
             raw[_HEAD.size : _HEAD.size + names].decode()
         except (zlib.error, struct.error, UnicodeDecodeError) as exc:
@@ -122,7 +125,14 @@ class PageReader:
         widths_at = counts_at + count_bytes * terms
         firsts_at = widths_at + terms
         steps_at = firsts_at + first_bytes * terms
-        if not terms or not 0 < count_bytes <= 4 or not 0 < first_bytes <= 8 or len(raw) < steps_at:
+        if (
+            not unpacking.eof
+            or unpacking.unused_data
+            or not terms
+            or not 0 < count_bytes <= 4
+            or not 0 < first_bytes <= 8
+            or len(raw) < steps_at
+        ):
             raise BadPage("a page of the index is cut short")
         self._raw = raw
         # With a line feed in front, every term stands between two.

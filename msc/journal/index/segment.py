@@ -111,9 +111,9 @@ class SegmentBuilder:
 
     def add_all(self, terms: Sequence[str], place: int) -> None:
         """Add terms of a place."""
+        self._places.append(place)  # first: what is no number is refused before anything was added
         self._terms.extend(map(self._numbers.__getitem__, terms))
         self._counts.append(len(terms))
-        self._places.append(place)
 
     def finish(self, writer: PageWriter) -> list[Page]:
         """Write the segment. The builder is not used after it."""
@@ -138,12 +138,34 @@ def merge(segments: Sequence[Iterable[Page]], writer: PageWriter) -> Iterator[Pa
     Raises:
         BadPage: A page cannot be read.
     """
-    sources = [source for source in map(_Source, segments) if source.terms]
-    while sources:
-        bound = min(source.terms[-1] for source in sources)
-        yield from writer.put(_united([part for source in sources if (part := source.take(bound))]))
-        sources = [source for source in sources if source.terms]
+    for (united,) in in_step([[map(lists_of, segment) for segment in segments]]):
+        yield from writer.put(united)
     yield from writer.close()
+
+
+def lists_of(page: Page) -> Lists:
+    """Return what a page holds.
+
+    Raises:
+        BadPage: It cannot be read.
+    """
+    return read_page(page.body).lists()
+
+
+def in_step(sides: Sequence[Sequence[Iterable[Lists]]]) -> Iterator[list[Lists]]:
+    """Go through several sets of segments together, from their first terms to their last.
+
+    Args:
+        sides: For each set its segments, and for each of those what its pages hold, in order.
+
+    Yields:
+        The same stretch of terms of each set, its segments put together.
+    """
+    sources = [[source for source in map(_Source, side) if source.terms] for side in sides]
+    while any(sources):
+        bound = min(source.terms[-1] for side in sources for source in side)
+        yield [_united([part for source in side if (part := source.take(bound))]) for side in sources]
+        sources = [[source for source in side if source.terms] for side in sources]
 
 
 _Part = tuple[list[bytes], npt.NDArray[np.int64], Places]
@@ -152,7 +174,7 @@ _Part = tuple[list[bytes], npt.NDArray[np.int64], Places]
 class _Source:
     """A segment that is read from its beginning to its end."""
 
-    def __init__(self, pages: Iterable[Page]) -> None:
+    def __init__(self, pages: Iterable[Lists]) -> None:
         self.terms: list[bytes] = []
         """What is left of the current page; empty at the end."""
         self._counts = np.empty(0, np.int64)
@@ -176,12 +198,14 @@ class _Source:
     def _next(self) -> None:
         page = next(self._pages, None)
         if page is not None:
-            names, self._counts, self._places = read_page(page.body).lists()
+            names, self._counts, self._places = page
             self.terms = names.split(b"\n")[:-1]
 
 
 def _united(parts: list[_Part]) -> Lists:
     """Put terms of several segments in one order; what several have gets the places of all."""
+    if not parts:
+        return Lists(b"", np.empty(0, np.int64), NO_PLACES)
     if len(parts) == 1:
         ((terms, counts, places),) = parts
         return Lists(b"\n".join(terms) + b"\n", counts, places)

@@ -57,12 +57,17 @@ class Kind(StrEnum):
     NUMBER_GAP = "number_gap"
     WITNESS_UNSIGNED = "witness_unsigned"
     CLOCK_STEPPED = "clock_stepped"
+    INDEX_DAMAGED = "index_damaged"
+    INDEX_HIDES = "index_hides"
+    INDEX_MISLEADS = "index_misleads"
 
 
 _WARNINGS = frozenset(
     {Kind.CHECKPOINT_LATE, Kind.NOT_STATED, Kind.CHECKPOINT_TIME, Kind.NUMBER_GAP, Kind.WITNESS_UNSIGNED}
 )
 _REMARKS = frozenset({Kind.CLOCK_STEPPED})
+OF_INDEX: Final = frozenset({Kind.INDEX_DAMAGED, Kind.INDEX_HIDES, Kind.INDEX_MISLEADS})
+"""What concerns searches alone: the index is made from the records, and can be made anew."""
 
 
 @dataclass(slots=True)
@@ -187,9 +192,15 @@ class Report:
         return not self.faults
 
     @property
+    def records_ok(self) -> bool:
+        """Whether the records are what was signed, whatever the index is."""
+        return all(finding.kind in OF_INDEX for finding in self.faults)
+
+    @property
     def first_bad_msn(self) -> int | None:
-        """The first message found wrong or missing; None if there is none."""
-        return min((finding.msn for finding in self.faults if finding.msn is not None), default=None)
+        """The first message found wrong or missing; None if there is none. What the index hides is not wrong."""
+        bad = (finding.msn for finding in self.faults if finding.msn is not None and finding.kind not in OF_INDEX)
+        return min(bad, default=None)
 
     @property
     def first_unproven_msn(self) -> int | None:
@@ -215,6 +226,7 @@ class Report:
         """Return it ready for JSON."""
         return {
             "ok": self.ok,
+            "records_ok": self.records_ok,
             "first_bad_msn": self.first_bad_msn,
             "first_unproven_msn": self.first_unproven_msn,
             "findings": [finding.as_json() for finding in self.findings],

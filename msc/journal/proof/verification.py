@@ -23,6 +23,8 @@ from msc.journal.proof.checkpoint import Signatories
 from msc.journal.proof.continuity import Continuity
 from msc.journal.proof.finding import Finding, Kind, Report, Stretch, numeral, span
 from msc.journal.proof.follower import LATE_US, Follower
+from msc.journal.proof.index_content import hold_content
+from msc.journal.proof.index_form import damaged, hold_form
 from msc.journal.proof.inspection import Inspected, inspect_block, inspect_tail, msn_of, read_row
 from msc.journal.proof.loss import Losses
 from msc.journal.proof.standing import Standing
@@ -37,6 +39,8 @@ _MERGED_TEXT: Final = {
     Kind.BLOCK_KEY_CHANGED: "what stands beside the blocks of {} on messages and times is not what they hold",
 }
 """What does not concern the records themselves, and is told once for many blocks."""
+_LOST: Final = frozenset({Kind.MONTH_UNREADABLE, Kind.MONTH_REMOVED})
+"""What makes a month's index no matter."""
 
 
 class Progress(NamedTuple):
@@ -45,7 +49,7 @@ class Progress(NamedTuple):
     Attributes:
         records: Looked at so far.
         total: How many there are.
-        month: Where it is.
+        month: Where it is; 0 where the index is held against the records.
     """
 
     records: int
@@ -58,15 +62,17 @@ async def verify(
     signatories: Signatories,
     *,
     testimony: Testimony | None = None,
+    index: bool = False,
     progress: Callable[[Progress], None] | None = None,
     now_us: int | None = None,
 ) -> Report:
-    """Hold a journal against its signed checkpoints, record by record.
+    """Hold a journal against its signed checkpoints, record by record; and look whether its index is whole.
 
     Args:
         reading: The journal; it may be written meanwhile.
         signatories: Whose signatures count.
         testimony: What witnesses heard, read before this is called.
+        index: Hold the index against the records as well, term by term.
         progress: Called now and then.
         now_us: Wall time, microseconds, if not now.
 
@@ -79,7 +85,7 @@ async def verify(
         testimony or Testimony(),
         progress or (lambda _: None),
         clock.wall_us() if now_us is None else now_us,
-    ).run()
+    ).run(index=index)
 
 
 class _Verification:
@@ -107,7 +113,7 @@ class _Verification:
     def _note(self, finding: Finding) -> None:
         self.report.note(finding)
 
-    async def run(self) -> Report:
+    async def run(self, *, index: bool) -> Report:
         began = clock.monotonic()
         report = self.report
         await self._standing.hold_state()
@@ -129,6 +135,7 @@ class _Verification:
             await self._month(month)
         await self._rows([row for row in self._tail if row.seq > self._follower.seq])
         await self._finish(months)
+        await self._hold_index(months, content=index)
         report.checkpoints = self._statements.read
         report.findings = _in_order(self._credible(report.findings))
         report.seconds = clock.monotonic() - began
@@ -347,6 +354,27 @@ class _Verification:
         await self._standing.hold_newest(months, self._blocks_end, follower.stated, self._losses.next_msn())
         self._standing.hear(self._testimony, self._statements, follower.seq)
 
+    async def _hold_index(self, months: list[Month], *, content: bool) -> None:
+        """Look whether the index is whole; and, if asked for, whether it says of the records what they are."""
+        lost = {finding.month for finding in self.report.findings if finding.kind in _LOST}
+        for month in months:
+            if month.deleted or month.month in lost:
+                continue
+            try:
+                await hold_form(self._reading, month, self._note)
+            except MonthUnreadable:
+                if not await self._losses.is_deleted(month.month):
+                    self._note(damaged(month.month, "it cannot be read"))
+        if content:
+            held = 0
+
+            def told(records: int) -> None:
+                nonlocal held
+                held += records
+                self._progress(Progress(held, self._end, 0))
+
+            await hold_content(self._reading, months, self._note, told)
+
     def _credible(self, findings: list[Finding]) -> list[Finding]:
         """Leave out gaps and clocks among records that cannot be relied on anyway."""
         bad = [(stretch.first, stretch.last) for stretch in self.report.unproven]
@@ -365,7 +393,7 @@ def _written_at(row: TailRow) -> int:
 def _in_order(findings: list[Finding]) -> list[Finding]:
     """Sort findings by record, and tell what repeats from block to block once."""
     merged: list[Finding] = []
-    for finding in sorted(findings, key=lambda f: (f.first == 0, f.first, f.checkpoint)):
+    for finding in sorted(findings, key=lambda f: (f.first == 0, f.first, f.checkpoint, f.month)):
         before = merged[-1] if merged else None
         if before is not None and finding.kind in _MERGED_TEXT and before.kind is finding.kind:
             before.last = max(before.last, finding.last)
