@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from msc.errors import JournalError
 from msc.journal.archive import LAST_TIER, Archivist
 from msc.journal.criteria import Criteria
 from msc.journal.database.layout import Page, Segment
@@ -296,6 +297,30 @@ async def test_every_index_can_be_made_anew_and_archiving_goes_on(kept: Kept) ->
     assert (await kept.verify()).faults == []
     # The open month's index, made anew, was merged with what came after when the month was sealed.
     assert [s.tier for s in await kept.journal.segments(NOVEMBER)] == [LAST_TIER]
+
+
+async def test_an_index_is_made_in_runs_and_is_the_same(monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
+    made = {month: (await whole(kept, month)) for month in (OCTOBER, NOVEMBER)}
+    monkeypatch.setattr("msc.journal.derivation.RUN", 40)
+    assert (await kept.verify()).faults == []
+    for month, pages in made.items():
+        assert [page.body for page in await whole(kept, month)] == [page.body for page in pages]
+
+
+async def test_the_old_index_stays_where_making_it_anew_is_interrupted() -> None:
+    kept = await make(MemoryJournal())
+    before = await kept.journal.segments(OCTOBER)
+    assert len(before) > 1
+
+    async def fails(*_: Any) -> None:
+        raise JournalError("the disk is full")
+
+    store, kept.journal.store = kept.journal.store, fails
+    with pytest.raises(JournalError, match="full"):
+        await reindex(kept.journal, [OCTOBER])
+    kept.journal.store = store
+    assert await kept.journal.segments(OCTOBER) == before
+    assert (await kept.verify()).faults == []
 
 
 async def test_a_month_without_records_has_no_index_to_make(kept: Kept) -> None:
