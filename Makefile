@@ -26,8 +26,9 @@ $(READY): requirements/dev.lock pyproject.toml
 demo: $(READY) ## a county in a minute: switch, state, terminals, about fifteen transactions
 	@$(BIN)/msc demo
 
+# A process for each processor; a file stays in one, so that what it set up is set up once.
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(READY) ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -46,6 +47,9 @@ bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes
 ROWS ?= 200000
 bench-journal: $(READY) ## fill journals of ROWS records (200000), and time them; writes loadtest/results/journal.json
 	$(BIN)/python -m loadtest.journal --rows $(ROWS)
+
+bench-searching: $(READY) ## heavy searching of the journal beside steady traffic; writes loadtest/results/searching.json
+	$(BIN)/python -m loadtest.searching
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills, 300 hunts
 	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt"

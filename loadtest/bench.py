@@ -32,7 +32,7 @@ from msc import tls
 from msc.acp.authority import Authority, load_profile, pem_of
 from msc.acp.certificate_folder import install
 from msc.acp.credential import hash_password
-from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, Operator, OperatorClass, Role, User
 from msc.acp.store import DirectoryStore
 from msc.admin.site import free_ports, make_site
 from msc.protocol.header import base36
@@ -42,6 +42,10 @@ from msc.settings import Settings, load_settings
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 _PASSWORD = "load-generator"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+AUDITOR = "auditor"
+"""The operator of the bench's site."""
 
 
 def load_user(number: int) -> str:
@@ -74,6 +78,7 @@ async def prepare(folder: Path, terminals: int, *, users: int = 1, idle_devices:
     await store.save(
         Directory(
             agencies=[Agency("EXSO", "Example County Sheriff", "CA0990000")],
+            operators=[Operator(AUDITOR, "Auditor of the bench", Role.AUDITOR)],
             users=everybody,
             accounts=[Account(user.user, password_hash) for user in everybody],
             devices=[Device(f"LOAD-{name}", StationKind.TERMINAL, "EXSO", name, staffed=True) for name in every_name],
@@ -91,6 +96,7 @@ async def prepare(folder: Path, terminals: int, *, users: int = 1, idle_devices:
     install(certs / "switch", authority.issue(f"msc://switch/{settings.switch.name}"))
     for line in settings.line:
         install(certs / "lines" / line.name, authority.issue(f"msc://host/{line.name}"))
+    install(certs / "operators" / AUDITOR, authority.issue(f"msc://operator/{AUDITOR}"))
     for name in names:
         install(certs / "devices" / f"LOAD-{name}", authority.issue(f"msc://device/LOAD-{name}"))
     return settings

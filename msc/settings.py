@@ -266,7 +266,7 @@ class AdminSettings(_Table):
     """`[admin]`: where commands reach the running switch, and which accounts of the machine may."""
 
     socket: Path | None = None
-    """By default `admin.sock` beside the journal."""
+    """By default `admin.sock` beside the directory."""
     group: str | None = Field(default=None, min_length=1)
     """Its members may open the socket; who they are there is for a signature to say."""
 

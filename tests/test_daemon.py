@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msc.journal.audit import AuditCriteria
 
 from msc import clock, tls
 from msc.acp import directory

@@ -110,7 +110,7 @@ def checked(verb: Verb, content: Mapping[str, Any], scope: access.Scope, directo
             criteria = value
         elif (wanted := verb.members.get(name)) is None:
             raise BadCriteria(f"{name!r} is nothing that can be asked here")
-        elif type(value) is not wanted or (isinstance(value, int) and not 0 <= value < _WHOLE_END):
+        elif type(value) is not wanted or (isinstance(value, int) and not _least(name) <= value < _WHOLE_END):
             raise BadCriteria(f"{name}: {value!r} is not what belongs there")
         else:
             asked[name] = value
@@ -124,6 +124,11 @@ def checked(verb: Verb, content: Mapping[str, Any], scope: access.Scope, directo
     if verb.confined_by == "scope":
         confined = Criteria.from_json(confined).as_json()
     return {**asked, "criteria": confined}
+
+
+def _least(member: str) -> int:
+    """Return the smallest number a member may be."""
+    return 1 if member in ("limit", "count") else 0
 
 
 @dataclass(slots=True)
@@ -216,7 +221,10 @@ class JournalCounter:
     def _question(self, name: str, verb: Verb, caller: Caller) -> _Question:
         if caller.signed is None:
             self._gate.refuse(caller, "the journal is for operators: say who asks (--as)", 401)
-        content = caller.content()
+        try:
+            content = caller.content()
+        except Refused as exc:
+            self._gate.refuse(caller, str(exc), exc.status, tried={"verb": name})
         reason = content.pop("reason", None)
         tried = {"verb": name, **content}
         try:
@@ -228,7 +236,8 @@ class JournalCounter:
         except NotPermitted as exc:
             self._gate.refuse(caller, str(exc), tried=tried)
         except BadCriteria as exc:
-            raise Refused(400, str(exc)) from exc
+            # On record too: it may be a slip of the pen, or somebody who looks for a way round the scope.
+            self._gate.refuse(caller, str(exc), 400, tried=tried)
         return _Question(name, caller, scope, reason, asked)
 
     # --- answering --------------------------------------------------------------------------------

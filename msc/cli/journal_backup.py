@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msc import clock
-from msc.cli.common import Exit, Json, Site, fail, out, run, site_and_rest
+from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
 from msc.cli.rows import Arguments, Operator, Reason
 from msc.settings import Settings, load_settings
 
@@ -156,8 +156,10 @@ def _signer(settings: Settings) -> Signer:
 
 
 def backup_key(
-    site: Site,
-    private: Annotated[Path, typer.Argument(metavar="PRIVATE", help="Where the private key goes: not this machine.")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="[SITE] PRIVATE", help="The site's msc.toml; where the private key goes: elsewhere."),
+    ],
     public: Annotated[
         Path | None, typer.Option("--public", help="Where the public key goes; else certs/backup.pub of the site.")
     ] = None,
@@ -168,12 +170,14 @@ def backup_key(
     """Make the pair of keys for backups: the public one locks them, the private one opens them."""
     from msc.journal.backup.key import make_backup_key
 
+    site, (name,) = site_and_rest(arguments, "where the private key goes", 1)
+    private = Path(name)
     to = public if public is not None else load_settings(site).path(_PUBLIC_KEY)
     passphrase = None if no_passphrase else _passphrase(private, new=True)
     if not no_passphrase and not passphrase:
         fail("give a passphrase for the private key, or --no-passphrase", Exit.USAGE)
-    name = make_backup_key(private, to, passphrase)
-    out.print(f"key {name}\npublic   {to}\nprivate  {private}", markup=False)
+    key = make_backup_key(private, to, passphrase)
+    out.print(f"key {key}\npublic   {to}\nprivate  {private}", markup=False)
     out.print("Keep the private key away from this machine, twice: without it no backup can be opened.")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from msc.journal.proof.verification import Progress
 
 _STYLES: Final = {"fault": "red", "warning": "yellow", "remark": "dim"}
+_SHOWN_MAX: Final = {"fault": 100, "warning": 5, "remark": 5}
+"""Of one kind, to people."""
 _FILE_MODE: Final = 0o600
 
 PublicKey = Annotated[
@@ -36,12 +38,6 @@ PublicKey = Annotated[
         "--public-key", help="The journal's public keys (PEM); by default those of the site.", dir_okay=False
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to `msc journal`."""
-    app.command("verify")(verify)
-    app.command("check-proof")(check_proof)
 
 
 def verify(
@@ -113,10 +109,17 @@ def show_report(report: Report) -> None:
     """Print what a verification found."""
     from msc.journal.proof.finding import numeral
 
+    shown: dict[str, int] = {}
+    more: dict[str, int] = {kind.value: count for kind, count in report.more.items()}
     for finding in report.findings:
-        out.print(f"{finding.severity.value}: {finding.text}", markup=False, style=_STYLES[finding.severity.value])
-    for kind, count in report.more.items():
-        out.print(f"... and {numeral(count)} more of the kind {kind.value}", markup=False)
+        kind, severity = finding.kind.value, finding.severity.value
+        shown[kind] = shown.get(kind, 0) + 1
+        if shown[kind] > _SHOWN_MAX[severity]:
+            more[kind] = more.get(kind, 0) + 1
+        else:
+            out.print(f"{severity}: {finding.text}", markup=False, style=_STYLES[severity])
+    for kind, count in more.items():
+        out.print(f"... and {numeral(count)} more of the kind {kind}; --json has them", markup=False)
     if report.first_bad_msn is not None:
         out.print(f"first bad message: MSN {report.first_bad_msn}", markup=False, style="bold red")
     if report.first_unproven_msn is not None and report.first_unproven_msn != report.first_bad_msn:

@@ -84,7 +84,7 @@ def show(
 ) -> None:
     """Show the whole life of the transaction a message belongs to: what was asked, where it went, what came back."""
     site, number = site_and(arguments, "an MSN")
-    if not number.isdigit():
+    if not number.isdecimal():
         fail(f"{number!r} is no MSN", Exit.USAGE)
     settings = load_settings(site)
     content: dict[str, Any] = {"msn": int(number)}
@@ -116,7 +116,7 @@ def prove(
     from msc.cli.journal_proof import write_proof
 
     site, number = site_and(arguments, "an MSN")
-    if not number.isdigit():
+    if not number.isdecimal():
         fail(f"{number!r} is no MSN", Exit.USAGE)
     proofs = run(_all(question.ask(load_settings(site), "prove", {"msn": int(number)})))
     try:

@@ -7,6 +7,7 @@ answers; with `--offline`, and an administrator's key, this process does (`msc.a
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ class Question:
 
     async def ask(self, settings: Settings, verb: str, content: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Ask; yields `{"item"}` and `{"progress"}`, and keeps the `end`. Fails where there is no answer."""
+        # Traffic comes first, wherever there is not enough processor for both.
+        os.nice(10)
         operator = operator_key(settings, self.name, self.certificate, self.key_file)
         why = reason_given(self.reason)
         answers = (

@@ -101,7 +101,7 @@ class Answers:
     async def _sample(self, asked: Line) -> AsyncIterator[Line]:
         search = self.searcher.search(Criteria.from_json(asked["criteria"]))
         msns = await search.all_msns()
-        drawn = sample_of(msns, asked["count"], asked["seed"])
+        drawn = sample_of(msns, asked["count"], str(asked["seed"]))
         for start in range(0, len(drawn), _SAMPLE_PAGE):
             part = drawn[start : start + _SAMPLE_PAGE]
             entries = await self.searcher.entries(part)

@@ -72,8 +72,11 @@ class Archivist:
             The last record that stands in a block; the tail may be dropped up to it.
 
         Raises:
-            JournalError: The database cannot be read or written; the next step begins where this one began.
+            JournalError: The database cannot be read or written, or another archivist is at work; the next step
+                begins where this one began.
         """
+        # Two at once would each store what a month holds by their own count, and the lower one could come last.
+        await self._database.claim()
         months = {month.month: month for month in await self._database.months()}
         self._months = months
         self._made |= set(months)

@@ -105,7 +105,8 @@ class Ledger:
         self.stated = last.seq
         self.month, self.first = last.month, last.first
         self._tree = Frontier(state["count"], map(bytes.fromhex, state["nodes"]))
-        if state["seq"] != last.seq or (self.seq and self._tree.root() != last.root):
+        held = self.seq - self.first + 1 if self.seq else 0
+        if state["seq"] != last.seq or state["count"] != held or (held and self._tree.root() != last.root):
             raise JournalError(
                 "the journal's state is not that of its last checkpoint; `msc journal verify` says more"
             )

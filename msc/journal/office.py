@@ -57,7 +57,7 @@ class JournalOffice:
         self._archive = open_archiving(url)
         self._reading = open_reading(url)
         self._witnesses = WitnessSender(
-            [make_witness(wanted, settings.folder, settings.switch.name) for wanted in settings.journal.witness],
+            [make_witness(wanted, settings.folder, settings.switch.node) for wanted in settings.journal.witness],
             self._reading,
             settings.data_folder / "witnesses.json",
             metrics,

@@ -32,7 +32,9 @@ LINES, END, FAILED, TOLD = range(4)
 CREDIT: Final = 16
 """Frames the child gives ahead of what its asker has taken: one who does not read holds up nobody else."""
 _RESTART_S: Final = 1.0
-_END_S: Final = 5.0
+_END_S: Final = 1.0
+"""How long a child may take to end. It stands back behind all else, so on a busy machine that may be long; and there
+is no harm in killing it: who searches changes nothing, and what the archivist was at is done again."""
 
 
 class ChildLost(JournalError):

@@ -7,6 +7,7 @@ never missed.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from msc import clock
 from msc.journal import block as blocks
-from msc.journal.database.layout import BlockKey, JournalReading, Month
+from msc.journal.database.layout import BlockKey, JournalReading, Month, MonthUnreadable
 from msc.journal.proof.canonical import Stored, decode
 from msc.journal.record import EventRecord, Life, MessageRecord
 
@@ -126,6 +127,7 @@ class JournalReader:
         """Those that hold something, in order."""
         self._keys: dict[int, tuple[int, list[BlockKey]]] = {}
         self._unpacked: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
+        self._looking = asyncio.Lock()
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -137,17 +139,14 @@ class JournalReader:
         Raises:
             JournalError: The journal cannot be read.
         """
-        rows = await self.reading.tail(self.tail.seen)
-        months = await self.reading.months()
-        self.months = {month.month: month for month in months if month.last and not month.deleted}
-        archived = max((month.last for month in months), default=0)
-        if rows and self.tail.seen and rows[0].seq > self.tail.seen + 1 and rows[0].seq > archived + 1:
-            # Another journal took the place of this one.
-            self.tail = Tail()
-            rows = await self.reading.tail()
-        new = self.tail.take(rows)
-        self.tail.drop_to(archived)
-        return new
+        # One at a time: two that read the same rows would take them twice.
+        async with self._looking:
+            rows = await self.reading.tail(self.tail.seen)
+            months = await self.reading.months()
+            self.months = {month.month: month for month in months if month.last and not month.deleted}
+            new = self.tail.take(rows)
+            self.tail.drop_to(max((month.last for month in months), default=0))
+            return new
 
     @property
     def archived(self) -> int:
@@ -158,7 +157,10 @@ class JournalReader:
 
     async def keys(self, month: int) -> list[BlockKey]:
         """Return what each block of a month holds."""
-        last = self.months[month].last
+        row = self.months.get(month)
+        if row is None:
+            raise MonthUnreadable(month, "it was deleted meanwhile")
+        last = row.last
         kept = self._keys.get(month)
         if kept is None or kept[0] != last:
             kept = self._keys[month] = last, await self.reading.block_keys(month)
@@ -220,28 +222,28 @@ class JournalReader:
             for month, places_of_month in wanted.items():
                 for lines in (await self.unpacked(month, places_of_month)).values():
                     _pick(lines, firsts.keys(), {}, events)
-        for msn in found:
-            known = {stored.seq for stored in events[msn]}
-            events[msn] += [stored for stored in self.tail.events.get(msn, ()) if stored.seq not in known]
         return {msn: _entry(stored, events[msn]) for msn, stored in found.items()}
 
-    async def records(self, month: int, seqs: Sequence[int]) -> dict[int, Stored]:
-        """Return records by seq.
-
-        Args:
-            month: The one in whose blocks they stand; 0 for the tail.
-        """
-        if not month:
-            return {seq: stored for seq in seqs if (stored := self.tail.records.get(seq)) is not None}
-        keys = await self.keys(month)
-        firsts = [key.first for key in keys]
-        places = {seq: firsts[bisect_right(firsts, seq) - 1] for seq in seqs}
-        unpacked = await self.unpacked(month, set(places.values()))
-        return {
-            seq: decode(unpacked[first][seq - first])
-            for seq, first in places.items()
-            if first in unpacked and 0 <= seq - first < len(unpacked[first])
-        }
+    async def records(self, seqs: Sequence[int]) -> dict[int, Stored]:
+        """Return records by seq; those that are not there are left out."""
+        found: dict[int, Stored] = {}
+        wanted: defaultdict[int, list[int]] = defaultdict(list)
+        for seq in seqs:
+            month = self.month_of_seq(seq)
+            if month is not None:
+                wanted[month].append(seq)
+            elif (stored := self.tail.records.get(seq)) is not None:
+                found[seq] = stored
+        for month, here in wanted.items():
+            firsts = [key.first for key in await self.keys(month)]
+            places = {seq: firsts[place - 1] for seq in here if (place := bisect_right(firsts, seq))}
+            unpacked = await self.unpacked(month, set(places.values()))
+            found |= {
+                seq: decode(unpacked[first][seq - first])
+                for seq, first in places.items()
+                if first in unpacked and seq - first < len(unpacked[first])
+            }
+        return found
 
     async def _gather(self, msns: Sequence[int]) -> tuple[dict[int, Stored], defaultdict[int, list[Stored]]]:
         found: dict[int, Stored] = {}
@@ -253,6 +255,8 @@ class JournalReader:
                 wanted[month].append(msn)
             elif (stored := self.tail.messages.get(msn)) is not None:
                 found[msn] = stored
+            # At once, with the months as they are: what the archivist moves while the blocks are read is gone later.
+            events[msn] += self.tail.events.get(msn, ())
         for month, here in wanted.items():
             keys = [key for key in await self.keys(month) if key.first_msn]
             firsts = [key.first_msn for key in keys]
@@ -304,7 +308,8 @@ def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
         (EventRecord(message.msn, message.received, Life.RECEIVED.value), stored.number)
     ]
     unique = {event.seq: event for event in events}
-    for event in sorted(unique.values(), key=_time_and_seq):
+    # In the order they were written: a clock that was set back does not turn a life around.
+    for _, event in sorted(unique.items()):
         assert isinstance(event.record, EventRecord)
         life.append((event.record, event.number))
     return Entry(
@@ -314,7 +319,3 @@ def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
         stored.number,
         (None, *(number for _, number in life[1:])),
     )
-
-
-def _time_and_seq(stored: Stored) -> tuple[int, int]:
-    return blocks.wall_time(stored), stored.seq

@@ -59,6 +59,7 @@ async def unfinished(
     Raises:
         JournalError: The journal cannot be read.
     """
+    await reader.refresh()
     messages = await reader.messages(list(owed))
     found: list[Unfinished] = []
     given_up: list[tuple[int, str]] = []

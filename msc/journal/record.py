@@ -28,6 +28,8 @@ class Life(StrEnum):
     RECEIVED = "received"
     REFUSED = "refused"
     ROUTED = "routed"
+    QUEUED = "queued"
+    """Nobody is there to take it; it waits."""
     SENT = "sent"
     ACKNOWLEDGED = "acknowledged"
     REFUSED_BY_PEER = "refused_by_peer"

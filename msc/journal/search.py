@@ -19,7 +19,7 @@ from msc.journal.index.term import Plan, plan_of
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import Entry, JournalReader
 from msc.journal.record import AuditRecord
-from msc.journal.shelf import TAIL, Found, Shelf
+from msc.journal.shelf import TAIL, Found, Shelf, View
 
 _PAGE: Final = 64
 """Messages fetched at a time, at first: a little more than a person looks at."""
@@ -51,7 +51,7 @@ class Searcher:
     def last_msn(self) -> int:
         """Return the highest MSN, as of the last look."""
         in_blocks = max((month.last_msn for month in self.reader.months.values()), default=0)
-        return max(in_blocks, max(self.reader.tail.messages, default=0))
+        return max(in_blocks, next(reversed(self.reader.tail.messages), 0))
 
     def search(self, criteria: Criteria, *, oldest: bool = False, cursor: str | None = None) -> Search:
         """Begin a search for messages.
@@ -114,6 +114,8 @@ class _MonthByMonth:
         self._in_tail: list[int] = []
         self._done = 0
         self._unreadable: list[int] = []
+        self.view = View({}, ())
+        """What the journal held when the search began."""
         self.cursor: str | None = None
         """Where another search can go on; None once there is nothing more."""
 
@@ -133,6 +135,7 @@ class _MonthByMonth:
         """Yield each month (`TAIL` for the tail) with what the index gives for it, in the order of the search."""
         shelf = self._searcher.shelf
         await shelf.refresh()
+        view = self.view = shelf.view(audit=audit)
         wanted = [month for month in self._searcher.reader.months.values() if _may_hold(month, self._plan)]
         self._months = [month.month for month in wanted]
         self._in_tail = self._searcher.reader.tail.months()
@@ -140,7 +143,7 @@ class _MonthByMonth:
         for month in [*order, TAIL] if self._oldest else order:
             found = _NOTHING
             try:
-                found = await shelf.find(month, self._plan, audit=audit)
+                found = await shelf.find(view, month, self._plan, audit=audit)
             except MonthUnreadable as exc:
                 self._unreadable.append(exc.month)
             self._done += month != TAIL
@@ -237,11 +240,11 @@ class AuditSearch(_MonthByMonth):
     async def records(self, limit: int | None = None) -> AsyncIterator[Stored | None]:
         """Yield the events that match; None after each month. As `Search.entries`."""
         left = limit
-        async for month, found in self._found_by_month(audit=True):
+        async for _, found in self._found_by_month(audit=True):
             seqs = self._in_order(found.places)
             while seqs:
                 part, seqs = seqs[:_PAGE_MAX], seqs[_PAGE_MAX:]
-                for stored in await self._fetched(month, part):
+                for stored in await self._fetched(part):
                     yield stored
                     if left is not None:
                         left -= 1
@@ -250,9 +253,9 @@ class AuditSearch(_MonthByMonth):
                             return
             yield None
 
-    async def _fetched(self, month: int, seqs: Sequence[int]) -> list[Stored]:
+    async def _fetched(self, seqs: Sequence[int]) -> list[Stored]:
         try:
-            found = await self._searcher.reader.records(month, seqs)
+            found = await self._searcher.reader.records(seqs)
         except MonthUnreadable as exc:
             if exc.month not in self._unreadable:
                 self._unreadable.append(exc.month)
@@ -276,6 +279,6 @@ def _may_hold(month: Month, plan: Plan) -> bool:
 def _read_cursor(cursor: str | None, oldest: bool) -> int | None:
     if cursor is None:
         return None
-    if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdigit():
+    if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdecimal():
         raise BadCriteria(f"{cursor!r} is no cursor of such a search")
     return int(cursor[1:])

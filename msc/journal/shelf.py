@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,6 +60,22 @@ class Found:
     certain: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the journal held when a search began.
+
+    While it goes on the archivist moves records from the tail into months, and whoever looks next lets go of them in
+    memory. By its view a search neither passes over them nor finds them twice.
+
+    Attributes:
+        bounds: The first and last place of each month and of the tail; the indexes in memory know others' as well.
+        memories: The indexes in memory.
+    """
+
+    bounds: Mapping[int, tuple[int, int]]
+    memories: tuple[MemoryIndex, ...]
+
+
 class Shelf:
     """The index of one journal.
 
@@ -101,19 +117,35 @@ class Shelf:
 
     # --- looking up -------------------------------------------------------------------------------
 
-    async def find(self, month: int, plan: Plan, *, audit: bool) -> Found:
+    def view(self, *, audit: bool) -> View:
+        """Return what the journal holds, as of the last look.
+
+        Args:
+            audit: Whether audit events are looked for, whose places are seqs.
+        """
+        months = self._reader.months.values()
+        archived = max((row.last if audit else row.last_msn for row in months), default=0)
+        bounds = {row.month: (row.first, row.last) if audit else (row.first_msn, row.last_msn) for row in months}
+        # A message in memory that comes later is not of this view; one that is there has no higher number.
+        tail = self._reader.tail
+        bounds[TAIL] = archived + 1, max(archived, tail.seen if audit else next(reversed(tail.messages), 0))
+        return View(bounds, tuple(chunk.index for chunk in self._chunks))
+
+    async def find(self, view: View, month: int, plan: Plan, *, audit: bool) -> Found:
         """Return what matches a plan in a month, or in the tail.
 
         Args:
-            audit: Whether the plan is for audit events, whose places are seqs.
+            audit: Whether the plan is for audit events, as the view is.
 
         Raises:
             JournalError: The journal, or this month of it, cannot be read.
             BadCriteria: Too many words begin with what was asked for.
         """
         among = await self._open_msns() if plan.open else None
-        first, last = self._bounds(month, audit=audit)
-        directory, pages = await self._needed(month, lambda directory: pages_needed(plan, directory))
+        first, last = view.bounds[month]
+        directory, pages = await self._needed(
+            month, lambda directory: pages_needed(plan, directory), memories=view.memories
+        )
         places = evaluate(plan, directory, pages, first=first, last=last, among=among)
         if plan.since_us is None and plan.until_us is None:
             return Found(places, np.ones(len(places), np.bool_))
@@ -125,13 +157,13 @@ class Shelf:
             keys = [key._replace(first_msn=key.first, last_msn=key.last) for key in keys]
         return Found(*in_time(places, keys, plan.since_us, plan.until_us))
 
-    async def terms(self, month: int, beginning: str) -> list[tuple[str, Places]]:
+    async def terms(self, view: View, month: int, beginning: str) -> list[tuple[str, Places]]:
         """Return the terms of a month that begin so, with the MSNs of that month which have them."""
         sought = Sought(beginning, prefix=True)
         _, pages = await self._needed(month, lambda directory: directory.pages(sought))
-        first, last = self._bounds(month, audit=False)
+        first, last = view.bounds[month]
         found: defaultdict[str, list[Places]] = defaultdict(list)
-        lookups: list[PageReader | MemoryIndex] = [*pages.values(), *(chunk.index for chunk in self._chunks)]
+        lookups: list[PageReader | MemoryIndex] = [*pages.values(), *view.memories]
         for lookup in lookups:
             for term, places in lookup.prefix(beginning):
                 found[term].append(places[(places >= first) & (places <= last)])
@@ -153,19 +185,12 @@ class Shelf:
                         found.setdefault(msn, []).extend(places.tolist())
         return found
 
-    def _bounds(self, month: int, *, audit: bool) -> tuple[int, int]:
-        """Return the first and last place that is looked up in a month: what is in memory knows others as well."""
-        months = self._reader.months
-        if month == TAIL:
-            archived = max((row.last if audit else row.last_msn for row in months.values()), default=0)
-            return archived + 1, 2**63
-        row = months[month]
-        return (row.first, row.last) if audit else (row.first_msn, row.last_msn)
-
-    async def _needed(self, month: int, choose: Choice) -> tuple[Directory, dict[PageId, PageReader]]:
+    async def _needed(
+        self, month: int, choose: Choice, *, memories: Sequence[MemoryIndex] = ()
+    ) -> tuple[Directory, dict[PageId, PageReader]]:
         """Return a month's directory, and the pages of it that are chosen."""
         for left in reversed(range(_TRIES)):
-            directory = await self._directory(month)
+            directory = Directory(await self._page_list(month), memories)
             try:
                 return directory, await self._fetch(month, choose(directory))
             except PageMissing:
@@ -174,10 +199,10 @@ class Shelf:
                 self._checked.pop(month, None)
         raise AssertionError
 
-    async def _directory(self, month: int) -> Directory:
-        memories = [chunk.index for chunk in self._chunks]
+    async def _page_list(self, month: int) -> Sequence[tuple[int, int, str]]:
+        """Return segment, page and first term of every page of a month's index."""
         if month == TAIL:
-            return Directory((), memories)
+            return ()
         archived = self._reader.archived
         if self._checked.get(month) != archived:
             segments = sorted(segment.number for segment in await self._reader.reading.segments(month))
@@ -185,7 +210,7 @@ class Shelf:
             if kept is None or kept[0] != segments:
                 self._first_terms[month] = segments, await self._reader.reading.first_terms(month)
             self._checked[month] = archived
-        return Directory(self._first_terms[month][1], memories)
+        return self._first_terms[month][1]
 
     async def _fetch(self, month: int, wanted: Iterable[PageId]) -> dict[PageId, PageReader]:
         found: dict[PageId, PageReader] = {}
@@ -209,8 +234,11 @@ class Shelf:
 
     async def _open_msns(self) -> Places:
         """Return the messages that have not ended everywhere: as of the last checkpoint, and what came after it."""
-        state = await self._reader.reading.state()
-        written: dict[str, Any] = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
+        written: dict[str, Any] = {"seq": -1, "owed": {}}
+        while written["seq"] < self._reader.archived:
+            # Never older than what the tail lets go of, or an end between the two is missed.
+            state = await self._reader.reading.state()
+            written = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
         owed = {int(msn): set(destinations) for msn, destinations in written["owed"].items()}
         for stored in self._reader.tail.records.values():
             event = stored.record

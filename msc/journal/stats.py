@@ -72,7 +72,7 @@ class Statistics:
 
     async def _count_terms(self, month: int, msns: np.ndarray) -> None:
         prefix = f"{self._by}:"
-        terms = await self._searcher.shelf.terms(month, prefix)
+        terms = await self._searcher.shelf.terms(self.search.view, month, prefix)
         if self._by == "key":
             terms = _each_key_once(terms)
         for term, places in terms:
@@ -96,8 +96,8 @@ class Statistics:
         """Return when these messages were received."""
         reader = self._searcher.reader
         if month == TAIL:
-            records = (reader.tail.messages.get(int(msn)) for msn in msns)
-            return np.array([stored.record.received for stored in records if stored is not None], np.int64)  # type: ignore[union-attr]
+            messages = await reader.messages(msns.tolist())
+            return np.array([message.received for message in messages.values()], np.int64)
         found = [np.empty(0, np.int64)]
         keys = [key for key in await reader.keys(month) if key.first_msn]
         firsts = [

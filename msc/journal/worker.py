@@ -6,6 +6,7 @@ It ends when its standard input is closed: when the daemon ends, however it ends
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import os
@@ -24,8 +25,8 @@ from msc.log import configure, get_logger
 
 log = get_logger("journal")
 
-_NICE: Final = 10
-"""How far a child stands back behind the daemon where both want the processor."""
+_NICE: Final = 15
+"""How far the archivist stands back behind the daemon where both want the processor."""
 _ARCHIVE_POLL_S: Final = 1.0
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _ITEMS_AT_ONCE: Final = 50
@@ -34,14 +35,18 @@ _BYTES_AT_ONCE: Final = 65_536
 
 
 class _Outbox:
-    """Standard output, a frame at a time; waits while the daemon does not read."""
+    """Standard output, a frame at a time; waits while the daemon does not read.
+
+    Once the daemon is gone nobody hears what is said; that standard input is closed tells so everywhere else.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     async def say(self, number: int, kind: int, body: bytes, items: int = 0) -> None:
-        self._writer.write(FRAME.pack(number, len(body), items, kind) + body)
-        await self._writer.drain()
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(FRAME.pack(number, len(body), items, kind) + body)
+            await self._writer.drain()
 
 
 async def _streams() -> tuple[asyncio.StreamReader, _Outbox]:
@@ -157,7 +162,11 @@ async def _answer(
 def main() -> None:
     """Run the child that the argument names."""
     configure()
-    os.nice(_NICE)
+    if sys.argv[1] == "archive":
+        os.nice(_NICE)
+    else:
+        # Only where nobody else wants the processor: a message never waits for a search.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Records by the ten thousand, none of them in a cycle: looking for cycles among them took half of the time.
     gc.freeze()
     gc.set_threshold(500_000, 20, 100)

@@ -124,6 +124,8 @@ class Deliveries:
             self.to_operator(address, message, "too many messages wait")
             return
         outbox.push(message)
+        if address not in self._stations:
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
 
     def pump(self, address: str) -> None:

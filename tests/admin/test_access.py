@@ -60,7 +60,10 @@ def test_a_coordinator_without_an_agency_sees_nothing() -> None:
 
 @pytest.mark.requirement("N-SCOPE")
 def test_every_question_there_is_can_be_confined() -> None:
-    assert {verb.action for verb in VERBS.values()} <= SCOPED
+    # A proof is of the chain of all agencies: it is for those who may see all.
+    assert {verb.action for verb in VERBS.values()} - {Action.PROVE} <= SCOPED
+    with pytest.raises(NotPermitted):
+        permit(Operator("coe", "COE", Role.COORDINATOR, "EXLP"), Action.PROVE)
 
 
 # --- the twenty ways ----------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ async def site(tmp_path: Path) -> Path:
     return site
 
 
+def test_where_the_site_is_named_by_its_variable_a_key_can_be_made(site: Path, tmp_path: Path) -> None:
+    done = call("backup-key", tmp_path / "own.key", "--no-passphrase", MSC_CONFIG=str(site))
+    assert done.exit_code == 0 and (tmp_path / "own.key").is_file()
+
+
 @pytest.fixture
 def backed_up(site: Path, tmp_path: Path) -> Path:
     assert call("backup-key", site, tmp_path / "backup.key", "--no-passphrase").exit_code == 0

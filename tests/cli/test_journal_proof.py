@@ -10,30 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import typer
 from cryptography.hazmat.primitives import serialization
-from typer.testing import CliRunner
 
 from msc.admin.site_lock import lock_site
-from msc.cli.journal_index import reindex
-from msc.cli.journal_proof import register, write_proof
-from msc.errors import SiteError
+from msc.cli.journal_proof import write_proof
 from msc.journal.database.opening import open_reading
 from msc.journal.proof.inclusion import prove
 from msc.journal.proof.testimony import witness_line
 from msc.settings import load_settings
 from tests.support.both_ends import BothEnds
+from tests.support.command import call_msc
 from tests.support.journal_builder import JournalBuilder
 from tests.support.site import Site
 from tests.support.tampering import Tampering
 
 pytestmark = pytest.mark.requirement("F-AUPROT", "C-JOURNAL")
-
-app = typer.Typer()
-register(app)
-indexing = typer.Typer()
-indexing.command("reindex")(reindex)
-indexing.command("other")(lambda: None)
 
 
 class Filled(NamedTuple):
@@ -78,14 +69,9 @@ def filled(tmp_path: Path) -> Filled:
     return Filled(site, Tampering(data / "journal.db"), public, data / "witness", data / "proof.json")
 
 
-def index(*words: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(indexing, list(map(str, words)))
-    return result.exit_code, result.output
-
-
 def call(*words: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(map(str, words)))
-    return result.exit_code, result.output
+    result = call_msc("journal", *words)
+    return result.returncode, result.stdout
 
 
 def test_a_genuine_journal_verifies(filled: Filled) -> None:
@@ -118,19 +104,17 @@ def test_a_page_that_is_gone_is_told_and_the_index_is_made_anew(filled: Filled) 
     assert "fault: the index of 202610 is damaged: page 0 of segment" in output
     assert "first bad message" not in output
     assert "the records are what was signed, but their index is not what they are: 1 faults" in output
-    assert index("reindex", filled.site.toml, "--month", "2024-01")[0] == 2
-    assert index("reindex", filled.site.toml, "--month", "tomorrow")[0] == 2
-    lock = lock_site(load_settings(filled.site.toml))
-    with pytest.raises(SiteError, match="a switch is running"):
-        CliRunner().invoke(indexing, ["reindex", str(filled.site.toml)], catch_exceptions=False)
-    lock.close()
-    code, output = index("reindex", filled.site.toml, "--month", "2026-10")
+    assert call("reindex", filled.site.toml, "--month", "2024-01")[0] == 2
+    assert call("reindex", filled.site.toml, "--month", "tomorrow")[0] == 2
+    with lock_site(load_settings(filled.site.toml)):
+        assert call("reindex", filled.site.toml)[0] == 2
+    code, output = call("reindex", filled.site.toml, "--month", "2026-10")
     assert code == 0
     assert "2026-10: " in output
     code, output = call("verify", filled.site.toml, "--index")
     assert code == 0
     assert "the journal is what was signed" in output
-    code, output = index("reindex", filled.site.toml, "--json")
+    code, output = call("reindex", filled.site.toml, "--json")
     assert code == 0
     assert [json.loads(line)["month"] for line in output.splitlines()] == ["2026-11", "2026-10"]
 
@@ -146,7 +130,7 @@ def test_a_message_that_searches_do_not_find_is_told_by_its_number(filled: Fille
 def test_records_that_cannot_be_read_are_counted_when_the_index_is_made(filled: Filled) -> None:
     first, last = filled.journal.blocks(202610)[0]
     filled.journal.damage(202610, first)
-    code, output = index("reindex", filled.site.toml)
+    code, output = call("reindex", filled.site.toml)
     assert code == 1
     assert f"{last - first + 1} records cannot be read" in output
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msc.errors import JournalError
+from msc.journal.answers import Answers
+from msc.journal.record import MessageRecord
 from msc.journal.sample import lot_of, sample_of
+from tests.support.journal import enter
 
 MSNS = st.lists(st.integers(0, 2**62), unique=True, max_size=60)
 SEEDS = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12)
@@ -63,3 +67,15 @@ def test_another_seed_draws_another_sample() -> None:
 def test_what_is_no_sample_is_refused(size: int, seed: str) -> None:
     with pytest.raises(JournalError):
         sample_of([1, 2], size, seed)
+
+
+async def test_the_sample_an_operator_asks_for_is_that_of_the_seed(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/journal.db"
+    await enter(url, *(MessageRecord(msn, msn, "outbound", "inquiry", transaction=msn) for msn in range(1, 30)))
+    answers = Answers(url, "")
+    try:
+        lines = [line async for line in answers.answer("sample", {"criteria": {}, "count": 5, "seed": 7})]
+    finally:
+        await answers.close()
+    assert [line["item"]["msn"] for line in lines if "item" in line] == sample_of(range(1, 30), 5, "7")
+    assert lines[-1]["end"]["of"] == 29

@@ -121,6 +121,9 @@ class MemoryJournal:
 
     # --- archiving ------------------------------------------------------------------------------
 
+    async def claim(self) -> None:
+        pass
+
     async def make_month(self, month: int) -> None:
         self.all_months.setdefault(month, Month(month))
 

@@ -169,7 +169,9 @@ class Served:
         self.sign_in = SignIn(directory, self.anchor.trust, now)
         gate = Gate(self.sign_in, self.audited.append, now)
         self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self._journaled)
-        self.socket = AdminSocket(file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group)
+        self.socket = AdminSocket(
+            file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group
+        )
         self.file = file
         self.settings = Settings.model_construct(admin=AdminSettings(socket=file))
 

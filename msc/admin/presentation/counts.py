@@ -58,6 +58,8 @@ def ready(by: str, rows: Sequence[tuple[str, int]], *, most: int = MOST, days_mo
         return Counts(by, tuple((f"{hour:02}", counts.get(hour, 0)) for hour in range(24)))
     if by == "day":
         return _days(rows, days_most)
+    if by == "month":
+        return Counts(by, tuple(sorted(rows)))
     named = sorted(((name or "(none)", count) for name, count in rows), key=lambda row: (-row[1], row[0]))
     if len(named) <= most:
         return Counts(by, tuple(named))

@@ -90,7 +90,7 @@ def _front(sheets: Sheets, front: Front, completeness: Callable[[], str], messag
     rows = [
         ("Site", front.site),
         ("Printed", front.printed),
-        ("By", f"{front.operator} ({front.role})"),
+        ("By", front.who),
         ("Reason", front.reason),
         *front.criteria,
         *front.notes,

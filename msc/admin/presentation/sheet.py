@@ -73,6 +73,11 @@ class Front:
     notes: Sequence[tuple[str, str]] = ()
 
     @property
+    def who(self) -> str:
+        """Who prints, and in what role where that is known."""
+        return f"{self.operator} ({self.role})" if self.role else self.operator
+
+    @property
     def printed(self) -> str:
         """When it was printed, to the second."""
         return f"{clock.rfc3339(self.printed_us)[:19].replace('T', ' ')} UTC"
@@ -146,7 +151,7 @@ class Sheets:
             stream, pagesize=letter, pageCompression=int(compress), invariant=1, initialFontName=SANS
         )
         self._canvas.setTitle(f"{front.site}: {front.title}")
-        self._canvas.setAuthor(f"{front.operator} ({front.role})")
+        self._canvas.setAuthor(front.who)
         self._canvas.setSubject(MARKING)
         self._front = front
         self._head = self._head_lines()
@@ -277,7 +282,7 @@ class Sheets:
         criteria = " · ".join(f"{label}: {value}" for label, value in front.criteria)
         lines = []
         for said in (
-            f"Printed {front.printed} by {front.operator} ({front.role})", f"Reason: {front.reason}", criteria,
+            f"Printed {front.printed} by {front.who}", f"Reason: {front.reason}", criteria,
         ):  # fmt: skip
             found = wrap(shown(said), SANS, _HEAD_SIZE, RIGHT - LEFT - 8)
             if len(found) > _HEAD_LINES:

@@ -1,11 +1,13 @@
 """A journal in SQLite files: where they stand, who may read them, and connections to write them.
 
-journal.db            tail, checkpoints, state, months, holds
-journal/2026-11.db    blocks and index of a month
+journal.db              tail, checkpoints, state, months, holds
+journal/2026-11.db      blocks and index of a month
+journal/archivist.lock  held by the one archivist
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from contextlib import closing
@@ -21,6 +23,7 @@ from msc.journal.database.schema import month_tables
 
 WAIT_S: Final = 5.0
 """How long a write waits for the lock: writer and archivist hold the main file for milliseconds."""
+_PLACE: Final = "archivist.lock"
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _BESIDE: Final = ("-wal", "-shm")
@@ -91,6 +94,22 @@ class JournalFolder:
         if self.months.stat().st_mode & 0o077:
             self.months.chmod(_FOLDER_MODE)
         _sync(self.months.parent)
+
+    def claim(self) -> int:
+        """Take the lock of the one archivist; it lasts until the descriptor is closed, or the process ends.
+
+        Raises:
+            JournalError: Another process has it.
+            OSError: The file cannot be made.
+        """
+        self._make_folder()
+        descriptor = os.open(self.months / _PLACE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise JournalError("the journal cannot be archived: another process is at it") from None
+        return descriptor
 
     def make_month(self, month: int) -> None:
         """Make a month's file, or complete one whose making was interrupted.

@@ -265,6 +265,13 @@ class JournalReading(Protocol):
 class JournalArchiving(JournalReading, Protocol):
     """What the archivist needs besides reading: there is one at a time."""
 
+    async def claim(self) -> None:
+        """Take the archivist's place, until `close`; nothing happens where it is taken by this end already.
+
+        Raises:
+            JournalError: Another has it: that of a switch that was killed finishes its run before it ends.
+        """
+
     async def make_month(self, month: int) -> None:
         """Make room for a month ahead of time; nothing happens where it is there."""
 

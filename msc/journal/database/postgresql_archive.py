@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from msc.errors import JournalError
 from msc.journal.database.layout import Block, Hold, Month, MonthUnreadable, Page, Segment
-from msc.journal.database.postgresql import TROUBLE, PostgresReading, is_of_table, sqlstate, tables_of
+from msc.journal.database.postgresql import (
+    TROUBLE,
+    PostgresReading,
+    engine_of,
+    is_of_table,
+    sqlstate,
+    tables_of,
+)
 from msc.journal.database.reading import what
 
+_LOCK: Final = text("SELECT pg_try_advisory_lock(hashtext('msc journal archivist'), hashtext(current_schema()))")
 _LOCK_WAIT_MS: Final = 200
 """How long a table waits to be dropped while somebody reads it: who comes after has to wait as long."""
 _LOCK_TRIES: Final = 50
@@ -48,6 +58,39 @@ class PostgresArchiving(PostgresReading):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._writing = self._main.execution_options(isolation_level="READ COMMITTED")
+        self._claiming = engine_of(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self._place: AsyncConnection | None = None
+        """The connection whose session has the archivist's place."""
+
+    async def claim(self) -> None:
+        """Take the archivist's place: an advisory lock of a session, taken anew where the session was lost."""
+        try:
+            if self._place is not None:
+                try:
+                    await self._place.execute(text("SELECT 1"))
+                    return
+                except TROUBLE:
+                    await self._leave()
+            self._place = await self._claiming.connect()
+            taken = (await self._place.execute(_LOCK)).scalar()
+        except TROUBLE as exc:
+            await self._leave()
+            raise JournalError(f"the journal cannot be archived: {what(exc)}") from exc
+        if not taken:
+            await self._leave()
+            raise JournalError("the journal cannot be archived: another process is at it")
+
+    async def _leave(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            with contextlib.suppress(*TROUBLE):
+                await place.close()
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._leave()
+        await self._claiming.dispose()
+        await super().close()
 
     @asynccontextmanager
     async def _transaction(self, month: int = 0) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:

@@ -8,6 +8,7 @@ has to be done again.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -48,6 +49,13 @@ class SqliteArchiving(SqliteReading):
         self._main_driver: sqlite3.Connection | None = None
         self._month_driver: tuple[int, tuple[int, int], sqlite3.Connection] | None = None
         self._mended = False
+        self._place: int | None = None
+        """The file whose lock is the archivist's place."""
+
+    async def claim(self) -> None:
+        """Take the archivist's place: the lock of a file among those of the months."""
+        if self._place is None:
+            self._place = await self._thread.run("archived", self._folder.claim)
 
     async def months(self) -> list[Month]:
         """Return all months, in order; the first time, after bringing their rows up to date with their files."""
@@ -216,6 +224,9 @@ class SqliteArchiving(SqliteReading):
 
     def _close(self) -> None:
         self._let_go_of_month()
+        place, self._place = self._place, None
+        if place is not None:
+            os.close(place)
         main, self._main_driver = self._main_driver, None
         if main is not None:
             main.close()

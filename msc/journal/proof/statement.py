@@ -10,7 +10,7 @@ from typing import Final
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.database.layout import CheckpointRow, JournalReading
-from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signatories, read_checkpoint
+from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signatories, Statement, read_checkpoint
 from msc.journal.proof.finding import Finding, Kind, span
 
 _PAGE: Final = 1000
@@ -57,6 +57,8 @@ class StatementReader:
         self.read = 0
         self.contradicted: list[int] = []
         """Numbers under which a witness heard something else."""
+        self.sealed: dict[int, int] = {}
+        """By month, the number of the checkpoint that sealed it."""
         self.agreed: Checkpoint | None = None
         """The last one before witnesses heard something else."""
         self.last: Checkpoint | None = None
@@ -176,4 +178,6 @@ class StatementReader:
         self.last = checkpoint
         if not self.contradicted:
             self.agreed = checkpoint
+        if checkpoint.statement == Statement.SEALED:
+            self.sealed[checkpoint.month] = number
         self._ready.append(checkpoint)

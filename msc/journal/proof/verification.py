@@ -28,7 +28,7 @@ from msc.journal.proof.index_form import damaged, hold_form
 from msc.journal.proof.inspection import Inspected, inspect_block, inspect_tail, msn_of, read_row
 from msc.journal.proof.loss import Losses
 from msc.journal.proof.standing import Standing
-from msc.journal.proof.statement import StatementReader
+from msc.journal.proof.statement import StatementReader, genuine
 from msc.journal.proof.testimony import Testimony
 
 _PAGE: Final = 64
@@ -161,7 +161,7 @@ class _Verification:
             await self._block(block, month.month)
             lows.append(block.key[2:])
         if first_block is not None:
-            self._hold_month(month, first_block.key.first, lows)
+            await self._hold_month(month, first_block.key.first, lows)
 
     async def _month_blocks(self, month: int) -> AsyncIterator[Block]:
         """Yield a month's blocks. What cannot be read is left out, and told when the next one has come."""
@@ -254,10 +254,14 @@ class _Verification:
             pass  # they have not the form of records; the chain says whether they had
         self._continuity.reset()
 
-    def _hold_month(self, month: Month, first: int, keys: list[tuple[int, int, int, int]]) -> None:
-        """Compare a finished month's row with its blocks: searches rely on it."""
+    async def _hold_month(self, month: Month, first: int, keys: list[tuple[int, int, int, int]]) -> None:
+        """Compare a month's row with its blocks: searches rely on it."""
         if not month.sealed or (self._tail and self._tail[0].seq <= self._blocks_end):
-            return
+            # The archivist may be at it: what the row says now must be what stood in the blocks, or more.
+            rows = {row.month: row for row in await self._reading.months()}
+            month = rows.get(month.month, month)
+            if month.last != self._blocks_end or month.deleted:
+                return
         msns = [key for key in keys if key[1]]
         holds = (
             first, self._blocks_end, msns[0][0] if msns else 0, max((key[1] for key in msns), default=0),
@@ -309,6 +313,21 @@ class _Verification:
 
     # --- the end --------------------------------------------------------------------------------
 
+    async def _hold_seals(self, months: list[Month]) -> None:
+        """Compare what the list of months says of seals with the checkpoints."""
+        upto = self._last.number if self._last is not None else 0
+        for month in months:
+            if not 0 < month.sealed <= upto or self._statements.sealed.get(month.month) == month.sealed:
+                continue
+            rows = await self._reading.checkpoints(month.sealed - 1, 1)
+            if rows and isinstance(genuine(rows[0], self._signatories), str):
+                continue  # told already
+            self._note(Finding(
+                Kind.MONTH_ROW_CHANGED,
+                f"the list of months says that checkpoint {month.sealed} sealed {month.month}, which it did not",
+                month.first, month.last, None, month.month,
+            ))  # fmt: skip
+
     async def _finish(self, months: list[Month]) -> None:
         follower, report = self._follower, self.report
         last = await self._statements.last_genuine()
@@ -316,6 +335,7 @@ class _Verification:
             await self._losses.catch_up(last.seq, at_end=True)
         follower.meet_first(await self._statements.rest())
         follower.finish()
+        await self._hold_seals(months)
         report.proven, report.unproven = follower.proven, follower.unproven
         if (last.number if last is not None else 0) < report.last_checkpoint and follower.seq > follower.stated:
             # Their checkpoints are none.

@@ -70,6 +70,10 @@ def test_hours_without_a_message_are_there() -> None:
     assert len(counts.rows) == 24 and counts.rows[3] == ("03", 5) and counts.rows[4] == ("04", 0)
 
 
+def test_months_stand_in_their_order() -> None:
+    assert ready("month", [("2026-02", 1), ("2026-01", 9), ("2025-12", 2)]).rows[0] == ("2025-12", 2)
+
+
 # --- in a terminal ----------------------------------------------------------------------------------
 
 

@@ -377,3 +377,18 @@ def test_a_journal_stands_only_where_it_can(url: str) -> None:
     for opening in (open_writing, open_reading, open_archiving):
         with pytest.raises(JournalError):
             opening(url)
+
+
+@pytest.mark.requirement("C-JOURNAL", "F-AUPROT")
+async def test_there_is_one_archivist_at_a_time(journal: Ends) -> None:
+    other = open_archiving(journal.url)
+    await journal.archivist.claim()
+    await journal.archivist.claim()
+    with pytest.raises(JournalError, match="another process"):
+        await other.claim()
+    assert await other.months() == [], "whoever keeps the journal needs no place of its own"
+    await journal.archivist.close()
+    await other.claim()
+    with pytest.raises(JournalError, match="another process"):
+        await journal.archivist.claim()
+    await other.close()

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from msc.errors import JournalError
 from msc.journal.database import postgresql_archive
 from msc.journal.database.layout import Month, MonthUnreadable, Segment
-from msc.journal.database.opening import open_writing
+from msc.journal.database.opening import open_archiving, open_writing
 from msc.journal.database.schema import HEAD
 from tests.journal.database.conftest import Ends, block, checkpoint, ends_of, page, rows
 from tests.support.postgres import PostgresServer
@@ -121,6 +121,20 @@ async def test_a_lost_connection_fails_one_commit(journal: Ends) -> None:
         await journal.writer.commit(rows(6, 7))
     assert (await journal.writer.open()).tail == rows(1, 5)
     await journal.writer.commit(rows(6, 7), checkpoints=[checkpoint(1, 7)])
+
+
+async def test_an_archivist_whose_connection_was_lost_takes_its_place_again(journal: Ends) -> None:
+    other = open_archiving(journal.url)
+    await journal.archivist.claim()
+    await ask(journal.url, _END_OTHERS)
+    await journal.archivist.claim()
+    with pytest.raises(JournalError, match="another process"):
+        await other.claim()
+    await ask(journal.url, _END_OTHERS)
+    await other.claim()
+    with pytest.raises(JournalError, match="another process"):
+        await journal.archivist.claim()
+    await other.close()
 
 
 async def test_two_switches_cannot_write_the_same_journal(journal: Ends) -> None:

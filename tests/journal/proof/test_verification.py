@@ -236,6 +236,14 @@ async def test_what_stands_beside_the_records_is_told_from_the_records(victim: V
     assert report.first_bad_msn is None
 
 
+@pytest.mark.parametrize("column", ["first", "first_msn", "last_msn", "first_at", "last_at", "sealed"])
+@pytest.mark.parametrize("month", [OCTOBER, NOVEMBER])
+async def test_a_falsified_row_of_the_list_of_months_is_named(victim: Victim, month: int, column: str) -> None:
+    victim.sql(f"UPDATE month SET {column} = {column} + 1 WHERE month = ?", month)
+    report = await victim.verify()
+    assert [(f.kind, f.month) for f in report.faults] == [(Kind.MONTH_ROW_CHANGED, month)]
+
+
 # --- the tail -----------------------------------------------------------------------------------
 
 
