@@ -179,7 +179,10 @@ class JournalReader:
                 found[first] = lines
         for start in range(0, len(missing), _BLOCKS_AT_ONCE):
             for block in await self.reading.blocks(month, sorted(missing)[start : start + _BLOCKS_AT_ONCE]):
-                found[block.key.first] = self._unpacked[month, block.key.first] = blocks.unpack(block)
+                try:
+                    found[block.key.first] = self._unpacked[month, block.key.first] = blocks.unpack(block)
+                except blocks.BadBlock as exc:
+                    raise MonthUnreadable(month, str(exc)) from exc
         while len(self._unpacked) > _BLOCKS_KEPT:
             self._unpacked.popitem(last=False)
         return found

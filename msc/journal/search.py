@@ -6,8 +6,8 @@ read is named, never silently left out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from msc.journal.proof.canonical import Stored
 from msc.journal.reader import Entry, JournalReader
 from msc.journal.record import AuditRecord
 from msc.journal.shelf import TAIL, Found, Shelf, View
+
+T = TypeVar("T")
 
 _PAGE: Final = 64
 """Messages fetched at a time, at first: a little more than a person looks at."""
@@ -146,9 +148,35 @@ class _MonthByMonth:
             try:
                 found = await shelf.find(view, month, self._plan, audit=audit)
             except MonthUnreadable as exc:
-                self._unreadable.append(exc.month)
+                self.cannot_read(exc.month)
             self._done += month != TAIL
             yield month, self._beyond(found)
+
+    def cannot_read(self, month: int) -> None:
+        """Note that something of a month could not be read, so that the answer is not complete."""
+        if month not in self._unreadable:
+            self._unreadable.append(month)
+
+    async def _readable(
+        self, fetch: Callable[[Sequence[int]], Awaitable[dict[int, T]]], places: Sequence[int]
+    ) -> dict[int, T]:
+        """Fetch what stands at some places: all that can be read, whatever stands beside it."""
+        try:
+            return await fetch(places)
+        except MonthUnreadable as exc:
+            self.cannot_read(exc.month)
+        if len(places) == 1:
+            return {}
+        middle = len(places) // 2
+        found = await self._readable(fetch, places[:middle])
+        return found | await self._readable(fetch, places[middle:])
+
+    def _note_missing(self, missing: Sequence[int], month_of: Callable[[int], int | None]) -> None:
+        """Note the months of what the index knows and no block holds: its block is gone."""
+        for place in missing:
+            month = month_of(place)
+            if month is not None:
+                self.cannot_read(month)
 
     def _beyond(self, found: Found) -> Found:
         """Leave out what an earlier page has shown."""
@@ -219,12 +247,8 @@ class Search(_MonthByMonth):
 
     async def _fetched(self, msns: Sequence[int]) -> AsyncIterator[Entry]:
         """Fetch candidates, and yield those that match, in the same order."""
-        try:
-            found = await self._searcher.entries(msns)
-        except MonthUnreadable as exc:
-            if exc.month not in self._unreadable:
-                self._unreadable.append(exc.month)
-            return
+        found = await self._readable(self._searcher.entries, msns)
+        self._note_missing([msn for msn in msns if msn not in found], self._searcher.reader.month_of_msn)
         for msn in msns:
             entry = found.get(msn)
             if entry is not None and matches(self._criteria, entry.message, entry.events):
@@ -255,12 +279,9 @@ class AuditSearch(_MonthByMonth):
             yield None
 
     async def _fetched(self, seqs: Sequence[int]) -> list[Stored]:
-        try:
-            found = await self._searcher.reader.records(seqs)
-        except MonthUnreadable as exc:
-            if exc.month not in self._unreadable:
-                self._unreadable.append(exc.month)
-            return []
+        reader = self._searcher.reader
+        found = await self._readable(reader.records, seqs)
+        self._note_missing([seq for seq in seqs if seq not in found], reader.month_of_seq)
         return [
             stored
             for seq in seqs

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from msc.journal.index.page import NO_PLACES, PageReader, Places, read_page
+from msc.journal.database.layout import MonthUnreadable, Segment
+from msc.journal.index.page import NO_PLACES, BadPage, PageReader, Places, read_page
 from msc.journal.index.search import Directory, PageId, PageMissing, evaluate, in_time, pages_needed
 from msc.journal.index.segment import MemoryIndex
 from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_event, terms_of_message
@@ -190,12 +191,13 @@ class Shelf:
     ) -> tuple[Directory, dict[PageId, PageReader]]:
         """Return a month's directory, and the pages of it that are chosen."""
         for left in reversed(range(_TRIES)):
-            directory = Directory(await self._page_list(month), memories)
             try:
+                directory = Directory(await self._page_list(month), memories)
                 return directory, await self._fetch(month, choose(directory))
-            except PageMissing:
+            except PageMissing as exc:
                 if not left:
-                    raise
+                    # Whoever gets no answer would think that there is none.
+                    raise MonthUnreadable(month, f"its index is damaged ({exc}); `msc journal reindex`") from exc
                 self._checked.pop(month, None)
         raise AssertionError
 
@@ -205,12 +207,20 @@ class Shelf:
             return ()
         archived = self._reader.archived
         if self._checked.get(month) != archived:
-            segments = sorted(segment.number for segment in await self._reader.reading.segments(month))
+            found = await self._reader.reading.segments(month)
+            segments = sorted(segment.number for segment in found)
             kept = self._first_terms.get(month)
             if kept is None or kept[0] != segments:
-                self._first_terms[month] = segments, await self._reader.reading.first_terms(month)
+                pages = await self._reader.reading.first_terms(month)
+                if len(pages) != sum(segment.pages for segment in found) or self._lacks_index(month, found):
+                    raise PageMissing("pages are missing")
+                self._first_terms[month] = segments, pages
             self._checked[month] = archived
         return self._first_terms[month][1]
+
+    def _lacks_index(self, month: int, segments: Sequence[Segment]) -> bool:
+        row = self._reader.months.get(month)
+        return not segments and row is not None and bool(row.first_msn)
 
     async def _fetch(self, month: int, wanted: Iterable[PageId]) -> dict[PageId, PageReader]:
         found: dict[PageId, PageReader] = {}
@@ -225,7 +235,10 @@ class Shelf:
         if missing:
             for read in await self._reader.reading.pages(month, missing):
                 page = read.segment, read.number
-                found[page] = self._pages[month, *page] = read_page(read.body)
+                try:
+                    found[page] = self._pages[month, *page] = read_page(read.body)
+                except BadPage as exc:
+                    raise MonthUnreadable(month, f"its index is damaged ({exc}); `msc journal reindex`") from exc
             if len(found) < len(set(found) | set(missing)):
                 raise PageMissing(f"pages of the index of {month} are gone")
             while len(self._pages) > _PAGES_KEPT:

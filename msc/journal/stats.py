@@ -11,6 +11,7 @@ import numpy as np
 
 from msc import clock
 from msc.journal.criteria import BadCriteria, Criteria
+from msc.journal.database.layout import MonthUnreadable
 from msc.journal.index.page import NO_PLACES, Places
 from msc.journal.search import Searcher
 from msc.journal.shelf import TAIL
@@ -50,11 +51,13 @@ class Statistics:
         """
         async for month, msns in self.search.by_month():
             self.total += len(msns)
-            if len(msns):
-                if self._by in BY_TIME:
+            try:
+                if len(msns) and self._by in BY_TIME:
                     await self._count_times(month, msns)
-                else:
+                elif len(msns):
                     await self._count_terms(month, msns)
+            except MonthUnreadable as exc:
+                self.search.cannot_read(exc.month)
             yield self.search.progress()
 
     def rows(self) -> list[tuple[str, int]]:
