@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msc.journal.proof.chain import leaf_of, link_after
 from tests.e2e.conftest import assert_quiet
 from tests.support.command import call_msc
-from tests.support.site import Process, Site
+from tests.support.site import Site
 from tests.support.tampering import Tampering
 
 pytestmark = pytest.mark.requirement("F-AUPROT", "C-JOURNAL")
@@ -154,14 +152,18 @@ def rewrite_in_tail(journal: Tampering, genuine: Genuine) -> int:
     ((body,),) = journal.sql("SELECT body FROM tail WHERE seq = ?", seq)
     ((before,),) = journal.sql("SELECT link FROM tail WHERE seq = ?", seq - 1)
     changed = body.replace(b"RUN", b"FUN")
-    journal.sql("UPDATE tail SET body = ?, link = ? WHERE seq = ?", changed, link_after(before, leaf_of(changed)), seq)
+    journal.sql(
+        "UPDATE tail SET body = ?, link = ? WHERE seq = ?", changed, link_after(before, leaf_of(changed)), seq
+    )
     return msn
 
 
 def rewrite_in_block(journal: Tampering, genuine: Genuine) -> int:
     month = a_month(journal)
     seq, msn = genuine.message(journal.blocks(month)[1][0])
-    journal.edit(month, seq, lambda body: body.replace(b'"inquiry"', b'"response"').replace(b"CA099", b"CA098"), marks=False)
+    journal.edit(
+        month, seq, lambda body: body.replace(b'"inquiry"', b'"response"').replace(b"CA099", b"CA098"), marks=False
+    )
     return msn
 
 
@@ -301,7 +303,9 @@ def delete_last_checkpoint(journal: Tampering, _genuine: Genuine) -> None:
 
 
 def swap_checkpoints(journal: Tampering, _genuine: Genuine) -> None:
-    two, three = (journal.sql("SELECT seq, statement, body, signature FROM checkpoint WHERE number = ?", n)[0] for n in (2, 3))
+    two, three = (
+        journal.sql("SELECT seq, statement, body, signature FROM checkpoint WHERE number = ?", n)[0] for n in (2, 3)
+    )
     for number, row in ((2, three), (3, two)):
         journal.sql("UPDATE checkpoint SET seq=?, statement=?, body=?, signature=? WHERE number = ?", *row, number)
 
@@ -358,7 +362,12 @@ def test_an_attack_is_found_and_named(copy: tuple[Site, Tampering], genuine: Gen
     msn = attacked(journal, genuine)
     report = verify(site)
     assert not report["ok"]
-    print(attack, msn, report["first_bad_msn"], [f["kind"]+":"+f["text"] for f in report["findings"] if f["severity"]=="fault"])
+    print(
+        attack,
+        msn,
+        report["first_bad_msn"],
+        [f["kind"] + ":" + f["text"] for f in report["findings"] if f["severity"] == "fault"],
+    )
     assert faults(report) & kinds, faults(report)
     assert report["first_bad_msn"] == msn
     done = call_msc("journal", "verify", site.toml)
