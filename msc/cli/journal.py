@@ -27,6 +27,11 @@ _COMMANDS: Final[dict[str, Place]] = {
         "verify",
         "Hold the journal against its signed checkpoints. Exit code 1 if something was changed, removed or made up.",
     ),
+    "reindex": Place(
+        "msc.cli.journal_index",
+        "reindex",
+        "Make the journal's index anew from its records, offline. Exit code 1 if some could not be read.",
+    ),
     "prove": Place("msc.cli.look", "prove", "Write a proof of one message that can be checked without the journal."),
     "check-proof": Place(
         "msc.cli.journal_proof",

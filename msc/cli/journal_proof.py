@@ -47,6 +47,9 @@ def verify(
         typer.Option(help="What a witness wrote down; may be given again.", exists=True, dir_okay=False),
     ] = None,
     public_key: PublicKey = None,
+    index: Annotated[
+        bool, typer.Option("--index", help="Hold the search index against the records as well, term by term.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Hold the journal against its signed checkpoints. Exit code 1 if something was changed, removed or made up."""
@@ -56,7 +59,7 @@ def verify(
     settings = load_settings(site)
     signatories = load_signatories(public_key or settings.path(settings.journal.public_key))
     try:
-        report = run(_verify(settings, signatories, Testimony(witness or ()), quiet=json))
+        report = run(_verify(settings, signatories, Testimony(witness or ()), index=index, quiet=json))
     except JournalError as exc:
         fail(str(exc), Exit.USAGE)
     if json:
@@ -67,7 +70,9 @@ def verify(
         raise typer.Exit(Exit.REFUSED)
 
 
-async def _verify(settings: Settings, signatories: Signatories, testimony: Testimony, *, quiet: bool) -> Report:
+async def _verify(
+    settings: Settings, signatories: Signatories, testimony: Testimony, *, index: bool, quiet: bool
+) -> Report:
     from msc.journal.database.opening import open_reading
     from msc.journal.proof.verification import verify
 
@@ -76,9 +81,11 @@ async def _verify(settings: Settings, signatories: Signatories, testimony: Testi
     reading = open_reading(settings.database_url(settings.journal))
     try:
         if quiet or not sys.stderr.isatty():
-            return await verify(reading, signatories, testimony=testimony)
+            return await verify(reading, signatories, testimony=testimony, index=index)
         with err.status("verifying") as status:
-            return await verify(reading, signatories, testimony=testimony, progress=_shown_by(status.update))
+            return await verify(
+                reading, signatories, testimony=testimony, index=index, progress=_shown_by(status.update)
+            )
     finally:
         await reading.close()
 
@@ -92,7 +99,8 @@ def _shown_by(update: Callable[[str], None]) -> Callable[[Progress], None]:
         now = clock.monotonic()
         if now - shown_at >= 0.1:
             shown_at = now
-            update(f"verifying month {progress.month}: {progress.records:,} of {progress.total:,} records")
+            where = f"month {progress.month}" if progress.month else "the index"
+            update(f"verifying {where}: {progress.records:,} of {progress.total:,} records")
 
     return show
 
@@ -134,6 +142,12 @@ def show_report(report: Report) -> None:
     )
     if report.ok:
         out.print("the journal is what was signed", style="green")
+    elif report.records_ok:
+        out.print(
+            f"the records are what was signed, but their index is not what they are: {len(report.faults)} faults; "
+            "`msc journal reindex` makes it anew",
+            style="bold red",
+        )
     else:
         out.print(f"the journal was tampered with or damaged: {len(report.faults)} faults", style="bold red")
 

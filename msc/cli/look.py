@@ -48,7 +48,7 @@ def search(
         content["print"] = True
     found = run(_present(settings, question, "search", content, json=json, csv=csv, pdf=pdf))
     cursor = question.end.get("after")
-    if cursor and not json:
+    if cursor:
         err.print(f"the {'oldest' if oldest_first else 'newest'} {found}; go on with --after '{cursor}'", style="dim")
     _no_match(found, quiet=json or csv)
 

@@ -80,9 +80,10 @@ class Answers:
         yield {"end": {"after": search.cursor, **search.completeness()}}
 
     async def _show(self, asked: Line) -> AsyncIterator[Line]:
-        for entry in await self.searcher.transaction(asked["msn"], asked.get("scope")):
+        entries, completeness = await self.searcher.transaction(asked["msn"], asked.get("scope"))
+        for entry in entries:
             yield {"item": entry.as_json()}
-        yield {"end": {"complete": True}}
+        yield {"end": completeness}
 
     async def _follow(self, asked: Line) -> AsyncIterator[Line]:
         criteria = Criteria.from_json(asked["criteria"])

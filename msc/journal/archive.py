@@ -91,6 +91,7 @@ class Archivist:
             # Its last record was packed before anybody knew that it was the last.
             months[month.month] = sealed = month._replace(sealed=self._sealed[month.last])
             await self._database.put_month(sealed)
+            await self._merge(month.month)
         rows = await self._database.tail(archived, min(last.seq - archived, RUN_MAX))
         rows = [row for row in rows if row.seq <= last.seq]
         if not rows or rows[0].seq != archived + 1 or rows[-1].seq - rows[0].seq + 1 != len(rows):

@@ -1,7 +1,7 @@
 """What the journal holds: one record a message, one an event of its life, one an access-control event.
 
-The records are tuples in the order of their table's columns (`msc.journal.schema` is built from them), so
-that writing one costs no translation.
+The records are tuples; the order of their members is that of the canonical bytes (`msc.journal.proof.canonical`), so
+a member is only ever added at the end.
 """
 
 from __future__ import annotations

@@ -84,24 +84,25 @@ class Searcher:
         found = await self.entries(range(first, last + 1))
         return [entry for _, entry in sorted(found.items()) if matches(criteria, entry.message, entry.events)]
 
-    async def transaction(self, msn: int, scope: str | None = None) -> list[Entry]:
-        """Return every message of the transaction a message belongs to, oldest first.
+    async def transaction(self, msn: int, scope: str | None = None) -> tuple[list[Entry], dict[str, Any]]:
+        """Return every message of the transaction a message belongs to, oldest first, and how complete that is.
 
         Args:
             scope: Only this agency's messages.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or not the month the message itself stands in.
         """
         await self.refresh()
         own = (await self.reader.messages([msn])).get(msn)
         if own is None or (scope is not None and own.agency != scope):
-            return []
+            return [], {"complete": True}
         if own.transaction is None:
-            return list((await self.entries([msn])).values())
+            return list((await self.entries([msn])).values()), {"complete": True}
         # Its first message may stand in an earlier month than its answers.
-        criteria = Criteria(transaction=own.transaction, scope=scope)
-        return [entry async for entry in self.search(criteria, oldest=True).entries() if entry is not None]
+        search = self.search(Criteria(transaction=own.transaction, scope=scope), oldest=True)
+        entries = [entry async for entry in search.entries() if entry is not None]
+        return entries, search.completeness()
 
 
 class _MonthByMonth:

@@ -13,15 +13,17 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from msc.errors import MSCError
 from msc.journal.process import CREDIT, END, FAILED, FRAME, LINES, TOLD
 from msc.log import configure, get_logger
+
+if TYPE_CHECKING:
+    from msc.journal.answers import Answers
 
 log = get_logger("journal")
 
@@ -110,7 +112,7 @@ async def _search() -> None:
                 answering.task.cancel()
         else:
             credit = asyncio.Semaphore(CREDIT)
-            task = asyncio.ensure_future(_answer(out, number, answers.answer(verb, asked["asked"]), credit))
+            task = asyncio.ensure_future(_answer(out, asked, answers, credit))
             under_way[number] = _Answering(task, credit)
             task.add_done_callback(functools.partial(_forget, under_way, number))
     tasks = [answering.task for answering in under_way.values()]
@@ -124,10 +126,9 @@ def _forget(under_way: dict[int, _Answering], number: int, _task: asyncio.Task[N
     under_way.pop(number, None)
 
 
-async def _answer(
-    out: _Outbox, number: int, answer: AsyncIterator[dict[str, Any]], credit: asyncio.Semaphore
-) -> None:
-    """Send an answer: full frames, but nothing waits in one for what takes long."""
+async def _answer(out: _Outbox, asked: dict[str, Any], answers: Answers, credit: asyncio.Semaphore) -> None:
+    """Answer a question in full frames, but let nothing wait in one for what takes long."""
+    number = asked["id"]
     lines: list[bytes] = []
     items = size = 0
 
@@ -140,7 +141,7 @@ async def _answer(
             items = size = 0
 
     try:
-        async for line in answer:
+        async for line in answers.answer(asked["verb"], asked["asked"]):
             if "end" in line:
                 await send()
                 await out.say(number, END, orjson.dumps(line["end"]))

@@ -64,14 +64,15 @@ async def test_a_wrong_password_is_refused(verifier: Verifier, wrong: str) -> No
     assert not await verifier.check(PASSWORD_HASH, wrong)
 
 
-@pytest.mark.parametrize("broken", ["", "x", "$argon2id$", PASSWORD_HASH[:-10]])
+@pytest.mark.parametrize("broken", ["", "x", "$argon2id$", pytest.param(PASSWORD_HASH[:-10], id="cut short")])
 async def test_a_hash_that_is_none_lets_nobody_in(verifier: Verifier, broken: str) -> None:
     assert not await verifier.check(broken, PASSWORD)
     assert not await verifier.check(broken, "")
 
 
 @pytest.mark.parametrize(
-    ("text", "is_hash"), [(PASSWORD_HASH, True), ("", False), ("$argon2id$", False), ("correct horse", False)]
+    ("text", "is_hash"),
+    [pytest.param(PASSWORD_HASH, True, id="a hash"), ("", False), ("$argon2id$", False), ("correct horse", False)],
 )
 def test_a_hash_is_told_from_a_text_that_is_none(text: str, is_hash: bool) -> None:
     assert is_password_hash(text) is is_hash

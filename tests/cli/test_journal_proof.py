@@ -12,10 +12,12 @@ from typing import NamedTuple
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from msc.admin.site_lock import lock_site
 from msc.cli.journal_proof import write_proof
 from msc.journal.database.opening import open_reading
 from msc.journal.proof.inclusion import prove
 from msc.journal.proof.testimony import witness_line
+from msc.settings import load_settings
 from tests.support.both_ends import BothEnds
 from tests.support.command import call_msc
 from tests.support.journal_builder import JournalBuilder
@@ -93,6 +95,44 @@ def test_a_falsified_journal_is_told_and_exits_with_1(filled: Filled) -> None:
     code, output = call("verify", filled.site.toml, "--json")
     assert code == 1
     assert json.loads(output)["findings"][0]["kind"] == "record_changed"
+
+
+def test_a_page_that_is_gone_is_told_and_the_index_is_made_anew(filled: Filled) -> None:
+    filled.journal.sql("DELETE FROM page", month=202610)
+    code, output = call("verify", filled.site.toml)
+    assert code == 1
+    assert "fault: the index of 202610 is damaged: page 0 of segment" in output
+    assert "first bad message" not in output
+    assert "the records are what was signed, but their index is not what they are: 1 faults" in output
+    assert call("reindex", filled.site.toml, "--month", "2024-01")[0] == 2
+    assert call("reindex", filled.site.toml, "--month", "tomorrow")[0] == 2
+    with lock_site(load_settings(filled.site.toml)):
+        assert call("reindex", filled.site.toml)[0] == 2
+    code, output = call("reindex", filled.site.toml, "--month", "2026-10")
+    assert code == 0
+    assert "2026-10: " in output
+    code, output = call("verify", filled.site.toml, "--index")
+    assert code == 0
+    assert "the journal is what was signed" in output
+    code, output = call("reindex", filled.site.toml, "--json")
+    assert code == 0
+    assert [json.loads(line)["month"] for line in output.splitlines()] == ["2026-11", "2026-10"]
+
+
+def test_a_message_that_searches_do_not_find_is_told_by_its_number(filled: Filled) -> None:
+    filled.journal.sql("DELETE FROM segment", month=202610)
+    filled.journal.sql("DELETE FROM page", month=202610)
+    code, output = call("verify", filled.site.toml, "--index")
+    assert code == 1
+    assert "fault: the index of 202610 hides message 1: it is not found by words of its text (" in output
+
+
+def test_records_that_cannot_be_read_are_counted_when_the_index_is_made(filled: Filled) -> None:
+    first, last = filled.journal.blocks(202610)[0]
+    filled.journal.damage(202610, first)
+    code, output = call("reindex", filled.site.toml)
+    assert code == 1
+    assert f"{last - first + 1} records cannot be read" in output
 
 
 def test_a_proof_is_for_its_owner_and_checks_without_a_site(filled: Filled, tmp_path: Path) -> None:

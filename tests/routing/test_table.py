@@ -104,7 +104,7 @@ def test_the_first_route_that_matches_takes_the_message(file: Path, catalog: Cat
         ({"functions": '["inquiry"]', "systems": '["IA"]'}, set()),
         ({"functions": '["inquiry"]', "keys": '["I*"]'}, {"IW.QW"}),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(map(str, value))) or "none",
 )
 def test_a_route_matches_when_all_its_conditions_do(
     file: Path, catalog: Catalog, conditions: dict[str, str], codes: set[str]

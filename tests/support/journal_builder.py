@@ -75,10 +75,14 @@ class JournalBuilder:
     Args:
         database: Where to; opened already.
         seed: The same seed makes the same records.
+        index: Whether what is archived is indexed.
     """
 
-    def __init__(self, database: JournalDatabase, *, signer: Signer | None = None, seed: int = 1) -> None:
+    def __init__(
+        self, database: JournalDatabase, *, signer: Signer | None = None, seed: int = 1, index: bool = True
+    ) -> None:
         self.database = database
+        self.index = index
         self.signer = signer or new_signer()
         self.signatories = signatories_of(self.signer)
         self.ledger = Ledger(bytes(range(16)), self.signer)
@@ -145,8 +149,8 @@ class JournalBuilder:
             here = next((m for m in await self.database.months() if m.month == month), None)
             if here is not None and not here.sealed and here.last:
                 await self.database.put_month(here._replace(sealed=number))
-        if rows:
-            await reindex(self.database)
+        for month in [m for m in await self.database.months() if self.index and rows and m.last and not m.deleted]:
+            await reindex(self.database, [month.month])
         if rows and drop:
             self.dropped_to = rows[-1].seq
             await self.database.commit([], drop_to=self.dropped_to)

@@ -33,6 +33,7 @@ def table_of(entries: Iterable[Entry], *, caption: Iterable[str] = ()) -> Table:
         caption=below or None, caption_justify="left",
     )  # fmt: skip
     table.columns[0].justify = "right"
+    table.columns[1].no_wrap = True
     table.add_column("text", no_wrap=True, overflow="ellipsis")
     for entry in entries:
         outcome = outcome_of(entry)

@@ -160,7 +160,7 @@ async def _statement_on(
                 if here.month < month:
                     break
         number -= 1000
-    raise NotProvable(f"no checkpoint speaks of month {month}")
+    raise NotProvable(f"no checkpoint speaks of month {month} yet; the next is signed within a minute")
 
 
 async def _records(

@@ -208,7 +208,7 @@ def decode_record(body: bytes) -> Any:
 
 
 async def a_journal(journal: Any, *, days: int = 70, per_day: int = 2) -> JournalBuilder:
-    builder = JournalBuilder(journal)
+    builder = JournalBuilder(journal, index=False)
     await builder.fill("2026-02-20", days=days, per_day=per_day)
     await builder.archive(records=7, keep=9)
     return builder
@@ -430,7 +430,7 @@ async def test_msns_that_may_have_been_given_out_since_are_not_given_out_again(t
 @pytest.mark.requirement("F-BACKUP")
 async def test_what_had_not_ended_is_taken_up_after_a_restore(tmp_path: Path) -> None:
     journal = MemoryJournal()
-    builder = JournalBuilder(journal)
+    builder = JournalBuilder(journal, index=False)
     await builder.enter(an_inquiry(1, NOW - DAY, builder.rng))
     await builder.state()
     await builder.enter(an_inquiry(2, NOW - DAY + 5, builder.rng))
