@@ -7,7 +7,8 @@ and which messages have not ended yet, where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -95,6 +96,9 @@ class Ledger:
             ledger = cls(last.journal, signer)
             ledger.number, ledger._previous = last.number, last.digest()
             ledger._restore(last, orjson.loads(opened.state))
+            if last.key == signer.id and not signer.signed(opened.checkpoint.body, opened.checkpoint.signature):
+                raise JournalError(f"checkpoint {last.number} was forged; `msc journal verify` says more")
+            ledger._hold([row for row in opened.tail if row.seq <= ledger.seq])
         for row in opened.tail:
             if row.seq > ledger.seq:
                 ledger._replay(row)
@@ -112,6 +116,18 @@ class Ledger:
             )
         self._inputs, self._outputs = state["isn"], state["osn"]
         self.owed = {int(msn): destinations for msn, destinations in state["owed"].items()}
+
+    def _hold(self, rows: Sequence[TailRow]) -> None:
+        """Hold the rows that the last checkpoint speaks of against it: all are there, and what was signed."""
+        for before, row in pairwise(rows):
+            if row.seq != before.seq + 1:
+                raise JournalError(
+                    f"record {before.seq + 1} is missing in the journal; `msc journal verify` says more"
+                )
+            if row.link != link_after(before.link, leaf_of(row.body)):
+                raise JournalError(f"record {row.seq} of the journal was changed; `msc journal verify` says more")
+        if rows and (rows[-1].seq, rows[-1].link) != (self.seq, self.link):
+            raise JournalError("the end of the journal was cut off or changed; `msc journal verify` says more")
 
     def _replay(self, row: TailRow) -> None:
         stored = decode(row.body)

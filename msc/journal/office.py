@@ -101,6 +101,7 @@ class JournalOffice:
             JournalError: It cannot be opened, or was tampered with.
         """
         await self.writer.open()
+        await self._hold_end()
         await self._take_over_legacy()
         return await self._recall()
 
@@ -116,6 +117,23 @@ class JournalOffice:
         ]
         self._keeping = spawn(self._keep(), "retention")
         self._witnessing = spawn(self._witnesses.run(), "witnesses")
+
+    async def _hold_end(self) -> None:
+        """Make sure that the journal goes on where it ended, and nothing in between was taken out.
+
+        Raises:
+            JournalError: It does not.
+        """
+        # The tail first: what the archivist of a switch that was killed still moves stands in both.
+        tail = await self._reading.tail(self.writer.seq - 1)
+        months = await self._reading.months()
+        archived = max((month.last for month in months), default=0)
+        end = max(archived, tail[-1].seq if tail else 0)
+        if end != self.writer.seq:
+            raise JournalError(
+                f"the journal was signed up to record {self.writer.seq}, but what there is ends with record {end}; "
+                "`msc journal verify` says more"
+            )
 
     async def _take_over_legacy(self) -> None:
         """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""

@@ -8,6 +8,7 @@ has to be done again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -214,6 +215,11 @@ class SqliteArchiving(SqliteReading):
     def _let_go_of_month(self) -> None:
         kept, self._month_driver = self._month_driver, None
         if kept is not None:
+            # Into the file, and the log cut to nothing: closing does that only where nobody reads. Who does is not
+            # waited for.
+            with contextlib.suppress(sqlite3.Error):
+                kept[2].execute("PRAGMA busy_timeout=0")
+                kept[2].execute("PRAGMA wal_checkpoint(TRUNCATE)")
             kept[2].close()
 
     async def close(self) -> None:

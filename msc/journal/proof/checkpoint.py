@@ -122,6 +122,14 @@ class Signer:
         """Return the signature, 64 bytes."""
         return self.key.sign(body)
 
+    def signed(self, body: bytes, signature: bytes) -> bool:
+        """Tell whether a signature is this key's over these bytes."""
+        try:
+            self.key.public_key().verify(signature, body)
+        except InvalidSignature:
+            return False
+        return True
+
 
 class Signatories:
     """The public keys whose signatures count: those in force and those that were."""

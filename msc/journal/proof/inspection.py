@@ -135,6 +135,8 @@ def _inspect_each(leaves: list[bytes], rows: list[Any], seqs: Sequence[int], mon
             f"records {', '.join(str(seq) for seq, _ in moved[:20])} stand in each other's places",
             first, moved[-1][0], min(msns, default=None), month,
         ))  # fmt: skip
+    elif (shifted := _shifted(moved, seqs, good, month)) is not None:
+        wrong.append(shifted)
     else:
         doubts.extend(
             Finding(
@@ -148,6 +150,26 @@ def _inspect_each(leaves: list[bytes], rows: list[Any], seqs: Sequence[int], mon
             for seq, row in moved
         )
     return Inspected(leaves, good, times, last_at, doubts, wrong)
+
+
+def _shifted(
+    moved: Sequence[tuple[int, list[Any]]], seqs: Sequence[int], good: Sequence[list[Any]], month: int
+) -> Finding | None:
+    """Say that records were put in or taken out, where all behind were moved to make room or to close the gap."""
+    steps = {seq - row[1] for seq, row in moved}
+    if len(steps) != 1 or len(moved) < 2 or [seq for seq, _ in moved] != list(seqs[len(seqs) - len(moved) :]):
+        return None
+    (step,) = steps
+    first, row = moved[0]
+    if step > 0:
+        # What was put in took the places before; all behind are genuine, but for where they stand.
+        text = f"{span(first - step, first - 1)} were put in before one that calls itself {row[1]}"
+        return Finding(Kind.RECORDS_INSERTED, text, first - step, first - 1, msn_of(row), month)
+    before = [each[4] for each in good if each[0] == "m"]
+    after = [each[4] for _, each in moved if each[0] == "m"]
+    text = f"{span(first, row[1] - 1)} are missing: what follows was moved to their places"
+    msn = max(before) + 1 if before else min(after, default=None)
+    return Finding(Kind.RECORDS_REMOVED, text, first, row[1] - 1, msn, month)
 
 
 def unpack_block(block: Block, month: int) -> tuple[list[bytes], Finding | None]:
