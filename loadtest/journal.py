@@ -9,6 +9,9 @@ is too little for a run of the archivist (under 4 096 records) is packed at the 
 `bare_insert_per_s`: the same records' canonical bytes, made beforehand, inserted into one bare SQLite table (WAL,
 synchronous=FULL, batches of the same size), without chain or index, in the same rounds of the same run.
 
+`text_bytes_per_record`: the records written out as text, their canonical bytes: what a table of them would take at
+least. `bytes_per_record`: all that is stored, index, chain, checkpoints and the tail's free pages included.
+
 `p95_ms`: from asking the search process until its answer of the first page of 50 has been read, as the daemon does;
 every filter with many values, common, rare and absent. Each value is asked for once; others were before, so process
 and caches are warm, answers are not kept. `verify_per_s`: all of it, against its checkpoints' signatures.
@@ -103,15 +106,19 @@ class Noted:
         self.records = 0
         self.messages = 0
         self.text_bytes = 0
+        """Of all records, written out: their canonical bytes."""
+        self.message_text_bytes = 0
+        """Of the messages' texts alone."""
         self.chosen = Chosen()
 
     def take(self, chunk: list[Record]) -> None:
         """Note a batch."""
-        self.records += len(chunk)
         for record in chunk:
+            self.records += 1
+            self.text_bytes += len(encode(self.records, 0, None, record))
             if type(record) is MessageRecord:
                 self.messages += 1
-                self.text_bytes += len(record.text.encode())
+                self.message_text_bytes += len(record.text.encode())
                 self.chosen.take(record)
 
 
@@ -183,6 +190,7 @@ async def measure(url: str, options: argparse.Namespace, bare: BareTable | None)
     await archiving.close()
     figures["bytes_per_record"] = round(sum(size.values()) / noted.records, 1)
     figures["text_bytes_per_record"] = round(noted.text_bytes / noted.records, 1)
+    figures["message_text_bytes_per_record"] = round(noted.message_text_bytes / noted.records, 1)
     figures["checkpoint_bytes_per_record"] = round(size["checkpoint"] / noted.records, 2)
     figures["tail_bytes_per_record"] = round(size["tail"] / noted.records, 2)
     say("  searching")

@@ -154,6 +154,12 @@ class _Question:
         assert self.caller.signed is not None
         return self.caller.signed.operator.operator
 
+    @property
+    def role(self) -> str:
+        """Of the operator."""
+        assert self.caller.signed is not None
+        return self.caller.signed.operator.role.value
+
     def begun(self) -> AuditEvent:
         """Return the record of who asks for what."""
         assert self.caller.signed is not None
@@ -265,6 +271,9 @@ class JournalCounter:
         closing = asyncio.ensure_future(self._closing.wait())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            if question.asked.get("print"):
+                # A print says at its head who printed it.
+                await _write(send, _line({"progress": {"role": question.role}}))
             outcome, last = await self._pump(question, parts, {left, closing}, send)
             if not left.done():
                 await _write(send, _line(last))
@@ -311,8 +320,7 @@ class JournalCounter:
                     await _write(send, part.lines)
                 if part.end is not None:
                     question.facts = {name: part.end[name] for name in ("complete",) if name in part.end}
-                    role = question.caller.signed.operator.role.value
-                    return "ended", {"end": {**part.end, "count": question.results, "role": role}}
+                    return "ended", {"end": {**part.end, "count": question.results, "role": question.role}}
                 step = asyncio.ensure_future(_next(parts))
         except MSCError as exc:
             return "failed", {"error": str(exc)}

@@ -29,6 +29,8 @@ async def print_pdf(
     notes: Sequence[tuple[str, str]] = (),
 ) -> int:
     """Print messages to a file as they come; returns how many. Nothing is left of a print that broke off."""
+    # Asked for before anything is drawn: with the first answer comes the role of who asks.
+    first = await _next(entries)
     front = Front(
         settings.switch.name, title, question.name or "", question.role, question.reason or "", clock.wall_us(),
         criteria_in_words(question.criteria), notes,
@@ -37,8 +39,10 @@ async def print_pdf(
 
     def read() -> Iterator[dict[str, Any]]:
         # The printer draws in a thread of its own, and asks here for one message after the other.
-        while (entry := asyncio.run_coroutine_threadsafe(_next(entries), loop).result()) is not None:
+        entry = first
+        while entry is not None:
             yield entry
+            entry = asyncio.run_coroutine_threadsafe(_next(entries), loop).result()
 
     def draw() -> int:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:

@@ -97,8 +97,8 @@ class Question:
 
     @property
     def role(self) -> str:
-        """The asker's role, as whoever answered knows it."""
-        return str(self.end.get("role", ""))
+        """The asker's role, as whoever answered knows it; known from the first line of a print on."""
+        return str(self.end.get("role", "administrator" if self.offline else ""))
 
     async def ask(self, settings: Settings, verb: str, content: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Ask; yields `{"item"}` and `{"progress"}`, and keeps the `end`. Fails where there is no answer."""
@@ -114,9 +114,11 @@ class Question:
         async with aclosing(answers):
             async for line in answers:
                 if "end" in line:
-                    self.end = line["end"]
-                else:
-                    yield line
+                    self.end = {**self.end, **line["end"]}
+                    continue
+                if "role" in line.get("progress", ()):
+                    self.end["role"] = line["progress"]["role"]
+                yield line
 
 
 async def _offline(

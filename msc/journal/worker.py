@@ -30,6 +30,8 @@ log = get_logger("journal")
 _NICE: Final = 15
 """How far the archivist stands back behind the daemon where both want the processor."""
 _ARCHIVE_POLL_S: Final = 1.0
+_ARCHIVE_RETRY_LAST_S: Final = 60.0
+"""What cannot be archived now is tried again ever less often; meanwhile it stands in the tail."""
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _ITEMS_AT_ONCE: Final = 50
 _BYTES_AT_ONCE: Final = 65_536
@@ -67,20 +69,22 @@ async def _archive() -> None:
     reader, out = await _streams()
     database = open_archiving(orjson.loads(await reader.readline())["url"])
     archivist = Archivist(database)
-    told = 0
+    told, pause = 0, _ARCHIVE_POLL_S
     closed = asyncio.ensure_future(reader.read())
     while not closed.done():
         try:
             archived = await archivist.step()
+            pause = _ARCHIVE_POLL_S
         except MSCError as exc:
-            log.error("archive.failed", error=str(exc))
+            pause = min(2 * pause, _ARCHIVE_RETRY_LAST_S)
+            log.error("archive.failed", error=str(exc), again_s=pause)
             archivist = Archivist(database)
         else:
             if archived > told:
                 told = archived
                 await out.say(0, TOLD, orjson.dumps({"archived": archived}))
                 continue
-        await asyncio.wait([closed], timeout=_ARCHIVE_POLL_S)
+        await asyncio.wait([closed], timeout=pause)
     await database.close()
 
 

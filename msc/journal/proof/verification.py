@@ -357,14 +357,13 @@ class _Verification:
     async def _hold_index(self, months: list[Month], *, content: bool) -> None:
         """Look whether the index is whole; and, if asked for, whether it says of the records what they are."""
         lost = {finding.month for finding in self.report.findings if finding.kind in _LOST}
-        for month in months:
-            if month.deleted or month.month in lost:
-                continue
+        found: list[Finding] = []
+        there = [month for month in months if not month.deleted]
+        for month in there:
             try:
-                await hold_form(self._reading, month, self._note)
+                await hold_form(self._reading, month, found.append)
             except MonthUnreadable:
-                if not await self._losses.is_deleted(month.month):
-                    self._note(damaged(month.month, "it cannot be read"))
+                found.append(damaged(month.month, "it cannot be read"))
         if content:
             held = 0
 
@@ -373,7 +372,13 @@ class _Verification:
                 held += records
                 self._progress(Progress(held, self._end, 0))
 
-            await hold_content(self._reading, months, self._note, told)
+            await hold_content(self._reading, there, found.append, told)
+        for number in {finding.month for finding in found} - lost:
+            if await self._losses.is_deleted(number):
+                lost.add(number)  # perhaps a moment ago
+        for finding in found:
+            if finding.month not in lost:
+                self._note(finding)
 
     def _credible(self, findings: list[Finding]) -> list[Finding]:
         """Leave out gaps and clocks among records that cannot be relied on anyway."""
