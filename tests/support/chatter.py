@@ -71,10 +71,11 @@ class Talker:
 
     async def _send(self, station: Station, enough: asyncio.Event) -> None:
         waiting: set[asyncio.Task[None]] = set()
+        ori = self.site.device(self.device)["ori"]
         try:
             while not enough.is_set():
                 self.number += 1
-                text = f"IV.4.CA0990000.LIC/{self.series}{self.number:06}"
+                text = f"IV.4.{ori}.LIC/{self.series}{self.number:06}"
                 answer = await station.post(text, {"ref": f"t{self.number}"})
                 waiting.add(asyncio.create_task(self._note(answer, text)))
                 if len(waiting) >= WINDOW:
