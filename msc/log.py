@@ -5,13 +5,26 @@ Never message text, names, plates or secrets: those stand in the journal alone (
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 from msc.settings import LogFormat, LogLevel
+
+
+class _StandardError:
+    """Standard error, where it can be written: a log on a full disk keeps no message from its answer."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure(level: LogLevel = "info", format: LogFormat = "json") -> None:
@@ -29,7 +42,7 @@ def configure(level: LogLevel = "info", format: LogFormat = "json") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )
 

@@ -354,7 +354,7 @@ ATTACKS: dict[str, tuple[Attack, set[str]]] = {
     "a bit flipped in the tail": (flip_in_tail, {"record_changed"}),
     "a text changed in the tail, and its link made to fit": (rewrite_in_tail, {"record_changed"}),
     "a text changed in a block": (rewrite_in_block, {"record_changed"}),
-    "a text changed in a block, and all chained anew": (rewrite_and_chain_anew, {"month_replaced", "records_changed"}),
+    "a text changed in a block, chained anew": (rewrite_and_chain_anew, {"month_replaced", "records_changed"}),
     "a row of the tail deleted": (delete_in_tail, {"records_removed"}),
     "a row of the tail deleted, and the others moved": (delete_in_tail_and_move, {"records_removed"}),
     "a record of a block deleted": (delete_in_block, {"records_removed"}),
