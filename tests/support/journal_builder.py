@@ -142,15 +142,19 @@ class JournalBuilder:
         """
         archived = max((month.last for month in await self.database.months()), default=0)
         rows = [r for r in await self.database.tail(archived) if r.seq <= self.ledger.stated - keep]
-        for month, run in self._runs(rows, await self._sealed()):
+        runs = self._runs(rows, await self._sealed())
+        for month, run in runs:
             for at in range(0, len(run), records):
                 await self._store(month, run[at : at + records])
         for month, number in (await self._sealed()).values():
             here = next((m for m in await self.database.months() if m.month == month), None)
             if here is not None and not here.sealed and here.last:
                 await self.database.put_month(here._replace(sealed=number))
-        for month in [m for m in await self.database.months() if self.index and rows and m.last and not m.deleted]:
-            await reindex(self.database, [month.month])
+        # An answer may have come to the first month's last inquiry, or to the last of the month before.
+        before = max((m.month for m in await self.database.months() if runs and m.month < runs[0][0]), default=0)
+        for row in await self.database.months():
+            if self.index and runs and row.month >= before and row.last and not row.deleted:
+                await reindex(self.database, [row.month])
         if rows and drop:
             self.dropped_to = rows[-1].seq
             await self.database.commit([], drop_to=self.dropped_to)

@@ -29,7 +29,7 @@ from msc.journal.index.term import (
 )
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.finding import Finding, Kind, numeral
-from msc.journal.proof.index_form import Note, in_order, remedy
+from msc.journal.proof.index_form import Note, damaged, hold_form, in_order, remedy
 from msc.journal.record import EventRecord, MessageRecord
 
 NAMED_MAX: Final = 100
@@ -40,6 +40,43 @@ _NAMES_OF_AUDIT: Final = frozenset({*AS_ON_AUDIT, "event", "subject", "is"})
 _EVENTS: Final = "where its events stand"
 _WORDS: Final = "words of its text"
 _OTHER: Final = "something else"
+
+
+async def look_at_index(
+    reading: JournalReading, months: Sequence[Month], *, content: bool, told: Told
+) -> list[Finding]:
+    """Look whether the index of all months is whole.
+
+    Args:
+        months: All months, in order.
+        content: Hold it against the records as well.
+        told: Called after every block that was looked at, with how many records that makes.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    found: list[Finding] = []
+    for month in months:
+        if not month.deleted:
+            try:
+                await hold_form(reading, month, found.append)
+            except MonthUnreadable:
+                found.append(damaged(month.month, "it cannot be read"))
+    if content:
+        await hold_content(reading, months, found.append, _summed(told))
+    return found
+
+
+def _summed(told: Told) -> Told:
+    """Return what takes numbers and tells what they make."""
+    sums = 0
+
+    def take(number: int) -> None:
+        nonlocal sums
+        sums += number
+        told(sums)
+
+    return take
 
 
 async def hold_content(reading: JournalReading, months: Sequence[Month], note: Note, told: Told) -> None:

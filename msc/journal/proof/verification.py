@@ -23,8 +23,7 @@ from msc.journal.proof.checkpoint import Signatories
 from msc.journal.proof.continuity import Continuity
 from msc.journal.proof.finding import Finding, Kind, Report, Stretch, numeral, span
 from msc.journal.proof.follower import LATE_US, Follower
-from msc.journal.proof.index_content import hold_content
-from msc.journal.proof.index_form import damaged, hold_form
+from msc.journal.proof.index_content import look_at_index
 from msc.journal.proof.inspection import Inspected, inspect_block, inspect_tail, msn_of, read_row
 from msc.journal.proof.loss import Losses
 from msc.journal.proof.standing import Standing
@@ -135,7 +134,11 @@ class _Verification:
             await self._month(month)
         await self._rows([row for row in self._tail if row.seq > self._follower.seq])
         await self._finish(months)
-        await self._hold_index(months, content=index)
+        lost = {finding.month for finding in report.findings if finding.kind in _LOST}
+        for finding in await look_at_index(self._reading, months, content=index, told=self._tell_index):
+            # Perhaps it was deleted a moment ago.
+            if finding.month not in lost and not await self._losses.is_deleted(finding.month):
+                self._note(finding)
         report.checkpoints = self._statements.read
         report.findings = _in_order(self._credible(report.findings))
         report.seconds = clock.monotonic() - began
@@ -354,31 +357,8 @@ class _Verification:
         await self._standing.hold_newest(months, self._blocks_end, follower.stated, self._losses.next_msn())
         self._standing.hear(self._testimony, self._statements, follower.seq)
 
-    async def _hold_index(self, months: list[Month], *, content: bool) -> None:
-        """Look whether the index is whole; and, if asked for, whether it says of the records what they are."""
-        lost = {finding.month for finding in self.report.findings if finding.kind in _LOST}
-        found: list[Finding] = []
-        there = [month for month in months if not month.deleted]
-        for month in there:
-            try:
-                await hold_form(self._reading, month, found.append)
-            except MonthUnreadable:
-                found.append(damaged(month.month, "it cannot be read"))
-        if content:
-            held = 0
-
-            def told(records: int) -> None:
-                nonlocal held
-                held += records
-                self._progress(Progress(held, self._end, 0))
-
-            await hold_content(self._reading, there, found.append, told)
-        for number in {finding.month for finding in found} - lost:
-            if await self._losses.is_deleted(number):
-                lost.add(number)  # perhaps a moment ago
-        for finding in found:
-            if finding.month not in lost:
-                self._note(finding)
+    def _tell_index(self, records: int) -> None:
+        self._progress(Progress(records, self._end, 0))
 
     def _credible(self, findings: list[Finding]) -> list[Finding]:
         """Leave out gaps and clocks among records that cannot be relied on anyway."""
