@@ -1,4 +1,4 @@
-"""Killed with -9 while the archivist works and checkpoints are written; and read while it is down, the glass broken."""
+"""Killed with -9 while the archivist works and checkpoints are written; read while it is down, the glass broken."""
 
 from __future__ import annotations
 
