@@ -63,8 +63,10 @@ async def reindex(
 
     Raises:
         NoSuchMonth: A month that is wanted has no records here.
-        JournalError: The journal cannot be read or written; months that were done are.
+        JournalError: The journal cannot be read or written, or an archivist is at it; months that were done are.
     """
+    # That of a switch that was killed may still be at its last run.
+    await archiving.claim()
     months = {month.month: month for month in await archiving.months() if month.last and not month.deleted}
     strange = sorted(set(wanted) - set(months))
     if strange:

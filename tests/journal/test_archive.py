@@ -19,6 +19,7 @@ from msc.journal.proof.chain import MARK_BYTES, leaf_of
 from msc.journal.proof.checkpoint import Statement
 from msc.journal.reader import JournalReader
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.reindex import reindex
 from msc.journal.search import Searcher
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder
@@ -309,6 +310,8 @@ async def test_a_second_archivist_waits_until_the_first_is_gone(journal_url: str
     second = Archivist(other)
     with pytest.raises(JournalError, match="another process"):
         await second.step(at_least=1)
+    with pytest.raises(JournalError, match="another process"):
+        await reindex(other)  # type: ignore[arg-type]
     await journal.archiving.close()
     assert await second.step(at_least=1) == builder.ledger.seq
     await other.close()
