@@ -222,8 +222,8 @@ class JournalReader:
                 for first in places:
                     if (month := self.month_of_seq(first)) is not None:
                         wanted[month].add(first)
-            for month, places_of_month in wanted.items():
-                for lines in (await self.unpacked(month, places_of_month)).values():
+            for unpacked in await asyncio.gather(*(self.unpacked(month, here) for month, here in wanted.items())):
+                for lines in unpacked.values():
                     _pick(lines, firsts.keys(), {}, events)
         return {msn: _entry(stored, events[msn]) for msn, stored in found.items()}
 
@@ -260,12 +260,15 @@ class JournalReader:
                 found[msn] = stored
             # At once, with the months as they are: what the archivist moves while the blocks are read is gone later.
             events[msn] += self.tail.events.get(msn, ())
-        for month, here in wanted.items():
+
+        async def pick(month: int, here: Sequence[int]) -> None:
             keys = [key for key in await self.keys(month) if key.first_msn]
             firsts = [key.first_msn for key in keys]
             places = {keys[place - 1].first for msn in here if (place := bisect_right(firsts, msn))}
             for lines in (await self.unpacked(month, places)).values():
                 _pick(lines, set(here), found, events)
+
+        await asyncio.gather(*(pick(month, here) for month, here in wanted.items()))
         return found, events
 
     # --- in order of time -------------------------------------------------------------------------

@@ -6,6 +6,9 @@ read is named, never silently left out.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -26,6 +29,8 @@ T = TypeVar("T")
 _PAGE: Final = 64
 """Messages fetched at a time, at first: a little more than a person looks at."""
 _PAGE_MAX: Final = 1_024
+_AHEAD: Final = 8
+"""Months looked through at once, at most: the database's answers are waited for together."""
 
 
 _NOTHING: Final = Found(NO_PLACES, np.empty(0, np.bool_))
@@ -116,6 +121,7 @@ class _MonthByMonth:
         self._months: list[int] = []
         self._in_tail: list[int] = []
         self._done = 0
+        self._last_place = TAIL
         self._unreadable: list[int] = []
         self.view = View({}, ())
         """What the journal held when the search began."""
@@ -143,14 +149,31 @@ class _MonthByMonth:
         self._months = [month.month for month in wanted]
         self._in_tail = self._searcher.reader.tail.months()
         order = self._months if self._oldest else [TAIL, *reversed(self._months)]
-        for month in [*order, TAIL] if self._oldest else order:
-            found = _NOTHING
-            try:
-                found = await shelf.find(view, month, self._plan, audit=audit)
-            except MonthUnreadable as exc:
-                self.cannot_read(exc.month)
-            self._done += month != TAIL
-            yield month, self._beyond(found)
+        order = [*order, TAIL] if self._oldest else order
+        self._last_place = order[-1]
+        places = iter(order)
+        # What is asked for may stand in the first month, or in any: ever more of them are looked through at once.
+        ahead: deque[tuple[int, asyncio.Task[Found]]] = deque()
+        width = 1
+        try:
+            while True:
+                for month in itertools.islice(places, width - len(ahead)):
+                    ahead.append((month, asyncio.ensure_future(shelf.find(view, month, self._plan, audit=audit))))
+                if not ahead:
+                    return
+                month, finding = ahead.popleft()
+                width = min(2 * width, _AHEAD)
+                found = _NOTHING
+                try:
+                    found = await finding
+                except MonthUnreadable as exc:
+                    self.cannot_read(exc.month)
+                self._done += month != TAIL
+                yield month, self._beyond(found)
+        finally:
+            for _, finding in ahead:
+                finding.cancel()
+            await asyncio.gather(*(finding for _, finding in ahead), return_exceptions=True)
 
     def cannot_read(self, month: int) -> None:
         """Note that something of a month could not be read, so that the answer is not complete."""
@@ -231,9 +254,11 @@ class Search(_MonthByMonth):
             JournalError: The journal cannot be read.
         """
         left, page = limit, _PAGE
-        async for _, found in self._found_by_month(audit=False):
-            msns = self._in_order(found.places)
-            while msns:
+        msns: list[int] = []
+        async for place, found in self._found_by_month(audit=False):
+            msns += self._in_order(found.places)
+            # A page may be of many months: what is rare is fetched from all of them at once.
+            while len(msns) >= page or (msns and place == self._last_place):
                 part, msns = msns[:page], msns[page:]
                 page = min(2 * page, _PAGE_MAX) if limit is None else page
                 async for entry in self._fetched(part):

@@ -7,6 +7,7 @@ directory is read again.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -177,13 +178,16 @@ class Shelf:
         for msn in msns:
             if (month := self._reader.month_of_msn(msn)) is not None:
                 by_month[month].append(msn)
-        for month, here in by_month.items():
+
+        async def look(month: int, here: Sequence[int]) -> None:
             wanted = {msn: Sought(events_term(msn)) for msn in here}
             directory, pages = await self._needed(month, functools.partial(_pages_of_all, wanted.values()))
             for msn, sought in wanted.items():
                 for page in directory.pages(sought):
                     if (places := pages[page].places(sought.term)) is not None:
                         found.setdefault(msn, []).extend(places.tolist())
+
+        await asyncio.gather(*(look(month, here) for month, here in by_month.items()))
         return found
 
     async def _needed(
