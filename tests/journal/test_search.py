@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -18,6 +19,9 @@ from msc.journal.reader import Entry, JournalReader
 from msc.journal.search import Searcher
 from tests.journal.index.records import AUDIT_CRITERIA, CRITERIA
 from tests.support.living_journal import DAY, START, LivingJournal
+
+EXAMPLES = int(os.environ.get("MSC_SEARCH_EXAMPLES", "25"))
+"""Journals that are searched and looked through; the campaign makes many."""
 
 SIZES = st.integers(1, 80)
 RANDOM = st.integers(0, 2**32).map(Random)
@@ -80,7 +84,7 @@ async def paged(
 
 
 @pytest.mark.requirement("C-JOURNAL", "C-TRAFFIC", "N-SCOPE")
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 @given(SIZES, st.lists(CRITERIA, min_size=1, max_size=4), RANDOM)
 def test_a_search_finds_what_looking_at_every_message_finds(
     size: int, asked: Sequence[Criteria], random: Random
@@ -106,7 +110,7 @@ def test_a_search_finds_what_looking_at_every_message_finds(
 
 
 @pytest.mark.requirement("F-AUDIT", "C-ACPLOG", "N-SCOPE")
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 @given(SIZES, st.lists(AUDIT_CRITERIA, min_size=1, max_size=4), RANDOM)
 def test_a_search_finds_what_looking_at_every_audit_event_finds(
     size: int, asked: Sequence[AuditCriteria], random: Random
