@@ -151,6 +151,7 @@ class _MonthByMonth:
         order = self._months if self._oldest else [TAIL, *reversed(self._months)]
         order = [*order, TAIL] if self._oldest else order
         self._last_place = order[-1]
+        among = await shelf.open_msns() if self._plan.open else None
         places = iter(order)
         # What is asked for may stand in the first month, or in any: ever more of them are looked through at once.
         ahead: deque[tuple[int, asyncio.Task[Found]]] = deque()
@@ -158,22 +159,23 @@ class _MonthByMonth:
         try:
             while True:
                 for month in itertools.islice(places, width - len(ahead)):
-                    ahead.append((month, asyncio.ensure_future(shelf.find(view, month, self._plan, audit=audit))))
+                    finding = shelf.find(view, month, self._plan, audit=audit, among=among)
+                    ahead.append((month, asyncio.ensure_future(finding)))
                 if not ahead:
                     return
-                month, finding = ahead.popleft()
+                month, found_there = ahead.popleft()
                 width = min(2 * width, _AHEAD)
                 found = _NOTHING
                 try:
-                    found = await finding
+                    found = await found_there
                 except MonthUnreadable as exc:
                     self.cannot_read(exc.month)
                 self._done += month != TAIL
                 yield month, self._beyond(found)
         finally:
-            for _, finding in ahead:
-                finding.cancel()
-            await asyncio.gather(*(finding for _, finding in ahead), return_exceptions=True)
+            for _, found_there in ahead:
+                found_there.cancel()
+            await asyncio.gather(*(found_there for _, found_there in ahead), return_exceptions=True)
 
     def cannot_read(self, month: int) -> None:
         """Note that something of a month could not be read, so that the answer is not complete."""

@@ -32,8 +32,8 @@ Choice = Callable[[Directory], Iterable[PageId]]
 
 TAIL: Final = 0
 """Stands for the tail where a month is named."""
-_PAGES_KEPT: Final = 2_048
-"""Pages kept unpacked: some 64 MB."""
+_PAGES_KEPT: Final = 4_096
+"""Pages kept unpacked: some 130 MB, most of the index of ten million records."""
 _CHUNK_RECORDS: Final = 1_024
 """Records of the tail that are indexed together, and forgotten together."""
 _TRIES: Final = 5
@@ -133,17 +133,17 @@ class Shelf:
         bounds[TAIL] = archived + 1, max(archived, tail.seen if audit else next(reversed(tail.messages), 0))
         return View(bounds, tuple(chunk.index for chunk in self._chunks))
 
-    async def find(self, view: View, month: int, plan: Plan, *, audit: bool) -> Found:
+    async def find(self, view: View, month: int, plan: Plan, *, audit: bool, among: Places | None = None) -> Found:
         """Return what matches a plan in a month, or in the tail.
 
         Args:
             audit: Whether the plan is for audit events, as the view is.
+            among: Only these, rising.
 
         Raises:
             JournalError: The journal, or this month of it, cannot be read.
             BadCriteria: Too many words begin with what was asked for.
         """
-        among = await self._open_msns() if plan.open else None
         first, last = view.bounds[month]
         directory, pages = await self._needed(
             month, lambda directory: pages_needed(plan, directory), memories=view.memories
@@ -249,7 +249,7 @@ class Shelf:
                 self._pages.popitem(last=False)
         return found
 
-    async def _open_msns(self) -> Places:
+    async def open_msns(self) -> Places:
         """Return the messages that have not ended everywhere: as of the last checkpoint, and what came after it."""
         written: dict[str, Any] = {"seq": -1, "owed": {}}
         while written["seq"] < self._reader.archived:
