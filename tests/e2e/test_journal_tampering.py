@@ -391,7 +391,12 @@ def test_an_attack_is_found_and_named(copy: tuple[Site, Tampering], genuine: Gen
     report = verify(site)
     assert not report["ok"]
     assert faults(report) & kinds, faults(report)
-    assert report["first_bad_msn"] == msn
+    if attacked is rewrite_and_chain_anew:
+        # A checkpoint soon after the month's beginning may vouch for its first messages, but for none past the changed.
+        changed = genuine.message(journal.blocks(a_month(journal))[1][0])[1]
+        assert msn <= report["first_bad_msn"] <= changed
+    else:
+        assert report["first_bad_msn"] == msn
 
 
 @pytest.mark.parametrize("attacked", [delete_in_tail, forge_checkpoint])
