@@ -392,7 +392,7 @@ def test_an_attack_is_found_and_named(copy: tuple[Site, Tampering], genuine: Gen
     assert not report["ok"]
     assert faults(report) & kinds, faults(report)
     if attacked is rewrite_and_chain_anew:
-        # A checkpoint soon after its beginning may vouch for its first messages, but for none past the changed one.
+        # Once it was told one message after the first of the month; why is not known.
         changed = genuine.message(journal.blocks(a_month(journal))[1][0])[1]
         assert msn <= report["first_bad_msn"] <= changed
     else:
