@@ -20,13 +20,12 @@ from msc.journal.proof.canonical import Record, decode, encode
 from msc.journal.proof.chain import FIRST_LINK, Frontier, leaf_of, link_after
 from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signer, Statement, read_checkpoint
 from msc.journal.record import (
-    ENDS_AT_STATION,
-    ENDS_ON_LINE,
     AuditRecord,
     Direction,
     EventRecord,
     Life,
     MessageRecord,
+    ends_at,
 )
 
 RESTORING: Final = b'{"restoring":'
@@ -208,7 +207,7 @@ class Ledger:
         elif destination in here:
             if event.event == Life.SENT:
                 here[destination] = True
-            elif event.event in (ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION):
+            elif event.event in ends_at(destination):
                 del here[destination]
                 if not here:
                     del self.owed[msn]

@@ -17,14 +17,18 @@ from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Record, decode
 from msc.journal.proof.chain import Frontier, leaf_of
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import OPERATOR_QUEUE, AuditRecord, Direction, EventRecord, Life, MessageRecord, has_ended
 from tests.support.journal import SIGNER, enter, found_by_writer
 
 LINE, OTHER_LINE, STATION, USER = "line:clets-a", "line:ncic-a", "device:desk-1", "user:J40217"
 ENDS_ON_LINE = {
     Life.ANSWERED, Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER, Life.OPERATOR_QUEUE,
+    Life.FORWARDED, Life.CANCELLED,
 }  # fmt: skip
-ENDS_AT_STATION = {Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE}
+ENDS_AT_STATION = {
+    Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE, Life.EXPIRED, Life.FORWARDED, Life.ALTERNATE_ROUTED, Life.CANCELLED,
+}  # fmt: skip
+ENDS_IN_QUEUE = {Life.ANSWERED, Life.EXPIRED, Life.FORWARDED, Life.CANCELLED}
 AFTER_ROUTING = [life for life in Life if life not in (Life.RECEIVED, Life.ROUTED, Life.REFUSED)]
 NOVEMBER, DECEMBER = (clock.parse_rfc3339(f"2026-{month}-01") for month in (11, 12))
 
@@ -73,7 +77,13 @@ async def restarted(url: str) -> Ledger:
 @pytest.mark.parametrize("checkpoint", [True, False], ids=["stated", "tail alone"])
 @pytest.mark.parametrize("life", AFTER_ROUTING)
 @pytest.mark.parametrize(
-    ("destination", "ends"), [(LINE, ENDS_ON_LINE), (STATION, ENDS_AT_STATION), (USER, ENDS_AT_STATION)]
+    ("destination", "ends"),
+    [
+        (LINE, ENDS_ON_LINE),
+        (STATION, ENDS_AT_STATION),
+        (USER, ENDS_AT_STATION),
+        (OPERATOR_QUEUE, ENDS_IN_QUEUE),
+    ],
 )
 async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
     url: str, life: Life, destination: str, ends: set[Life], checkpoint: bool
@@ -82,6 +92,15 @@ async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
     await enter(url, inquiry(1), *events(1, destination, Life.ROUTED, life), checkpoint=checkpoint)
     owed = {} if life in ends else {1: {destination: life is Life.SENT}}
     assert (await restarted(url)).owed == owed
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_an_operator_queues_once_more_is_open_again(url: str) -> None:
+    again = [Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED, Life.ROUTED]
+    await enter(url, unsolicited(1), *events(1, STATION, *again))
+    assert (await restarted(url)).owed == {1: {STATION: False}}
+    assert not has_ended(STATION, again)
+    assert has_ended(STATION, [*again, Life.CANCELLED])
 
 
 @pytest.mark.requirement("F-BACKUP")
