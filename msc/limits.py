@@ -39,6 +39,8 @@ FRAME_COMPLETE_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 TLS_SHUTDOWN_S: Final = 2.0
 """uvloop lingers 30 s on a TLS close unless told otherwise."""
+LINE_TEST_S: Final = 5.0
+"""How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
 """A peer that has not read what waits for it for this long is disconnected; its messages stay queued."""
 IDLE_LOCK_S: Final = 1_800
