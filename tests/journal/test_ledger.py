@@ -248,6 +248,16 @@ def test_the_end_of_a_month_is_sealed_over_its_own_records_and_the_next_tree_beg
     assert (held.seq, held.month, held.first, held.previous) == (8, 202612, 6, sealed.digest())
 
 
+@pytest.mark.requirement("F-AUPROT")
+def test_the_seal_of_a_month_states_nothing_of_the_message_that_begins_the_next() -> None:
+    # A verification names the first message after the last good checkpoint: stated here, it would be passed over.
+    ledger = new_ledger()
+    [row] = ledger.enter((0, inquiry(msn, received=at)) for msn, at in ((1, NOVEMBER), (2, DECEMBER))).checkpoints
+    sealed = read_checkpoint(row.body)
+    assert (sealed.statement, sealed.seq, sealed.msn) == (Statement.SEALED, 1, 1)
+    assert read_checkpoint(ledger.checkpoint(DECEMBER).body).msn == 2
+
+
 @pytest.mark.requirement("F-CLOCK")
 def test_a_clock_that_is_set_back_reopens_no_month() -> None:
     ledger = new_ledger()

@@ -12,13 +12,14 @@ from msc import clock
 from msc.acp.control_point import OperatorSession
 from msc.acp.directory import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
-from msc.journal.record import EventRecord, Life, MessageRecord
-from msc.limits import OPERATOR_QUEUE_MAX, TEXT_CHARS_MAX
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
+from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.trunk import Trunk
 from tests.support.ends import fresh_station
 from tests.support.journal import records_of
 from tests.support.port import FakeLine, FakeStation
@@ -37,7 +38,9 @@ class Running(Restarted):
         await super().start()
         self.line.room = 10
         self.other = FakeLine("ncic-a")
-        self.traffic.connect({"clets-a": self.line, "ncic-a": self.other})
+        self.traffic.connect([Trunk([self.line]), Trunk([self.other])])
+        for line in (self.line, self.other):
+            self.traffic.line_opened(line)
 
     def entry(self, **members: str) -> Pending:
         """Make the entry of an inquiry that is in the journal, on its way to the line."""
@@ -237,10 +240,10 @@ async def test_a_message_whose_sender_is_no_longer_on_file_is_journaled_whole(
 
 
 @pytest.mark.requirement("C-UNSOL")
-async def test_messages_nobody_can_take_are_counted_up_to_their_bound(running: Running) -> None:
-    running.deliveries.operator_queue = OPERATOR_QUEUE_MAX - 1
+async def test_messages_nobody_can_take_wait_for_the_operator(running: Running) -> None:
     for sequence in (1, 2):
         running.traffic.line_message(running.line, sequence, b"ZZZZ000001.NOBODY ASKED")
     await running.journaled()
-    assert running.deliveries.operator_queue == OPERATOR_QUEUE_MAX
-    assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE] * 2
+    assert [entry.why for entry in running.deliveries.operator_queue.entries()] == ["no destination for ZZZZ"] * 2
+    assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE, Life.ROUTED] * 2
+    assert {event.destination for event in await running.events() if event.event == Life.ROUTED} == {OPERATOR_QUEUE}
