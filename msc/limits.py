@@ -84,6 +84,10 @@ ANSWER_TIMEOUT_S: Final = 30.0
 """Until E403, where the catalog names no time of its own."""
 
 # --- clocks -------------------------------------------------------------------------------------
+UNANSWERED_S: Final = 10.0
+"""An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""
+UNANSWERED_MAX: Final = 2 * PENDING_MAX
+"""Inquiries watched for that, one for each line they went to: as many as can wait at two lines each."""
 HIT_CONFIRMATION_URGENT_S: Final = 600.0
 """Nlets: an urgent hit confirmation is answered within ten minutes,"""
 HIT_CONFIRMATION_ROUTINE_S: Final = 3_600.0
