@@ -88,6 +88,9 @@ UNANSWERED_S: Final = 10.0
 """An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""
 UNANSWERED_MAX: Final = 2 * PENDING_MAX
 """Inquiries watched for that, one for each line they went to: as many as can wait at two lines each."""
+SERVICE_OUT_S: Final = 3_600.0
+"""How long the state's word that it is out of service holds if it does not repeat it. It may have forgotten to say
+that it is back, and a county must not wait for ever; the journal is searched as far back when the switch starts."""
 HIT_CONFIRMATION_URGENT_S: Final = 600.0
 """Nlets: an urgent hit confirmation is answered within ten minutes,"""
 HIT_CONFIRMATION_ROUTINE_S: Final = 3_600.0
