@@ -99,6 +99,9 @@ still waits, a new inquiry is refused with E502."""
 ANSWER_TIMEOUT_S: Final = 30.0
 """Until E403, where the catalog names no time of its own."""
 
+REPEATS_MAX: Final = 2 * PENDING_MAX
+"""Messages from the lines remembered by a hash, to know one that comes again: two for each inquiry there may be."""
+
 # --- clocks -------------------------------------------------------------------------------------
 UNANSWERED_S: Final = 10.0
 """An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""

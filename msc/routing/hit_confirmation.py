@@ -183,6 +183,8 @@ class Confirmation:
     asked_us: int
     due: float
     stage: Stage = Stage.WAITING
+    own_header: str | None = None
+    """The header that texts for the terminal begin with, where it is a host."""
     msns: list[int] = field(default_factory=list)
     turn: int = 0
     """Rises with every change of the clock, so that a deadline set before it is passed over."""
@@ -234,6 +236,7 @@ class HitConfirmations:
         self._by_number: dict[tuple[Side, str, str, str], list[Confirmation]] = {}
         self._deadlines: list[tuple[float, int, int, Confirmation]] = []
         self._pushed = 0
+        self._by_msn: dict[int, Confirmation] = {}
         self._crowded_out: list[Confirmation] = []
 
     def __len__(self) -> int:
@@ -255,7 +258,8 @@ class HitConfirmations:
         terminal: str,
         asked_us: int,
         now: float,
-        reminded: bool = False,
+        own_header: str | None = None,
+        stage: Stage = Stage.WAITING,
     ) -> Confirmation:
         """Begin the clock of a request, or take it to the open item it belongs to.
 
@@ -267,14 +271,15 @@ class HitConfirmations:
             terminal: The address of ours to remind.
             asked_us: Wall time of the request, microseconds, for people.
             now: The moment of the request: after a restart, that of then.
-            reminded: After a restart: whether the reminder was given before it.
+            own_header: That of the request, where a host sent it.
+            stage: After a restart: what was told before it.
 
         Returns:
             The item. If it does not hold the MSN, it has seen too many requests to hold them all.
         """
         item = self._items.get((side, request.asker, request.oca, request.nic))
-        if item is not None and msn in item.msns:
-            return item
+        if msn in self._by_msn:
+            return self._by_msn[msn]
         if item is None:
             while len(self._items) >= self._items_max:
                 oldest = next(iter(self._items.values()))
@@ -294,24 +299,38 @@ class HitConfirmations:
             self._items[item.key] = item
             for key in self._number_keys(item):
                 self._by_number.setdefault(key, []).append(item)
-            item.stage = Stage.REMINDED if reminded else Stage.WAITING
+            item.stage, item.own_header = stage, own_header
             self._schedule(item)
         else:
-            self._ask_again(item, request, terminal, now, reminded)
+            due = now + self.terms.due_in(request.urgent)
+            if request.number > item.number or item.due <= now or due < item.due:
+                item.due, item.urgent, item.stage = due, request.urgent, stage
+                item.terminal, item.own_header = terminal, own_header
+            else:
+                # A repetition: the time there was is the time there is.
+                item.stage = max(item.stage, stage)
+            item.number = max(item.number, request.number)
+            self._schedule(item)
         item.requests += 1
         if len(item.msns) < HIT_CONFIRMATION_MESSAGES_MAX:
             item.msns.append(msn)
+            self._by_msn[msn] = item
         return item
 
-    def _ask_again(self, item: Confirmation, request: HitRequest, terminal: str, now: float, reminded: bool) -> None:
-        due = now + self.terms.due_in(request.urgent)
-        anew = request.number > item.number or item.due <= now
-        item.number = max(item.number, request.number)
-        if not anew and due >= item.due:
-            return  # a repetition: the time there was is the time there is
-        item.due, item.urgent, item.terminal = due, request.urgent, terminal
-        item.stage = Stage.REMINDED if reminded else Stage.WAITING
-        self._schedule(item)
+    def withdraw(self, msn: int) -> bool:
+        """Forget a request that was never sent. One that was sent for the same record stays open.
+
+        Returns:
+            Whether there was such a request.
+        """
+        item = self._by_msn.pop(msn, None)
+        if item is None:
+            return False
+        item.msns.remove(msn)
+        item.requests -= 1
+        if not item.msns:
+            self._forget(item)
+        return True
 
     def find(self, side: Side, answer: HitAnswer) -> Confirmation | None:
         """Find the item an answer belongs to; it stays open until `close`.
@@ -352,6 +371,8 @@ class HitConfirmations:
     def _forget(self, item: Confirmation) -> None:
         del self._items[item.key]
         item.turn += 1
+        for msn in item.msns:
+            del self._by_msn[msn]
         for key in self._number_keys(item):
             same = self._by_number[key]
             same.remove(item)

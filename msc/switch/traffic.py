@@ -195,7 +195,7 @@ class LineTraffic:
         message.expires_us = None
         entry = self.pending.find(message.header or "")
         if entry is not None:
-            self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_s)
+            self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_of(name))
 
     def _withhold(self, name: str, message: Outgoing) -> bool:
         """Tell whether a message that had to wait may not be sent any more; its originator is told.
@@ -439,7 +439,7 @@ class LineTraffic:
             return LineOutOfService(f"{name} is out of service; not sent")
         if entry.update:
             return OutcomeUnknown(f"{name} gave no answer; check before sending again")
-        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_s:.0f} s")
+        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_of(name):.0f} s")
 
     def _give_up_sent(self, name: str, message: Outgoing, refusal: Refusal) -> None:
         entry = self.pending.find(message.header or "")

@@ -17,6 +17,7 @@ from msc.routing.hit_confirmation import (
     HitConfirmations,
     HitRequest,
     Side,
+    Stage,
     Terms,
     What,
     notice_text,
@@ -266,10 +267,46 @@ def test_requests_replayed_with_their_times_are_due_when_they_were() -> None:
     clocks = HitConfirmations()
     terms = {"agency": "EXSO", "terminal": "device:D1", "asked_us": 0}
     clocks.ask(Side.ASKED, request(number=1), msn=1, now=-15 * MINUTE, **terms)  # type: ignore[arg-type]
-    item = clocks.ask(Side.ASKED, request(number=2), msn=2, now=-9 * MINUTE, reminded=True, **terms)  # type: ignore[arg-type]
+    item = clocks.ask(Side.ASKED, request(number=2), msn=2, now=-9 * MINUTE, stage=Stage.REMINDED, **terms)  # type: ignore[arg-type]
     assert item.msns == [1, 2]
     assert clocks.due(0.5 * MINUTE) == [], "the reminder was given before the restart"
     assert whats(clocks.due(1 * MINUTE)) == [What.ALARM, What.ESCALATE]
+
+
+def test_what_was_told_before_a_restart_is_not_told_again() -> None:
+    clocks = HitConfirmations()
+    item = clocks.ask(
+        Side.ASKED, request(), msn=1, agency="EXSO", terminal="device:D1", asked_us=0, now=-HOUR, stage=Stage.OVERDUE
+    )
+    assert clocks.due(0.0) == []
+    assert clocks.due(DAY) == [Action(What.EXPIRE, item)]
+
+
+def test_a_repetition_that_was_reminded_of_is_not_reminded_of_again() -> None:
+    """The reminder is noted with the newest request, which may have been a repetition."""
+    clocks = HitConfirmations()
+    for msn, stage in ((1, Stage.WAITING), (2, Stage.REMINDED)):
+        clocks.ask(
+            Side.ASKED, request(), msn=msn, agency="EXSO", terminal="device:D1", asked_us=0, now=0.0, stage=stage
+        )
+    assert whats(clocks.due(9 * MINUTE)) == []
+    assert whats(clocks.due(10 * MINUTE)) == [What.ALARM, What.ESCALATE]
+
+
+def test_a_request_that_was_never_sent_has_no_clock() -> None:
+    clocks = HitConfirmations()
+    ask(clocks, request(), 1, 0.0)
+    assert clocks.withdraw(1) is True
+    assert clocks.withdraw(1) is False
+    assert (len(clocks), clocks.due(HOUR), clocks._by_number, clocks._by_msn) == (0, [], {}, {})
+
+
+def test_a_second_request_that_was_never_sent_leaves_the_first_open() -> None:
+    clocks = HitConfirmations()
+    item = ask(clocks, request(), 1, 0.0)
+    ask(clocks, request(number=2), 2, HOUR)
+    assert clocks.withdraw(2) is True
+    assert (list(clocks.open()), item.msns, item.requests) == ([item], [1], 1)
 
 
 def test_no_more_are_remembered_than_allowed_and_what_goes_is_told() -> None:
