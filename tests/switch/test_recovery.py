@@ -433,7 +433,7 @@ async def test_what_was_forwarded_waits_where_it_was_forwarded_to_and_says_whose
     await restarted.recover()
     assert restarted.waiting("device:desk-1") == []
     [message] = restarted.waiting("device:desk-2")
-    assert (message.original_mnemonic, message.forwarded, message.precedence.name) == ("A123", True, "URGENT")
+    assert (message.original_mnemonic, message.hops, message.precedence.name) == ("A123", 1, "URGENT")
 
 
 async def test_what_waits_for_a_station_that_is_no_more_is_the_operators(restarted: Restarted) -> None:
