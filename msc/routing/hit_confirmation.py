@@ -242,6 +242,9 @@ class HitConfirmations:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, item: Confirmation) -> bool:
+        return self._items.get(item.key) is item
+
     def open(self) -> Iterator[Confirmation]:
         """Yield what is open, longest open first."""
         yield from self._items.values()
@@ -358,7 +361,7 @@ class HitConfirmations:
 
     def close(self, item: Confirmation) -> None:
         """Forget an item: it was answered."""
-        if self._items.get(item.key) is item:
+        if item in self:
             self._forget(item)
 
     def answer(self, side: Side, answer: HitAnswer) -> Confirmation | None:
