@@ -39,6 +39,9 @@ FRAME_COMPLETE_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 TLS_SHUTDOWN_S: Final = 2.0
 """uvloop lingers 30 s on a TLS close unless told otherwise."""
+LINE_ACK_S: Final = 10.0
+"""A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
+the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
