@@ -243,9 +243,11 @@ class CatalogSettings(_Table):
 
 
 class RoutesSettings(_Table):
-    """`[routes]`: the route table."""
+    """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
+    groups: Path | None = None
+    forwarding: Path | None = None
 
 
 class MonitorSettings(_Table):
