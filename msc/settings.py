@@ -276,9 +276,11 @@ _KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class RoutesSettings(_Table):
-    """`[routes]`: the route table."""
+    """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
+    groups: Path | None = None
+    forwarding: Path | None = None
 
 
 class MonitorSettings(_Table):
