@@ -51,7 +51,6 @@ from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
-from msc.routing.table import load_routes
 from msc.routing.unanswered import Unanswered, Waiting
 from msc.settings import Settings
 from msc.switch.confirmations import Confirmations
@@ -60,6 +59,7 @@ from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
+from msc.switch.site_plan import load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -94,16 +94,16 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
-        routes = load_routes(settings.path(settings.routes.file), catalog, settings.destinations)
         services = Services()
-        if settings.service_messages is not None:
-            services = load_services(settings.service_messages, {key.database for key in catalog})
+        if settings.routes.service is not None:
+            services = load_services(settings.path(settings.routes.service), {key.database for key in catalog})
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         await self._directory_store.open()
         revision = await self._directory_store.revision()
         directory = await self._directory_store.load()
+        plan = load_site_plan(settings, catalog, directory)
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
@@ -134,6 +134,7 @@ class Daemon:
         self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
         self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
+        self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection
         self.confirmations = Confirmations(
             settings.hit_confirmation,
@@ -156,7 +157,7 @@ class Daemon:
             repeats=repeats,
         )
         self.switch = Switch(
-            intake=Intake(catalog, routes, self.point, {line.name: line.mode for line in settings.line}),
+            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,

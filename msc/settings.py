@@ -15,6 +15,7 @@ from msc import limits
 from msc.errors import Fault, SettingsError
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+DriverName = Literal["mtp", "stx"]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _SQLITE: Final = "sqlite+aiosqlite:///"
@@ -297,11 +298,13 @@ class HitConfirmationSettings(_Table):
 
 
 class RoutesSettings(_Table):
-    """`[routes]`: the route table."""
+    """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
+    groups: Path | None = None
+    forwarding: Path | None = None
     service: Path | None = None
-    """What the state's service messages mean; None is `service.toml` beside the routes, if that is there."""
+    """What the state's service messages mean."""
 
 
 class MonitorSettings(_Table):
@@ -344,9 +347,11 @@ class LineSettings(_Table):
     host: str
     port: Port
     peer: str = Field(pattern=r"^msc://host/")
+    driver: DriverName = "mtp"
     mode: Literal["production", "test"] = "production"
     window: int = Field(default=256, ge=1, le=limits.WINDOW_MAX)
     heartbeat_s: float = Field(default=limits.HEARTBEAT_S, ge=1, le=600)
+    ack_s: float = Field(default=limits.LINE_ACK_S, ge=1, le=120)
     reconnect_first_s: float = Field(default=0.2, gt=0, le=60)
     reconnect_last_s: float = Field(default=15.0, gt=0, le=600)
     backup: Name | None = None
@@ -403,14 +408,6 @@ class Settings(_Table):
     def folder(self) -> Path:
         """The site's folder, which relative paths start from."""
         return self._file.parent
-
-    @property
-    def service_messages(self) -> Path | None:
-        """The file that says what the state's service messages mean, if there is one."""
-        if self.routes.service is not None:
-            return self.path(self.routes.service)
-        usual = self.path(self.routes.file).parent / "service.toml"
-        return usual if usual.is_file() else None
 
     @property
     def destinations(self) -> list[str]:
