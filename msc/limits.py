@@ -39,6 +39,9 @@ FRAME_COMPLETE_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 TLS_SHUTDOWN_S: Final = 2.0
 """uvloop lingers 30 s on a TLS close unless told otherwise."""
+LINE_ACK_S: Final = 10.0
+"""A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
+the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
@@ -98,6 +101,34 @@ PENDING_MAX: Final = 100_000
 still waits, a new inquiry is refused with E502."""
 ANSWER_TIMEOUT_S: Final = 30.0
 """Until E403, where the catalog names no time of its own."""
+
+REPEATS_MAX: Final = 2 * PENDING_MAX
+"""Messages from the lines remembered by a hash, to know one that comes again: two for each inquiry there may be."""
+
+# --- clocks -------------------------------------------------------------------------------------
+UNANSWERED_S: Final = 10.0
+"""An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""
+UNANSWERED_MAX: Final = 2 * PENDING_MAX
+"""Inquiries watched for that, one for each line they went to: as many as can wait at two lines each."""
+SERVICE_OUT_S: Final = 3_600.0
+"""How long the state's word that it is out of service holds if it does not repeat it. It may have forgotten to say
+that it is back, and a county must not wait for ever; the journal is searched as far back when the switch starts."""
+HIT_CONFIRMATION_URGENT_S: Final = 600.0
+"""Nlets: an urgent hit confirmation is answered within ten minutes,"""
+HIT_CONFIRMATION_ROUTINE_S: Final = 3_600.0
+"""and a routine one within the hour."""
+REMIND_URGENT_S: Final = 120.0
+"""How long before the end its reminder comes (LEADS 1240.60.a.6): time to find the file and type the answer,"""
+REMIND_ROUTINE_S: Final = 900.0
+"""and, where an hour is allowed, to find whoever has it."""
+HIT_CONFIRMATION_KEPT_S: Final = 86_400.0
+"""How long an overdue confirmation stays on the list: whoever has the next shift sees it too."""
+HIT_CONFIRMATIONS_MAX: Final = 10_000
+"""Open confirmations remembered at once: a county has a few dozen. Beyond it the oldest one is forgotten, and its
+end journaled."""
+HIT_CONFIRMATION_MESSAGES_MAX: Final = 8
+"""Requests of one open confirmation that are kept with it. Three are the rule; past this somebody's machine repeats
+itself, and a request ends for the clock as it comes."""
 
 # --- journal ------------------------------------------------------------------------------------
 JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
@@ -193,3 +224,23 @@ PERSON_CHARS_MAX: Final = 64
 """`requester` and `secondary`: a name or badge and an agency."""
 ADDRESSEES_MAX: Final = 20
 """Destinations of one administrative message, where the catalog names no smaller number."""
+
+# --- routes and groups --------------------------------------------------------------------------
+PATTERNS_MAX: Final = 1_000
+"""Patterns of one of a row's criteria. Beginnings are tried one after the other; a longer list is more rows."""
+PATTERN_CHARS_MAX: Final = 64
+PRECEDENCE_MAX: Final = 1_000_000
+PRECEDENCE_DEFAULT: Final = 100
+"""Of a route that names none: some can be put before it without all the others being written anew."""
+ROUTES_MAX: Final = 100_000
+"""Five times what the largest county is built for."""
+GROUPS_MAX: Final = 20_000
+GROUP_MEMBERS_MAX: Final = 2_000
+"""Members one group names."""
+GROUP_STATIONS_MAX: Final = 5_000
+"""Stations one message can be meant for, through groups or ALL: each is a row in the same commit, and this is a tenth
+of what may wait for one."""
+ROUTING_FILE_BYTES_MAX: Final = 33_554_432
+"""A file of routes or groups. Twenty thousand routes take three megabytes."""
+EXPLAINED_MAX: Final = 20
+"""Routes an explanation tells of, besides the one that took the message."""

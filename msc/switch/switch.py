@@ -23,13 +23,14 @@ from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import Catalog
+from msc.protocol.catalog import Catalog, Function
 from msc.protocol.envelope import ROUTINE
 from msc.protocol.header import MessageHead, make_header, write_head
 from msc.protocol.session import MessageOutOfPlace
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
 from msc.switch.port import StationPort
@@ -58,7 +59,9 @@ class Switch:
         deliveries: Deliveries,
         metrics: Metrics,
         watch: Callable[[Asked], None] = lambda _asked: None,
+        confirmations: Confirmations | None = None,
     ) -> None:
+        self._confirmations = confirmations
         self.draining = False
         self.keepers: dict[str, Callable[[Unfinished], None]] = {}
         """Who takes back what had not ended when the switch stopped, by the place it waited in."""
@@ -119,15 +122,16 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        if incoming.addressees:
-            addresses = [device.address for device in incoming.addressees]
-        else:
-            addresses = [f"line:{name}" for name in route.lines]
+        addresses = [f"line:{name}" for name in incoming.lines]
+        addresses += [device.address for device in incoming.addressees]
         at = incoming.received_us
+        beside = NOTHING
+        if key.function is Function.HIT_CONFIRMATION and self._confirmations is not None:
+            beside = self._confirmations.accepted(incoming, msn)
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
-            [EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses],
-            partial(self._accepted, station, incoming, msn, header),
+            [*(EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses), *beside.events],
+            partial(self._accepted, station, incoming, msn, header, beside),
         )
 
     def _record(
@@ -137,7 +141,7 @@ class Switch:
         return MessageRecord(
             msn=msn,
             received=incoming.received_us,
-            direction=Direction.LOCAL if incoming.addressees else Direction.OUTBOUND,
+            direction=Direction.LOCAL if incoming.addressees and not incoming.lines else Direction.OUTBOUND,
             kind=kind,
             device=incoming.device.device,
             user=operator.user if operator else (head.oif if head else None),
@@ -206,10 +210,11 @@ class Switch:
         incoming: Incoming,
         msn: int,
         header: str,
+        beside: Beside,
         failure: JournalUnavailable | None,
     ) -> None:
-        operator, key, route = incoming.operator, incoming.key, incoming.route
-        assert operator is not None and key is not None and route is not None
+        operator, key = incoming.operator, incoming.key
+        assert operator is not None and key is not None
         kind = key.function.value
         if failure is not None:
             self._metrics.messages[kind, failure.code] += 1
@@ -220,18 +225,19 @@ class Switch:
         self._metrics.messages[kind, "accepted"] += 1
         self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
         self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
+        beside.then()
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
-        if incoming.addressees:
-            for device in incoming.addressees:
-                self._deliveries.push(
-                    device.address,
-                    Outgoing(
-                        msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                        header=header, priority=priority,
-                    ),
-                )  # fmt: skip
+        for device in incoming.addressees:
+            self._deliveries.push(
+                device.address,
+                Outgoing(
+                    msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
+                    header=header, priority=priority,
+                ),
+            )  # fmt: skip
+        if not incoming.lines:
             return
         entry = Pending(
             msn=msn,
@@ -251,8 +257,8 @@ class Switch:
             key=key,
             timeout_s=key.timeout_s,
             received_us=incoming.received_us,
-            lines=route.lines,
-            awaited=set(route.lines),
+            lines=incoming.lines,
+            awaited=set(incoming.lines),
         )
         self._pending.add(entry, clock.monotonic())
         text = write_head(MessageHead(header, operator.user, operator.taf)) + incoming.message
