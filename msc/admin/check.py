@@ -69,6 +69,10 @@ async def check_site(file: Path) -> Report:
     report.counts["lines"] = len(settings.line)
     if not settings.line:
         report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
+    for line in settings.line:
+        if line.is_over(clock.today()):
+            problem = f"line {line.name} ended on {line.expires}: it is not connected any more"
+            report.remarks.append(Fault(file, "line.expires", problem))
     if settings.journal.in_files and not (folder := settings.database(settings.journal).parent).is_dir():
         report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
     _check_journal_keys(report, settings)
@@ -107,8 +111,9 @@ def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -
     for code in routes.unrouted():
         report.remarks.append(Fault(file, "route", f"no route takes {code}: it will be refused with E305"))
     used = {name for route in routes.routes if route.deliver is Deliver.LINES for name in route.lines}
+    backups = {line.backup for line in settings.line}
     for line in settings.line:
-        if line.name not in used:
+        if line.name not in used and line.name not in backups:
             report.remarks.append(Fault(file, "route", f"no route uses line {line.name}"))
 
 
