@@ -392,7 +392,7 @@ class StandInHost:
 
     def _answer(self, connection: HostConnection, message: Taken, payload: bytes, conduct: Conduct) -> None:
         if conduct.late_s:
-            asyncio.get_running_loop().call_later(conduct.late_s, self._send, payload)
+            asyncio.get_running_loop().call_later(conduct.late_s, self.say, payload)
         elif conduct.shuffle > 1:
             self._shuffled.append((connection, message, payload))
             if len(self._shuffled) >= conduct.shuffle:
@@ -404,9 +404,10 @@ class StandInHost:
         """Send the answers that are kept, the last first."""
         kept, self._shuffled = self._shuffled, []
         for _, _, payload in reversed(kept):
-            self._send(payload)
+            self.say(payload)
 
-    def _send(self, payload: bytes) -> Told:
+    def say(self, payload: bytes) -> Told:
+        """Send a text on the newest open connection, or when the next one opens."""
         connection = self.open_connection
         if connection is not None:
             return connection.tell(payload)
@@ -423,7 +424,7 @@ class StandInHost:
 
     async def tell(self, text: str | bytes, timeout_s: float = TIMEOUT_S) -> Told:
         """Send a text, and wait until the switch has acknowledged or refused it."""
-        told = self._send(text.encode() if isinstance(text, str) else text)
+        told = self.say(text.encode() if isinstance(text, str) else text)
         await self.book.until(lambda: told.msn is not None or told.refused, timeout_s)
         return told
 

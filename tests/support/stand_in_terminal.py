@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import ssl
 import time
@@ -22,8 +23,6 @@ from tests.support.mtp_client import TIMEOUT_S, Disconnected, Refused, take_apar
 
 RECONNECT_S = 0.05
 """How soon a terminal tries again: tests have no time for the pauses of real ones."""
-SEND_LATER = frozenset({"E501", "E502", "E503"})
-"""Refusals that say nothing against the message."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +171,7 @@ class TerminalConnection(FrameEnd):
                     book.faults.append(f"{kind} for D {sequence}, which was not under way")
                 elif kind == "A":
                     sent.msn = int(payload)
+                    self.terminal.acknowledged += 1
                 else:
                     sent.refused = json.loads(payload)["code"]
             case "Q":
@@ -225,6 +225,7 @@ class StandInTerminal:
     """A terminal, and the person at it.
 
     Attributes:
+        acknowledged: How many of its messages the switch has acknowledged.
         manner: Says of each delivery `A`, a code to refuse it with, or None to leave it without a word.
     """
 
@@ -237,15 +238,15 @@ class StandInTerminal:
         self.manner: Callable[[Arrival], str | None] = acknowledge
         self.connection: TerminalConnection | None = None
         self.session: dict[str, Any] = {}
-        self._connections = 0
-        self._hanging: list[TerminalConnection] = []
+        self._connections: list[TerminalConnection] = []
+        self._numbers = itertools.count(1)
+        self.acknowledged = 0
         self._name = uuid.uuid4().hex[:8]  # what an earlier test left undelivered must not look like ours
         self._refs = 0
 
     def next_connection(self) -> int:
         """Number a connection."""
-        self._connections += 1
-        return self._connections
+        return next(self._numbers)
 
     # --- coming and going ------------------------------------------------------------------------------
     async def come(self) -> TerminalConnection:
@@ -279,6 +280,8 @@ class StandInTerminal:
             raise Refused(told["code"], told["reason"])
         connection.window = hello["window"]
         self.session, self.connection = told, connection
+        self._connections = [one for one in self._connections if not one.gone.done()] + [connection]
+        self.book.change()
         return connection
 
     async def come_back(self, timeout_s: float = TIMEOUT_S) -> None:
@@ -319,10 +322,7 @@ class StandInTerminal:
             yield self
         finally:
             await self.go()
-            for connection in self._hanging:
-                connection.lose(Loss.RESET)
-                await connection.gone
-            self._hanging.clear()
+            await self.leave_nothing()
         assert not self.book.faults, self.book.faults
 
     async def go(self, loss: Loss = Loss.CLOSED) -> None:
@@ -330,10 +330,16 @@ class StandInTerminal:
         if self.connection is not None:
             connection, self.connection = self.connection, None
             connection.lose(loss)
-            if loss is Loss.SILENT:
-                self._hanging.append(connection)
-            else:
+            if loss is not Loss.SILENT:
                 await connection.gone
+
+    async def leave_nothing(self) -> None:
+        """End the connections that hang."""
+        for connection in self._connections:
+            if not connection.gone.done():
+                connection.lose(Loss.RESET)
+                await connection.gone
+        self._connections.clear()
 
     # --- messages --------------------------------------------------------------------------------------
     @property
