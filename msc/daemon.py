@@ -55,6 +55,7 @@ from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
+from msc.switch.trunk import Trunk
 
 log = get_logger("daemon")
 
@@ -86,7 +87,7 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
-        routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
+        routes = load_routes(settings.path(settings.routes.file), catalog, settings.destinations)
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
@@ -119,13 +120,14 @@ class Daemon:
         self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
-        self.deliveries = Deliveries(self.writer, self.metrics)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
             pending=self.pending,
             deliveries=self.deliveries,
             metrics=self.metrics,
+            kept=settings.queue,
         )
         self.switch = Switch(
             intake=Intake(catalog, routes, self.point, {line.name: line.mode for line in settings.line}),
@@ -142,7 +144,7 @@ class Daemon:
             )
             for line in settings.line
         }
-        self.traffic.connect(self._lines)
+        self.traffic.connect(self._trunks())
         self.switch.recover(recent, unfinished, catalog)
         self.desk = desk = Desk(
             point=self.point,
@@ -189,6 +191,18 @@ class Daemon:
         gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _trunks(self) -> list[Trunk]:
+        """Bring primary and backup lines together."""
+        backups = {line.backup for line in self.settings.line}
+        return [
+            Trunk(
+                [self._lines[name] for name in (line.name, line.backup) if name is not None],
+                line.failback_s,
+            )
+            for line in self.settings.line
+            if line.name not in backups
+        ]
 
     async def _take_up_glass(self, revision: int) -> TakenUp:
         """Put what was read while no switch ran into the journal."""
@@ -308,6 +322,7 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self.deliveries.tick()
             self.writer.watch_clock()
 
     def _directory_changed(self) -> None:

@@ -8,6 +8,7 @@ Three kinds never mix:
 
     MSCError
     ├── Refusal                    E1xx … E6xx, one class a code
+    ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
         ├── SettingsError  CatalogError  RouteError  DirectoryError
         ├── SiteError
@@ -79,6 +80,25 @@ class SiteError(FaultyInput):
 
 class JournalError(MSCError):
     """The journal's database cannot be opened or read."""
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+class LineTestError(MSCError):
+    """A line cannot be tested, or did not pass."""
+
+
+class LineNotConnected(LineTestError):
+    """There is no session to test, or it was lost during the test."""
+
+
+class LineSilent(LineTestError):
+    """The host did not answer in time."""
+
+
+class NoLineTest(LineTestError):
+    """The line's driver has nothing to ask the host."""
 
 
 # --- what goes on the wire ----------------------------------------------------------------------

@@ -242,6 +242,38 @@ class CatalogSettings(_Table):
     folder: Path
 
 
+class QueueSettings(_Table):
+    """`[queue]`: how long what waits is kept, in seconds, by its kind; then it has expired."""
+
+    inquiry_s: float = Field(default=300.0, ge=1, le=86_400)
+    """On a line that the state, or an operator, has taken out of service. An answer that comes later helps nobody."""
+    update_s: float = Field(default=86_400.0, ge=1, le=7 * 86_400)
+    hit_confirmation_s: float = Field(default=600.0, ge=1, le=86_400)
+    response_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Answers for who is not there."""
+    administrative_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Messages to stations, and what comes unsolicited; then they go to the operator's queue."""
+    broadcast_s: float = Field(default=86_400.0, ge=60, le=7 * 86_400)
+
+    def of(self, kind: str) -> float:
+        """Return how long a message is kept, by its function or by its envelope's kind."""
+        name = _KEPT_AS.get(kind, "update")
+        return float(getattr(self, f"{name}_s"))
+
+
+_KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "inquiry": "inquiry",
+        "hit_confirmation": "hit_confirmation",
+        "response": "response",
+        "status": "response",
+        "unsolicited": "administrative",
+        "administrative": "administrative",
+        "broadcast": "broadcast",
+    }
+)
+
+
 class RoutesSettings(_Table):
     """`[routes]`: the route table."""
 
@@ -293,6 +325,10 @@ class LineSettings(_Table):
     heartbeat_s: float = Field(default=limits.HEARTBEAT_S, ge=1, le=600)
     reconnect_first_s: float = Field(default=0.2, gt=0, le=60)
     reconnect_last_s: float = Field(default=15.0, gt=0, le=600)
+    backup: Name | None = None
+    """The line that carries its traffic while it is lost."""
+    failback_s: float = Field(default=5.0, ge=0, le=3600)
+    """How long it must have been back before its traffic returns."""
 
 
 class SimulatorSettings(_Table):
@@ -317,6 +353,7 @@ class Settings(_Table):
     catalog: CatalogSettings
     routes: RoutesSettings
     monitor: MonitorSettings
+    queue: QueueSettings = QueueSettings()
     access: AccessSettings = AccessSettings()
     credentials: CredentialSettings = CredentialSettings()
     device_class: dict[Name, DeviceClassSettings] = {}
@@ -338,6 +375,12 @@ class Settings(_Table):
     def folder(self) -> Path:
         """The site's folder, which relative paths start from."""
         return self._file.parent
+
+    @property
+    def destinations(self) -> list[str]:
+        """The names routes may name: of lines that are nobody's backup."""
+        backups = {line.backup for line in self.line}
+        return [line.name for line in self.line if line.name not in backups]
 
     @property
     def device_classes(self) -> dict[str, DeviceClassSettings]:

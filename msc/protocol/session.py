@@ -12,7 +12,7 @@ second window is already waiting is not slow but wrong, and is cut off with E606
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -22,6 +22,7 @@ from msc.protocol.control import (
     BadMember,
     Control,
     ErrorNotice,
+    OpenLine,
     UnknownControl,
     Vocabulary,
     encode_control,
@@ -76,6 +77,34 @@ class ControlReceived(NamedTuple):
     message: Control
 
 
+class LineRequested(NamedTuple):
+    """The switch asks this state host to open a line; answer with `accept` or `decline`."""
+
+    opening: OpenLine
+
+
+class LineOpened(NamedTuple):
+    """The line is open: messages may go both ways.
+
+    Attributes:
+        window: How many messages of ours the peer takes unanswered.
+    """
+
+    window: int
+
+
+class LineDeclined(NamedTuple):
+    """The state host refused to open the line."""
+
+    code: str
+
+
+class PongReceived(NamedTuple):
+    """The answer to a `ping` of ours."""
+
+    number: int
+
+
 class ProtocolFailed(NamedTuple):
     """The peer broke the protocol. What is to be sent first is in `data_to_send`; then close."""
 
@@ -96,9 +125,17 @@ Event = (
     | MessageRefused
     | ControlReceived
     | ControlRefused
+    | LineRequested
+    | LineOpened
+    | LineDeclined
+    | PongReceived
     | ProtocolFailed
     | PeerLost
 )
+
+
+_FIRST_PING: Final = 0x1_0000
+"""Pings somebody waits for are numbered from here; heartbeats are numbered from 1, and never come so far."""
 
 
 class Session(ABC):
@@ -190,6 +227,10 @@ class Session(ABC):
             self._receive_control_frame(payload)
         elif kind == PING:
             self._out.append(encode_frame(PONG, sequence))
+        elif kind == PONG:
+            # Pongs of heartbeats say no more than any other frame: the peer is there.
+            if sequence >= _FIRST_PING:
+                self._events.append(PongReceived(sequence - _FIRST_PING))
         elif kind == NAK and self._answers(sequence):
             self._events.append(MessageRefused(sequence, *_parse_nak(payload)))
 
@@ -249,6 +290,21 @@ class Session(ABC):
         self._awaiting.add(self._sent_last)
         self._out.append(encode_frame(DATA, self._sent_last, payload))
         return self._sent_last
+
+    @property
+    def sent_last(self) -> int:
+        """The sequence of the last data frame we sent; 0 before the first."""
+        return self._sent_last
+
+    @property
+    def unacknowledged_first(self) -> int | None:
+        """The sequence of the oldest data frame of ours that the peer has not answered."""
+        return min(self._awaiting, default=None)
+
+    def ping(self, number: int) -> None:
+        """Ask the peer for a sign of life; `PongReceived` bears the number, 0 to 65 535."""
+        if not self.closed:
+            self._out.append(encode_frame(PING, _FIRST_PING + number))
 
     def acknowledge(self, sequence: int, payload: bytes = b"") -> None:
         """Answer a data frame: taken over. Each is answered exactly once."""

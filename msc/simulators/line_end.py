@@ -17,7 +17,7 @@ from msc.log import get_logger
 from msc.protocol.control import OpenLine
 from msc.protocol.header import parse_head
 from msc.protocol.line import LineHostSession
-from msc.protocol.session import ControlReceived, Event, MessageAcknowledged, MessageReceived, MessageRefused
+from msc.protocol.session import Event, LineRequested, MessageAcknowledged, MessageReceived, MessageRefused
 
 if TYPE_CHECKING:
     from msc.simulators.host import StateHost
@@ -98,8 +98,8 @@ class LineEnd(Connection[LineHostSession]):
             else:
                 log.warning("simulator.answer_refused", simulator=self._host.name, code=event.code)
             self._pump()
-        elif isinstance(event, ControlReceived) and isinstance(event.message, OpenLine):
-            self._open_line(event.message)
+        elif isinstance(event, LineRequested):
+            self._open_line(event.opening)
 
     def _take(self, sequence: int, payload: bytes) -> None:
         host = self._host

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msc.acp.directory import Device
 from msc.errors import Refusal
+from msc.protocol.line_state import LineState
 from msc.protocol.station import StationSession
 from msc.tls import PeerCertificate
 
@@ -40,15 +41,26 @@ class LinePort(Protocol):
     """A line to a state host."""
 
     name: str
-    state: str
+
+    @property
+    def mode(self) -> str:
+        """`production` or `test`."""
+
+    @property
+    def state(self) -> LineState:
+        """Where it stands."""
 
     @property
     def address(self) -> str:
         """`line:NAME`."""
 
     @property
+    def connected(self) -> bool:
+        """Whether its session stands, whatever an operator has ordered: answers come in."""
+
+    @property
     def is_open(self) -> bool:
-        """Whether it takes messages."""
+        """Whether it takes messages: in state `open` alone."""
 
     @property
     def room(self) -> int:
@@ -63,3 +75,18 @@ class LinePort(Protocol):
 
     def answer(self, connection: object, sequence: int, outcome: int | Refusal) -> None:
         """Acknowledge a message of the host with its MSN, or refuse it."""
+
+    def hold(self) -> None:
+        """Let no more messages out, on this connection and the next ones, until released."""
+
+    def release(self) -> None:
+        """Let messages out again; `line_writable` follows if the line is connected."""
+
+    def drain(self) -> None:
+        """Let nothing new out until released, and await what the host has not acknowledged."""
+
+    def restart(self, reason: str) -> None:
+        """Drop the connection and connect at once; `line_lost` comes before this returns."""
+
+    async def test(self) -> float:
+        """Ask the host for a sign of life; returns how long it took in seconds, or raises `LineTestError`."""
