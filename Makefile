@@ -6,7 +6,7 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal bench-searching campaign campaign-switching lock format clean
+.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal bench-searching bench-failover campaign campaign-switching lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 mal
 MESSAGES ?= 100000
 campaign-switching: $(READY) ## MESSAGES messages (100000) of 50 terminals while lines are cut and the switch is killed
 	MSC_CAMPAIGN_MESSAGES=$(MESSAGES) MSC_CAMPAIGN_TERMINALS=50 MSC_CAMPAIGN_KILLS=20 MSC_CAMPAIGN_CUTS=120 MSC_CAMPAIGN_SECONDS=1500 $(BIN)/python -m pytest -q -s -o timeout=3000 tests/e2e/test_campaign.py
+
+bench-failover: $(READY) ## thirty losses of a primary line under traffic; writes loadtest/results/failover.json
+	MSC_FAILOVER_CUTS=30 MSC_FAILOVER_RESULTS=loadtest/results/failover.json $(BIN)/python -m pytest -q -s -o timeout=900 tests/e2e/test_failover.py -k over_to_the_backup
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -13,12 +13,10 @@ import pytest
 
 from tests.e2e.conftest import assert_quiet
 from tests.support.campaign import Campaign, Plan
-from tests.support.campaign_verdict import figures, judge
+from tests.support.campaign_verdict import NOT_YET, figures, judge
 from tests.support.site import Site
 
 SHORT = Plan()
-NOT_YET = frozenset({"the second copy of an answer is marked"})
-"""Promises that are not built yet."""
 
 
 def asked(name: str, otherwise: float) -> float:
@@ -58,6 +56,8 @@ async def test_everything_ends_and_is_told_while_lines_are_cut_and_the_switch_is
         print(f"  {what:36}{count:>9}")
     rate = told["acknowledged"] / campaign.seconds
     print(f"  {'seconds of traffic, messages a second':36}{campaign.seconds:>9.1f}{rate:>9.0f}")
+    if times := sorted(campaign.failovers()):
+        print(f"  {'failovers, p50 and max, s':36}{times[len(times) // 2]:>9.3f}{times[-1]:>9.3f} ({len(times)})")
     print(f"  {'restart, s':36}" + " ".join(f"{s:.1f}" for s in campaign.restarts))
     breaches = judge(evidence)
     for promise, found in breaches.items():

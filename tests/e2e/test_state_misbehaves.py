@@ -142,7 +142,7 @@ async def test_two_answers_that_differ_are_both_new(site: Site) -> None:
         assert not first.flagged and not second.flagged
 
 
-async def test_a_late_answer_is_delivered_after_e403(site: Site) -> None:
+async def test_a_late_answer_is_delivered_after_e403_and_marked(site: Site) -> None:
     async with both(site) as (state, terminal):
         state.conduct = SPEECHLESS
         sent = await terminal.send(f"{MISSING}LATE,ONE")
@@ -151,19 +151,8 @@ async def test_a_late_answer_is_delivered_after_e403(site: Site) -> None:
         await state.answer(await state.book.taken_with("LATE,ONE"), "HERE AFTER ALL")
         late = await terminal.book.told(sent.ref, 2)
         assert (late.kind, late.text) == ("response", "HERE AFTER ALL")
-        assert late.envelope["transaction"] == sent.msn
+        assert late.envelope["transaction"] == sent.msn and late.envelope["late"] is True
         assert await life(site, sent.msn) >= {"expired", "answered"}
-
-
-@pytest.mark.xfail(strict=True, reason="the switch does not say yet that an answer is late")
-async def test_a_late_answer_is_marked(site: Site) -> None:
-    async with both(site) as (state, terminal):
-        state.conduct = SPEECHLESS
-        sent = await terminal.send(f"{MISSING}LATE,TWO")
-        await terminal.book.told(sent.ref)
-        await state.answer(await state.book.taken_with("LATE,TWO"), "HERE AFTER ALL")
-        late = await terminal.book.told(sent.ref, 2)
-        assert late.envelope.get("late") is True
 
 
 async def test_answers_out_of_order_find_their_inquiries(site: Site) -> None:
@@ -223,18 +212,41 @@ async def test_a_state_that_breaks_the_protocol_is_cut_off_and_met_again(site: S
         await goes_on(state, terminal, "METAGAIN")
 
 
-@pytest.mark.parametrize("code", ["E206", "E502"])
-async def test_what_the_state_refuses_its_originator_hears_of(site: Site, code: str) -> None:
-    """For good, or for now: an inquiry may come again after E502, and an update that was refused was not made."""
+async def test_what_the_state_refuses_for_good_its_originator_hears_of(site: Site) -> None:
     async with both(site) as (state, terminal):
-        state.conduct = Conduct(refuse=code)
-        for text in (f"{PLATE}NO{code}", ENTRY.format(f"NO{code}")):
+        state.conduct = Conduct(refuse="E206")
+        for text in (f"{PLATE}NO206", ENTRY.format("NO206")):
             sent = await terminal.send(text)
             told = await terminal.book.told(sent.ref)
             assert (
                 told.kind == "status" and told.text.startswith("E405 ") and told.envelope["transaction"] == sent.msn
             )
         await goes_on(state, terminal, "REFUSED")
+        assert state.book.count("NO206") == 2
+
+
+async def test_what_the_state_refuses_for_now_it_gets_again(site: Site) -> None:
+    """An update too: it was refused, so it was not made. Meanwhile others pass it."""
+    async with both(site) as (state, terminal):
+        texts = (f"{PLATE}NO502", ENTRY.format("NO502"))
+        state.conduct = lambda taken: Conduct(refuse="E502") if state.book.count(taken.text) == 1 else GOOD
+        for text in texts:
+            sent = await terminal.send(text)
+            told = await terminal.book.told(sent.ref)
+            assert (told.kind, told.text) == ("response", f"ANSWER TO {text}")
+        assert [taken.outcome for taken in state.book.taken] == ["E502", "A"] * 2
+
+
+async def test_what_the_state_refuses_for_now_again_and_again_is_the_operators(site: Site) -> None:
+    async with both(site) as (state, terminal):
+        state.conduct = lambda taken: Conduct(refuse="E502") if "NEVER" in taken.text else GOOD
+        sent = await terminal.send(f"{PLATE}NEVER502")
+        other = await terminal.send(f"{PLATE}NOTHELDUP")
+        assert (await terminal.book.told(other.ref)).kind == "response"
+        told = await terminal.book.told(sent.ref)
+        assert told.kind == "status" and told.text.startswith("E405 ")
+        assert state.book.count("NEVER502") == 3
+        assert "operator_queue" in await life(site, sent.msn)
 
 
 async def test_an_answer_that_was_cut_off_comes_again_and_is_delivered_once(site: Site) -> None:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.support.campaign_verdict import Evidence
+from tests.support.campaign_verdict import Evidence, row_of
 from tests.support.frame_end import Loss
 from tests.support.inquirer import Inquirer
 from tests.support.site import Process, Site
-from tests.support.stand_in_county import ORI, add_terminals, edit_lines, host_of
+from tests.support.stand_in_county import ORI, add_backup, add_terminals, edit_lines, host_of
 from tests.support.stand_in_host import GARBLES, GOOD, SPEECHLESS, Conduct, StandInHost, StateBook, Taken
 from tests.support.stand_in_terminal import Arrival, StandInTerminal
 
@@ -37,6 +38,10 @@ HUNG_S = 3.5
 """A line's heartbeat is a second, so a hanging state is given up within this."""
 SETTLE_S = 60.0
 LINES = ("clets-a", "ncic-a")
+"""The destinations."""
+BACKUP = "clets-b"
+"""Carries what is for the first of them while its own line is lost."""
+FAILBACK_S = 0.5
 POISON = "NOBODY CAN PRINT THIS"
 
 
@@ -47,7 +52,8 @@ class Plan:
     Attributes:
         messages: Of all terminals together.
         kills: How often the switch is killed with SIGKILL.
-        cuts: How often a state's line is cut, or the state is away, or hangs.
+        cuts: How often a line is cut, or the host at its end is away, or hangs: primary and backup alternately, and
+            now and then a line without a backup.
         hangs: Whether states and terminals may hang: each takes seconds to be noticed.
         seconds: When no more is sent, whatever has been by then.
     """
@@ -97,25 +103,31 @@ class Campaign:
     """One campaign on one site, which must not run yet.
 
     Attributes:
+        conduct: How states behave.
         books: Of the states, by the destination's line.
         hosts: The ends of lines, by line.
         events: What was done to whom, counted.
         restarts: Seconds from each kill until the switch greeted again.
+        killed_at, cut_at: When the switch was killed, and which line was lost when.
     """
 
     site: Site
     plan: Plan
+    conduct: Callable[[Taken], Conduct] | Conduct = conduct_of
     books: dict[str, StateBook] = field(default_factory=dict)
     hosts: dict[str, StandInHost] = field(default_factory=dict)
     terminals: list[StandInTerminal] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     restarts: list[float] = field(default_factory=list)
+    killed_at: list[float] = field(default_factory=list)
+    cut_at: list[tuple[float, str]] = field(default_factory=list)
     seconds: float = 0.0
     stopped_short: bool = False
 
     def prepare(self) -> None:
         """Change the site's files: short times, its terminals."""
         site = self.site
+        add_backup(site, LINES[0], BACKUP, FAILBACK_S)
         site.quick_lines()
         edit_lines(site, heartbeat_s=1)
         for key in ("IV.4", "IW.QW", "IA.EV"):
@@ -130,6 +142,7 @@ class Campaign:
         for line in LINES:
             self.books[line] = StateBook()
             self.hosts[line] = host_of(site, line, self.books[line])
+        self.hosts[BACKUP] = host_of(site, BACKUP, self.books[LINES[0]])
 
     # --- what is sent ----------------------------------------------------------------------------------
     def messages(self, number: int) -> Iterator[Message]:
@@ -204,7 +217,7 @@ class Campaign:
         chance, number = random.Random(self.plan.seed), 0
         while not enough.is_set():
             await asyncio.sleep(0.01)
-            host = self.hosts[chance.choice(LINES)]
+            host = self.hosts[chance.choice((*LINES, BACKUP))]
             while number * 20 < self.acknowledged:
                 number += 1
                 mnemonic = chance.choice(self.terminals).mnemonic
@@ -242,6 +255,7 @@ class Campaign:
         """Kill the switch, and start it again."""
         switch.popen.kill()
         began = time.monotonic()
+        self.killed_at.append(began)
         await asyncio.to_thread(switch.kill)
         again: Process = await asyncio.to_thread(self.site.serve)
         self.restarts.append(time.monotonic() - began)
@@ -249,22 +263,22 @@ class Campaign:
         return again
 
     async def cut(self, number: int) -> None:
-        """Cut a line; or the state behind it goes away and comes back; or it hangs."""
-        host = self.hosts[LINES[number // 3 % len(LINES)] if number % 4 else LINES[0]]
-        kind = number % 3
+        """Cut a line; or the host at its end goes away and comes back; or it hangs."""
+        host = self.hosts[(LINES[0], BACKUP, LINES[0], LINES[1])[number % 4]]
+        self.cut_at.append((time.monotonic(), host.name))
         if self.plan.hangs and number % 10 == 9:
             self.events[f"{host.name} hung"] += 1
             host.die(Loss.SILENT)
             await asyncio.sleep(HUNG_S)
             await host.come_back()
-        elif kind == 2:
+        elif number % 3 == 2:
             self.events[f"{host.name} gone"] += 1
             host.die(Loss.CLOSED)
             await asyncio.sleep(AWAY_S)
             await host.come_back()
         else:
             self.events[f"{host.name} cut"] += 1
-            host.cut(Loss.RESET if kind == 0 else Loss.CLOSED)
+            host.cut(Loss.RESET if number % 3 else Loss.CLOSED)
 
     def cut_terminal(self, terminal: StandInTerminal, loss: Loss) -> None:
         """Cut a terminal off; it comes back by itself. One that hangs is cut by the switch."""
@@ -278,14 +292,14 @@ class Campaign:
         """Play it. The switch runs at the end, and everybody has left."""
         async with contextlib.AsyncExitStack() as stack:
             for host in self.hosts.values():
-                host.conduct = conduct_of
+                host.conduct = self.conduct
                 await stack.enter_async_context(host.running())
             switch = await asyncio.to_thread(self.site.serve)
-            enough = asyncio.Event()
+            enough = self._enough = asyncio.Event()
             present = [asyncio.create_task(terminal.stay()) for terminal in self.terminals]
             began = time.monotonic()
             background = [
-                asyncio.create_task(self.tell_unasked(enough)), asyncio.create_task(self._stop(enough)),
+                asyncio.create_task(self.tell_unasked(enough)), asyncio.create_task(self._stop()),
             ]  # fmt: skip
             try:
                 troubled = asyncio.create_task(self.trouble(switch))
@@ -307,30 +321,51 @@ class Campaign:
                 for terminal in self.terminals:
                     await terminal.leave_nothing()
 
-    async def _stop(self, enough: asyncio.Event) -> None:
+    async def _stop(self) -> None:
         await asyncio.sleep(self.plan.seconds)
-        enough.set()
+        self.enough()
+
+    def enough(self) -> None:
+        """Let nobody send any more."""
+        self._enough.set()
         for terminal in self.terminals:
             terminal.book.change()
 
     async def _settle(self) -> None:
         """Wait until states have said what they have to say, and the journal knows of nothing open."""
-        for name, host in self.hosts.items():
+        for host in self.hosts.values():
             await host.opened(30)
             host.send_shuffled()
             with contextlib.suppress(TimeoutError):
-                book = self.books[name]
+                book = host.book
                 await book.until(lambda b=book: all(t.msn is not None or t.refused for t in b.told), 20)  # type: ignore[misc]
         until, admin = time.monotonic() + SETTLE_S, Inquirer.of(self.site, "admin")
         while time.monotonic() < until:
-            if not (await asyncio.to_thread(admin.search, outcome="open")).items:
-                return
+            left = (await asyncio.to_thread(admin.search, outcome="open")).items
+            if not any(row_of(json.dumps(item)).open_at() for item in left):
+                return  # what the operator's queue holds may stay there
             await asyncio.sleep(0.2)
 
     def evidence(self) -> Evidence:
         """Take the journal and all books together."""
         told = self.site.ask("journal", "search", "--json")
         assert told.returncode == 0, told.stderr
-        return Evidence.of(
-            told.stdout.splitlines(), {terminal.device: terminal.book for terminal in self.terminals}, self.books
-        )
+        books = {terminal.device: terminal.book for terminal in self.terminals}
+        carriers = {LINES[0]: frozenset({LINES[0], BACKUP})}
+        return Evidence.of(told.stdout.splitlines(), books, self.books, carriers)
+
+    def failovers(self) -> list[float]:
+        """Return how long it took from each loss of the line that carried traffic to the first message on the other.
+
+        Losses that a kill, or another loss, followed before that tell nothing of it and are left out.
+        """
+        taken, times = self.books[LINES[0]].taken, []
+        moments = sorted([*self.killed_at, *(at for at, name in self.cut_at if name != LINES[1])])
+        for at, name in self.cut_at:
+            before = next((message for message in reversed(taken) if message.at <= at), None)
+            after = next((message for message in taken if message.at > at), None)
+            if before is None or after is None or before.line != name or after.line == name:
+                continue
+            if not any(at < moment < after.at for moment in moments):
+                times.append(after.at - at)
+        return times

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
-from pathlib import Path
 
 from argon2 import PasswordHasher
 
+from msc.admin.site import free_ports
 from tests.support.site import Site
 from tests.support.stand_in_host import StandInHost, StateBook
 from tests.support.stand_in_terminal import StandInTerminal
@@ -67,6 +68,23 @@ def dispatcher(site: Site) -> StandInTerminal:
     return StandInTerminal(device, user, site.user(user)["password"], where(site, device), mnemonic)
 
 
+def add_backup(site: Site, line: str = "clets-a", name: str = "clets-b", failback_s: float = 0.5) -> None:
+    """Give a line of a site that does not run a backup. Call it before `edit_lines`."""
+    certificate, key = site.certificate(f"msc://host/{name}")
+    (port,) = free_ports(1)
+    row = {"name": name, "host": "127.0.0.1", "port": port, "certificate": certificate, "key": key}
+    demo = site.demo
+    demo["lines"].append(row)
+    (site.folder / "demo.json").write_text(json.dumps(demo), "utf-8")
+    backup = f'backup = "{name}"\nfailback_s = {failback_s}\n'
+    site.edit("msc.toml", (rf'^(name = "{line}")$', rf"\1\n{backup}"))
+    with (site.folder / "msc.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            f'\n[[line]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\npeer = "msc://host/{name}"\n'
+            'mode = "production"\n'
+        )
+
+
 def host_of(site: Site, line: str = "clets-a", book: StateBook | None = None, **members: object) -> StandInHost:
     """Stand in for the host at the end of a line."""
     row = site.line(line)
@@ -78,8 +96,3 @@ def edit_lines(site: Site, **members: object) -> None:
     """Give every line of a site that does not run some settings."""
     told = "".join(f"\n{name} = {value}" for name, value in members.items())
     site.edit("msc.toml", (r'^(mode = "production")$', rf"\1{told}"))
-
-
-def journal_size(site: Site) -> int:
-    """Return what the journal takes on the disk."""
-    return sum(file.stat().st_size for file in Path(site.folder / "data").rglob("*") if file.is_file())
