@@ -165,7 +165,7 @@ def queued_again(leg: Unfinished) -> Outgoing:
         elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
             message.precedence = Precedence[detail]
         elif event.event == Life.ROUTED and detail.startswith(FORWARDED_FOR):
-            message.forwarded = True
+            message.hops += 1
             if is_mnemonic(whose := detail.removeprefix(FORWARDED_FOR)):
                 message.original_mnemonic = whose
     return message

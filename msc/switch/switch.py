@@ -119,10 +119,8 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        if incoming.addressees:
-            addresses = [device.address for device in incoming.addressees]
-        else:
-            addresses = [f"line:{name}" for name in route.lines]
+        addresses = [f"line:{name}" for name in incoming.lines]
+        addresses += [device.address for device in incoming.addressees]
         at = incoming.received_us
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
@@ -137,7 +135,7 @@ class Switch:
         return MessageRecord(
             msn=msn,
             received=incoming.received_us,
-            direction=Direction.LOCAL if incoming.addressees else Direction.OUTBOUND,
+            direction=Direction.LOCAL if incoming.addressees and not incoming.lines else Direction.OUTBOUND,
             kind=kind,
             device=incoming.device.device,
             user=operator.user if operator else (head.oif if head else None),
@@ -208,8 +206,8 @@ class Switch:
         header: str,
         failure: JournalUnavailable | None,
     ) -> None:
-        operator, key, route = incoming.operator, incoming.key, incoming.route
-        assert operator is not None and key is not None and route is not None
+        operator, key = incoming.operator, incoming.key
+        assert operator is not None and key is not None
         kind = key.function.value
         if failure is not None:
             self._metrics.messages[kind, failure.code] += 1
@@ -223,15 +221,15 @@ class Switch:
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
-        if incoming.addressees:
-            for device in incoming.addressees:
-                self._deliveries.push(
-                    device.address,
-                    Outgoing(
-                        msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                        header=header, priority=priority,
-                    ),
-                )  # fmt: skip
+        for device in incoming.addressees:
+            self._deliveries.push(
+                device.address,
+                Outgoing(
+                    msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
+                    header=header, priority=priority,
+                ),
+            )  # fmt: skip
+        if not incoming.lines:
             return
         entry = Pending(
             msn=msn,
@@ -251,8 +249,8 @@ class Switch:
             key=key,
             timeout_s=key.timeout_s,
             received_us=incoming.received_us,
-            lines=route.lines,
-            awaited=set(route.lines),
+            lines=incoming.lines,
+            awaited=set(incoming.lines),
         )
         self._pending.add(entry, clock.monotonic())
         text = write_head(MessageHead(header, operator.user, operator.taf)) + incoming.message

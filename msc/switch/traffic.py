@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint
@@ -26,6 +27,7 @@ from msc.journal.writer import JournalWriter
 from msc.limits import SUBMISSION_ATTEMPTS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.protocol.catalog import Function
 from msc.protocol.header import MNEMONIC_CHARS, parse_header
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
@@ -37,6 +39,8 @@ from msc.switch.trunk import Trunk
 
 log = get_logger("switch")
 
+NO_ANSWER_DUE: Final = frozenset({Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION})
+"""What is for somebody beyond the state, who may answer in a message of their own: it ends when it is taken over."""
 POSTPONE_S = 1.0
 """When the journal cannot take a status message, its inquiry is looked at again after this."""
 
@@ -249,7 +253,7 @@ class LineTraffic:
         if message is None:
             return
         if refused is None:
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.ACKNOWLEDGED, trunk.address))
+            self._taken_over(trunk, message)
         elif trunk.try_again(message, refused, clock.monotonic()):
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
         else:
@@ -257,6 +261,14 @@ class LineTraffic:
             if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
                 self._deliveries.to_operator(None, message, f"refused {message.attempts} times by {line.name}")
         self._pump(trunk)
+
+    def _taken_over(self, trunk: Trunk, message: Outgoing) -> None:
+        at = clock.wall_us()
+        self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, trunk.address))
+        entry = self.pending.find(message.header or "") if message.kind in NO_ANSWER_DUE else None
+        if entry is not None:
+            self._writer.note(EventRecord(message.msn, at, Life.ANSWERED, trunk.address, "taken over; none is due"))
+            self.pending.settle(entry, trunk.name)
 
     def line_message(self, line: LinePort, sequence: int, payload: bytes) -> None:
         """A line's message: an answer to an inquiry, or unsolicited. It is acknowledged or refused."""

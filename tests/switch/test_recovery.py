@@ -20,7 +20,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import PendingTable
-from msc.routing.table import load_routes
+from msc.routing.plan import PlanFiles, load_plan
 from msc.switch import recovery
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
@@ -269,12 +269,12 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
-        routes = load_routes(CONFIG / "routes.toml", CATALOG, ("clets-a", "ncic-a"))
+        plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.traffic = LineTraffic(
             point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
         )
         self.switch = Switch(
-            intake=Intake(CATALOG, routes, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
+            intake=Intake(CATALOG, plan, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -433,7 +433,7 @@ async def test_what_was_forwarded_waits_where_it_was_forwarded_to_and_says_whose
     await restarted.recover()
     assert restarted.waiting("device:desk-1") == []
     [message] = restarted.waiting("device:desk-2")
-    assert (message.original_mnemonic, message.forwarded, message.precedence.name) == ("A123", True, "URGENT")
+    assert (message.original_mnemonic, message.hops, message.precedence.name) == ("A123", 1, "URGENT")
 
 
 async def test_what_waits_for_a_station_that_is_no_more_is_the_operators(restarted: Restarted) -> None:

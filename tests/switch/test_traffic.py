@@ -267,6 +267,20 @@ async def test_what_a_host_refuses_ends_and_the_rest_goes_on(running: Running, c
     assert len(running.deliveries.operator_queue) == (1 if code == "E502" else 0)
 
 
+@pytest.mark.requirement("C-ADMIN")
+async def test_a_message_for_somebody_beyond_the_state_ends_when_the_state_has_taken_it_over(
+    running: Running,
+) -> None:
+    entry = running.entry(key="YQ", system="", database="NLETS", kind="hit_confirmation")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.line_answered(running.line, 1, None)
+    assert entry.awaited == set()
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert running.told() == []
+    assert [event.event for event in await running.events()] == [Life.SENT, Life.ACKNOWLEDGED, Life.ANSWERED]
+
+
 # --- what is refused ------------------------------------------------------------------------------------------
 
 
