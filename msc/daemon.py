@@ -48,13 +48,15 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable
-from msc.routing.table import load_routes
 from msc.settings import Settings
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
+from msc.switch.redirect import Redirection
+from msc.switch.site_plan import load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
+from msc.switch.trunk import Trunk
 
 log = get_logger("daemon")
 
@@ -86,13 +88,13 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
-        routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         await self._directory_store.open()
         revision = await self._directory_store.revision()
         directory = await self._directory_store.load()
+        plan = load_site_plan(settings, catalog, directory)
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
@@ -119,16 +121,20 @@ class Daemon:
         self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
-        self.deliveries = Deliveries(self.writer, self.metrics)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
+        self.redirection = Redirection(directory, self.deliveries.absent_s)
+        self.redirection.use(plan.forwarding)
+        self.deliveries.redirect = self.redirection
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
             pending=self.pending,
             deliveries=self.deliveries,
             metrics=self.metrics,
+            kept=settings.queue,
         )
         self.switch = Switch(
-            intake=Intake(catalog, routes, self.point, {line.name: line.mode for line in settings.line}),
+            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -142,7 +148,7 @@ class Daemon:
             )
             for line in settings.line
         }
-        self.traffic.connect(self._lines)
+        self.traffic.connect(self._trunks())
         self.switch.recover(recent, unfinished, catalog)
         self.desk = desk = Desk(
             point=self.point,
@@ -189,6 +195,18 @@ class Daemon:
         gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _trunks(self) -> list[Trunk]:
+        """Bring primary and backup lines together."""
+        backups = {line.backup for line in self.settings.line}
+        return [
+            Trunk(
+                [self._lines[name] for name in (line.name, line.backup) if name is not None],
+                line.failback_s,
+            )
+            for line in self.settings.line
+            if line.name not in backups
+        ]
 
     async def _take_up_glass(self, revision: int) -> TakenUp:
         """Put what was read while no switch ran into the journal."""
@@ -308,6 +326,7 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self.deliveries.tick()
             self.writer.watch_clock()
 
     def _directory_changed(self) -> None:

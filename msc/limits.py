@@ -77,10 +77,24 @@ WRITE_BUFFER_LOW_BYTES: Final = 65_536
 OUTBOX_MESSAGES_MAX: Final = 2_000
 """Undelivered messages for one station. Beyond it messages go to the operator's queue, journaled."""
 OPERATOR_QUEUE_MAX: Final = 10_000
-"""Messages nobody could take are counted up to here, for the monitor; beyond it the number has long said that
-somebody must look. The messages themselves stand in the journal, all of them."""
+"""Messages an operator can list at once; beyond it they are counted, and stand in the journal alone until there is
+room after a restart. Nobody works off so many by hand."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+SUBMISSION_ATTEMPTS_MAX: Final = 3
+"""The same for a message that a state host cannot take just now."""
+SUBMIT_AGAIN_S: Final = 1.0
+"""How long such a message rests in between; what came after it goes on meanwhile."""
+
+# --- forwarding ---------------------------------------------------------------------------------
+FORWARD_HOPS_MAX: Final = 8
+"""Forwards and alternates one message may follow. Day desk, night desk, the neighbour's, their alternate: four is a
+long way already, and whoever asks where a message went must be able to read it."""
+FORWARD_RULES_MAX: Final = 10_000
+"""Forwards of a site, and likewise alternates: five for each connection there may be."""
+FORWARD_SEARCH_STEPS_MAX: Final = 100_000
+"""Rules looked at in the search for loops, when a file is loaded. Rules so entangled that it takes more are refused:
+nobody could say where a message goes."""
 
 # --- pending inquiries --------------------------------------------------------------------------
 PENDING_WINDOW_S: Final = 3_600.0
@@ -114,8 +128,6 @@ WITNESS_RETRY_FIRST_S: Final = 1.0
 WITNESS_RETRY_LAST_S: Final = 60.0
 WITNESS_LAG_S: Final = 300.0
 """A witness that is this far behind is an alarm: what it has not heard can be put back unseen."""
-RECOVERY_WINDOW_S: Final = 7 * 86_400.0
-"""How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 
 # --- access control -----------------------------------------------------------------------------
 FAILED_SIGN_ONS_MAX: Final = 5
@@ -181,3 +193,23 @@ PERSON_CHARS_MAX: Final = 64
 """`requester` and `secondary`: a name or badge and an agency."""
 ADDRESSEES_MAX: Final = 20
 """Destinations of one administrative message, where the catalog names no smaller number."""
+
+# --- routes and groups --------------------------------------------------------------------------
+PATTERNS_MAX: Final = 1_000
+"""Patterns of one of a row's criteria. Beginnings are tried one after the other; a longer list is more rows."""
+PATTERN_CHARS_MAX: Final = 64
+PRECEDENCE_MAX: Final = 1_000_000
+PRECEDENCE_DEFAULT: Final = 100
+"""Of a route that names none: some can be put before it without all the others being written anew."""
+ROUTES_MAX: Final = 100_000
+"""Five times what the largest county is built for."""
+GROUPS_MAX: Final = 20_000
+GROUP_MEMBERS_MAX: Final = 2_000
+"""Members one group names."""
+GROUP_STATIONS_MAX: Final = 5_000
+"""Stations one message can be meant for, through groups or ALL: each is a row in the same commit, and this is a tenth
+of what may wait for one."""
+ROUTING_FILE_BYTES_MAX: Final = 33_554_432
+"""A file of routes or groups. Twenty thousand routes take three megabytes."""
+EXPLAINED_MAX: Final = 20
+"""Routes an explanation tells of, besides the one that took the message."""

@@ -244,10 +244,44 @@ class CatalogSettings(_Table):
     folder: Path
 
 
+class QueueSettings(_Table):
+    """`[queue]`: how long what waits is kept, in seconds, by its kind; then it has expired."""
+
+    inquiry_s: float = Field(default=300.0, ge=1, le=86_400)
+    """On a line that the state, or an operator, has taken out of service. An answer that comes later helps nobody."""
+    update_s: float = Field(default=86_400.0, ge=1, le=7 * 86_400)
+    hit_confirmation_s: float = Field(default=600.0, ge=1, le=86_400)
+    response_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Answers for who is not there."""
+    administrative_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Messages to stations, and what comes unsolicited; then they go to the operator's queue."""
+    broadcast_s: float = Field(default=86_400.0, ge=60, le=7 * 86_400)
+
+    def of(self, kind: str) -> float:
+        """Return how long a message is kept, by its function or by its envelope's kind."""
+        name = _KEPT_AS.get(kind, "update")
+        return float(getattr(self, f"{name}_s"))
+
+
+_KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "inquiry": "inquiry",
+        "hit_confirmation": "hit_confirmation",
+        "response": "response",
+        "status": "response",
+        "unsolicited": "administrative",
+        "administrative": "administrative",
+        "broadcast": "broadcast",
+    }
+)
+
+
 class RoutesSettings(_Table):
-    """`[routes]`: the route table."""
+    """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
+    groups: Path | None = None
+    forwarding: Path | None = None
 
 
 class MonitorSettings(_Table):
@@ -329,6 +363,7 @@ class Settings(_Table):
     catalog: CatalogSettings
     routes: RoutesSettings
     monitor: MonitorSettings
+    queue: QueueSettings = QueueSettings()
     access: AccessSettings = AccessSettings()
     credentials: CredentialSettings = CredentialSettings()
     device_class: dict[Name, DeviceClassSettings] = {}
@@ -350,6 +385,12 @@ class Settings(_Table):
     def folder(self) -> Path:
         """The site's folder, which relative paths start from."""
         return self._file.parent
+
+    @property
+    def destinations(self) -> list[str]:
+        """The names routes may name: of lines that are nobody's backup."""
+        backups = {line.backup for line in self.line}
+        return [line.name for line in self.line if line.name not in backups]
 
     @property
     def device_classes(self) -> dict[str, DeviceClassSettings]:

@@ -25,7 +25,7 @@ from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
-from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S
+from msc.limits import PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
@@ -150,12 +150,12 @@ class JournalOffice:
         reader = JournalReader(open_reading(self._url))
         try:
             recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
-            found, too_old = await unfinished(reader, self.writer.owed, now_us - int(RECOVERY_WINDOW_S * 1e6))
+            found, gone = await unfinished(reader, self.writer.owed)
         finally:
             await reader.close()
-        for msn, destination in too_old:
-            why = "not delivered in the time a starting switch looks back"
-            self.writer.note(EventRecord(msn, now_us, Life.OPERATOR_QUEUE, destination, why))
+        for msn, destination in gone:
+            why = "the journal no longer holds the message"
+            self.writer.note(EventRecord(msn, now_us, Life.EXPIRED, destination, why))
         return recent, found
 
     # --- running ----------------------------------------------------------------------------------

@@ -31,10 +31,12 @@ class Pending:
         device, user, agency, ori, mnemonic: Who asked, for the journal.
         priority: `urgent` or `routine`.
         key: Its catalog entry; None if the catalog has lost it since (after a restart).
-        timeout_s: Until each destination is given up.
+        timeout_s: Until a destination is given up.
         received_us: Wall time of receipt.
+        lines: Those it was meant for.
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
+        failed: Lines that were given up; an answer of one of them comes late.
     """
 
     msn: int
@@ -54,8 +56,10 @@ class Pending:
     key: MessageKey | None
     timeout_s: float
     received_us: int
+    lines: tuple[str, ...] = ()
     awaited: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     closes_at: float = 0.0
 
     @property
@@ -78,7 +82,7 @@ class PendingTable:
         self._waiting: dict[str, Pending] = {}
         # Answered by all, kept for late and further answers: oldest first.
         self._settled: OrderedDict[str, Pending] = OrderedDict()
-        self._deadlines: list[tuple[float, int, str]] = []
+        self._deadlines: list[tuple[float, int, str, str]] = []
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._settled)
@@ -104,7 +108,8 @@ class PendingTable:
             self._settled.popitem(last=False)
         if entry.awaited:
             self._waiting[entry.header] = entry
-            heapq.heappush(self._deadlines, (now + entry.timeout_s, entry.msn, entry.header))
+            for line in entry.awaited:
+                heapq.heappush(self._deadlines, (now + entry.timeout_s, entry.msn, entry.header, line))
         else:
             self._settled[entry.header] = entry
 
@@ -118,22 +123,22 @@ class PendingTable:
         if not entry.awaited and self._waiting.pop(entry.header, None) is not None:
             self._settled[entry.header] = entry
 
-    def postpone(self, entry: Pending, until: float) -> None:
-        """Look at a transaction again at a later time."""
-        heapq.heappush(self._deadlines, (until, entry.msn, entry.header))
+    def postpone(self, entry: Pending, line: str, until: float) -> None:
+        """Look at a destination of a transaction again at a later time."""
+        heapq.heappush(self._deadlines, (until, entry.msn, entry.header, line))
 
-    def expire(self, now: float) -> list[Pending]:
-        """Take the transactions whose time-out has come, and forget those whose window has closed.
+    def expire(self, now: float) -> list[tuple[Pending, str]]:
+        """Take the destinations whose time-out has come, and forget transactions whose window has closed.
 
         Returns:
-            Entries with the lines still awaited; the caller settles them.
+            Entries and lines still awaited; the caller settles them.
         """
-        expired: list[Pending] = []
+        expired: list[tuple[Pending, str]] = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, msn, header = heapq.heappop(self._deadlines)
+            _, msn, header, line = heapq.heappop(self._deadlines)
             entry = self._waiting.get(header)
-            if entry is not None and entry.msn == msn:
-                expired.append(entry)
+            if entry is not None and entry.msn == msn and line in entry.awaited:
+                expired.append((entry, line))
         while self._settled:
             entry = next(iter(self._settled.values()))
             if entry.closes_at > now:

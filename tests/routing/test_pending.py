@@ -19,7 +19,9 @@ def entry(msn: int, *lines: str, timeout_s: float = 30.0, header: str | None = N
     members: dict[str, Any] = {field.name: "" for field in fields(Pending)}
     members |= {
         "msn": msn, "header": header or f"A123{msn:06d}", "host": False, "station": 1, "sequence": 1, "ref": None,
-        "key": None, "timeout_s": timeout_s, "received_us": 0, "awaited": set(lines), "closes_at": 0.0,
+        "key": None, "timeout_s": timeout_s, "received_us": 0, "lines": lines, "awaited": set(lines),
+        "given_up": set(), "failed": set(),
+        "closes_at": 0.0,
     }  # fmt: skip
     return Pending(**members)
 
@@ -66,7 +68,7 @@ def test_an_inquiry_is_overdue_once_and_then_late_answers_still_find_it() -> Non
     one = entry(1, "clets-a", "ncic-a", timeout_s=15.0)
     table.add(one, 100.0)
     assert table.expire(114.9) == []
-    assert table.expire(115.0) == [one]
+    assert sorted(line for _, line in table.expire(115.0)) == ["clets-a", "ncic-a"]
     assert table.expire(115.0) == []
     assert one.awaited == {"clets-a", "ncic-a"}, "the caller settles them"
     table.settle(one, "clets-a")
@@ -81,18 +83,18 @@ def test_inquiries_are_overdue_in_the_order_of_their_time_outs() -> None:
     for one in (slow, quick, answered):
         table.add(one, 0.0)
     table.settle(answered, "a")
-    assert table.expire(30.0) == [quick, slow]
+    assert table.expire(30.0) == [(quick, "a"), (slow, "a")]
 
 
 def test_a_postponed_inquiry_comes_again_at_that_time() -> None:
     table = PendingTable()
     one = entry(1, "clets-a", timeout_s=15.0)
     table.add(one, 0.0)
-    assert table.expire(15.0) == [one]
-    table.postpone(one, 16.0)
+    assert table.expire(15.0) == [(one, "clets-a")]
+    table.postpone(one, "clets-a", 16.0)
     assert table.expire(15.9) == []
-    assert table.expire(16.0) == [one]
-    table.postpone(one, 17.0)
+    assert table.expire(16.0) == [(one, "clets-a")]
+    table.postpone(one, "clets-a", 17.0)
     table.settle(one, "clets-a")
     assert table.expire(17.0) == []
 
@@ -115,7 +117,7 @@ def test_an_inquiry_that_still_waits_outlives_its_window() -> None:
     table.add(one, 0.0)
     table.expire(20.0)
     assert table.find(one.header) is one
-    assert table.expire(30.0) == [one]
+    assert table.expire(30.0) == [(one, "clets-a")]
     table.settle(one, "clets-a")
     table.expire(30.0)
     assert table.find(one.header) is None
@@ -127,7 +129,7 @@ def test_a_header_that_came_round_again_does_not_inherit_the_old_time_out() -> N
     table.add(old, 0.0)
     table.add(new, 1.0)
     assert table.expire(5.0) == []
-    assert table.expire(51.0) == [new]
+    assert table.expire(51.0) == [(new, "a")]
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -203,12 +205,12 @@ def test_property_memory_is_bounded_and_nothing_that_waits_is_forgotten(steps: l
         elif step == "settle" and waiting:
             table.settle(waiting.pop(pick % len(waiting)), "a")
         elif step == "expire":
-            for overdue in table.expire(now):
+            for overdue, _ in table.expire(now):
                 assert now >= overdue.closes_at - 60.0 + 20.0
                 waiting.remove(overdue)
                 table.settle(overdue, "a")
         assert len(table) <= 5
         assert table.waiting == len(waiting)
         assert all(table.find(one.header) is one for one in waiting)
-    overdue = table.expire(now + 20.0)
+    overdue = [one for one, _ in table.expire(now + 20.0)]
     assert overdue == waiting, "each inquiry is given up in its turn"

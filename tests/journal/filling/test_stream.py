@@ -22,7 +22,8 @@ from msc.journal.proof.canonical import Record, decode, encode
 from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord, has_ended
 from msc.protocol.catalog import load_catalog
 from msc.protocol.header import is_oif, is_taf, make_header, make_taf, parse_head, parse_header, read_taf
-from msc.routing.table import load_routes
+from msc.routing.criteria import Subject
+from msc.routing.plan import PlanFiles, load_plan
 
 END_US = clock.parse_rfc3339("2026-11-22T06:00:00Z")
 
@@ -122,11 +123,11 @@ def test_every_record_is_canonical(filling: list[Record]) -> None:
 @pytest.mark.requirement("C-TRAFFIC")
 def test_every_message_of_a_filling_has_ended_at_every_destination(filling: list[Record], busy: list[Record]) -> None:
     for records in (filling, busy):
-        lives: dict[tuple[int, str | None], set[str]] = defaultdict(set)
+        lives: dict[tuple[int, str | None], list[str]] = defaultdict(list)
         for record in records:
             if isinstance(record, EventRecord):
-                lives[record.msn, record.destination].add(record.event)
-        begun = {msn for (msn, _), events in lives.items() if events & {"routed", "refused", "operator_queue"}}
+                lives[record.msn, record.destination].append(record.event)
+        begun = {msn for (msn, _), events in lives.items() if {"routed", "refused", "operator_queue"} & set(events)}
         assert begun == {message.msn for message in messages_of(records)}
         assert all(has_ended(destination or "", events) for (_, destination), events in lives.items())
 
@@ -178,7 +179,7 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
     busy: list[Record],
 ) -> None:
     catalog = load_catalog(shipped_config() / "catalog")
-    routes = load_routes(shipped_config() / "routes.toml", catalog, {"clets-a", "ncic-a"})
+    plan = load_plan(PlanFiles(shipped_config() / "routes.toml"), catalog, {"clets-a", "ncic-a"}, None)
     routed: dict[int, list[tuple[str | None, str | None]]] = defaultdict(list)
     for record in busy:
         if isinstance(record, EventRecord) and record.event == Life.ROUTED:
@@ -198,7 +199,9 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
         )  # fmt: skip
         assert body.ori == message.ori
         assert not key.requester_required or message.requester
-        route = routes.decide(key)
+        assert message.mnemonic and message.ori and message.agency
+        sender = message.mnemonic, message.ori, message.agency
+        route = plan.routes.decide(Subject(key, *sender, body.destinations, body.fields))
         lines = [(f"line:{line}", route.name) for line in route.lines]
         if lines:
             assert routed[message.msn] == lines
@@ -247,8 +250,9 @@ def test_the_frames_of_a_line_are_numbered_without_a_gap(filling: list[Record]) 
 
 def test_all_sorts_of_ends_occur(filling: list[Record], busy: list[Record]) -> None:
     events = {record.event for record in (*filling, *busy) if isinstance(record, EventRecord)}
-    # The filled county's stations are always there; nothing waits for one.
-    assert events == {life.value for life in Life} - {"received", "queued"}
+    # The filled county's stations are always there, nothing waits for one; and nobody operates its queues.
+    operated = {"forwarded", "alternate_routed", "reprioritised", "cancelled"}
+    assert events == {life.value for life in Life} - {"received", "queued"} - operated
     codes = {m.code for m in messages_of([*filling, *busy]) if m.kind == "status"}
     assert codes == {"E401", "E403", "E404", "E405"}
 
