@@ -13,6 +13,7 @@ import secrets
 import signal
 from dataclasses import astuple
 from datetime import date
+from functools import partial
 from io import FileIO
 from typing import Any
 
@@ -32,6 +33,7 @@ from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
 from msc.admin.retention_desk import RetentionCounter
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
@@ -48,6 +50,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable
+from msc.routing.plan import PlanFiles
 from msc.settings import Settings
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
@@ -127,8 +130,9 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
         )
+        intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
         self.switch = Switch(
-            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
+            intake=intake,
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -163,6 +167,10 @@ class Daemon:
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
+            RoutingCounter(
+                gate, intake, PlanFiles.of(settings), partial(load_site_plan, settings, catalog, directory),
+                catalog, directory, journal.searching, self.point.audit, self._journaled,
+            ),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()
