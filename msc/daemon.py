@@ -33,6 +33,7 @@ from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
 from msc.admin.retention_desk import RetentionCounter
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
@@ -49,6 +50,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable, TimeOuts
+from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
 from msc.routing.unanswered import Unanswered, Waiting
@@ -59,7 +61,7 @@ from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
-from msc.switch.site_plan import load_site_plan
+from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -156,8 +158,9 @@ class Daemon:
             unanswered=Unanswered(settings.alarms.unanswered_s),
             repeats=repeats,
         )
+        intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
         self.switch = Switch(
-            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
+            intake=intake,
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -195,6 +198,10 @@ class Daemon:
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
+            RoutingCounter(
+                gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
+                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching, self.point.audit, self._journaled,
+            ),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()

@@ -241,3 +241,12 @@ ROUTING_FILE_BYTES_MAX: Final = 33_554_432
 """A file of routes or groups. Twenty thousand routes take three megabytes."""
 EXPLAINED_MAX: Final = 20
 """Routes an explanation tells of, besides the one that took the message."""
+DIFFERENCES_MAX: Final = 1_000
+"""Changes of a new table that are told one by one, and messages that would go elsewhere; the rest is counted."""
+ROUTE_FAULTS_MAX: Final = 500
+"""Faults of refused files that are told one by one; the rest is counted."""
+EXAMPLES_MAX: Final = 5
+ROUTES_LISTED_MAX: Final = 1_000
+"""Routes in one answer of the switch; whoever wants the rest asks on."""
+REPLAYED_AT_ONCE: Final = 32
+"""Journaled messages looked at before the event loop goes on: some two milliseconds."""
