@@ -53,6 +53,7 @@ from msc.settings import Settings
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
+from msc.switch.receipt import ReceiptCounter
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -98,8 +99,9 @@ class Daemon:
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
         self._journal = JournalOffice(settings, self.metrics)
-        self.writer = self._journal.writer
-        recent, unfinished = await self._journal.open()
+        journal = self._journal
+        self.writer = journal.writer
+        recent, unfinished = await journal.open()
 
         terms = Terms(
             settings.access,
@@ -152,6 +154,7 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            receipts=ReceiptCounter(journal.life, directory),
             examine=self.tls.examine,
         )
         tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
@@ -160,7 +163,6 @@ class Daemon:
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
-        journal = self._journal
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),

@@ -239,6 +239,10 @@ class TooManyDestinations(Refusal):
     code, meaning = "E308", "too many destinations"
 
 
+class NotYourMessage(Refusal):
+    code, meaning = "E309", "no such message of yours"
+
+
 class LineOutOfService(Refusal):
     code, meaning = "E401", "line out of service, not sent"
 

@@ -24,6 +24,9 @@ FRAME_BYTES_MAX_ALLOWED: Final = 1_048_576
 TEXT_CHARS_MAX: Final = 14_600
 """Message text: 14 400 characters of administrative free text and its key, ORI and destinations."""
 
+MSN_MAX: Final = 2**63 - 1
+"""The journal's databases count no further."""
+
 # --- windows ------------------------------------------------------------------------------------
 STATION_WINDOW: Final = 32
 """Unanswered `D` frames a terminal or host may have: an operator has a few, a busy CAD a few dozen."""
@@ -80,6 +83,14 @@ SUBMISSION_ATTEMPTS_MAX: Final = 3
 SUBMIT_AGAIN_S: Final = 1.0
 """How long such a message rests in between; what came after it goes on meanwhile."""
 
+RECEIPTS_AT_ONCE: Final = 64
+"""Receipts in one control message, of at most 170 bytes each: it fits the smallest frame there may be. The rest is
+asked for with `after`."""
+RECEIPT_REQUESTS_MAX: Final = 16
+"""Requests for receipts under way at once; beyond it E502, as each looks into the journal."""
+RECEIPTS_REST_S: Final = 0.2
+"""How long a station, or a host's user, waits after one answer before asking again: nobody polls in a circle."""
+
 # --- pending inquiries --------------------------------------------------------------------------
 PENDING_WINDOW_S: Final = 3_600.0
 """How long answers to one inquiry are accepted: several sources answer, some late (Oregon: one hour)."""
@@ -96,6 +107,8 @@ JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
 JOURNAL_YEARS_MIN: Final = 3
 """PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+LIFE_S: Final = 5.0
+"""How long a running switch waits for a message of its journal; looking stands back behind traffic."""
 CHECKPOINT_S: Final = 30.0
 """A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
 CHECKPOINT_RECORDS_MAX: Final = 50_000
