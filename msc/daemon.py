@@ -54,6 +54,7 @@ from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.receipt import ReceiptCounter
+from msc.switch.redirect import Redirection
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -123,6 +124,8 @@ class Daemon:
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
+        self.redirection = Redirection(directory, self.deliveries.absent_s)
+        self.deliveries.redirect = self.redirection
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,

@@ -91,6 +91,16 @@ RECEIPT_REQUESTS_MAX: Final = 16
 RECEIPTS_REST_S: Final = 0.2
 """How long a station, or a host's user, waits after one answer before asking again: nobody polls in a circle."""
 
+# --- forwarding ---------------------------------------------------------------------------------
+FORWARD_HOPS_MAX: Final = 8
+"""Forwards and alternates one message may follow. Day desk, night desk, the neighbour's, their alternate: four is a
+long way already, and whoever asks where a message went must be able to read it."""
+FORWARD_RULES_MAX: Final = 10_000
+"""Forwards of a site, and likewise alternates: five for each connection there may be."""
+FORWARD_SEARCH_STEPS_MAX: Final = 100_000
+"""Rules looked at in the search for loops, when a file is loaded. Rules so entangled that it takes more are refused:
+nobody could say where a message goes."""
+
 # --- pending inquiries --------------------------------------------------------------------------
 PENDING_WINDOW_S: Final = 3_600.0
 """How long answers to one inquiry are accepted: several sources answer, some late (Oregon: one hour)."""

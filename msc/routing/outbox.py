@@ -64,7 +64,7 @@ class Outgoing:
         database: What it asks, on lines.
         late: Whether it answers what its originator had been told was given up.
         original_mnemonic: Whose it was, when it was forwarded or alternate-routed.
-        forwarded: Whether it has been, so that nothing sends it round in circles.
+        hops: How often it was sent elsewhere; bounded, so that nothing goes round in circles.
         expires_us: Wall time from which on it is of no use any more; None is never.
         precedence: Its place among what waits.
         attempts: How often the destination has refused it.
@@ -88,7 +88,7 @@ class Outgoing:
     possible_duplicate: bool = False
     late: bool = False
     original_mnemonic: str | None = None
-    forwarded: bool = False
+    hops: int = 0
     expires_us: int | None = None
     precedence: Precedence = field(init=False)
     attempts: int = 0

@@ -7,14 +7,13 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from msc import clock
 from msc.errors import FrameTooLong
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
-from msc.limits import DELIVERY_ATTEMPTS_MAX
+from msc.limits import DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.metrics import Metrics
 from msc.protocol.envelope import encode_payload
 from msc.routing.outbox import Outbox, Outgoing
@@ -22,26 +21,10 @@ from msc.settings import QueueSettings
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
 from msc.switch.recovery import FORWARDED_FOR
+from msc.switch.redirect import Redirected
 
 FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
 """Kinds that go with the desk. Answers and status messages are for the person who asked, and wait for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redirected:
-    """Where a message goes instead.
-
-    Attributes:
-        address: Of another station.
-        life: `forwarded` or `alternate_routed`.
-        why: The rule.
-        original_mnemonic: Whose message it was.
-    """
-
-    address: str
-    life: Life
-    why: str
-    original_mnemonic: str | None
 
 
 Redirect = Callable[[str], Redirected | None]
@@ -90,6 +73,8 @@ class Deliveries:
         self._kept = kept or QueueSettings()
         self._stations: dict[str, list[StationPort]] = {}
         self._addresses: dict[int, list[str]] = {}
+        self._began = clock.monotonic()
+        self._left: dict[str, float] = {}
 
     # --- who receives ---------------------------------------------------------------------------
 
@@ -102,6 +87,7 @@ class Deliveries:
         Returns:
             How many messages wait for it; `pump` sends them.
         """
+        self._left.pop(address, None)
         self._stations.setdefault(address, []).append(station)
         self._addresses.setdefault(station.identity, []).append(address)
         return self.undelivered(address)
@@ -116,6 +102,7 @@ class Deliveries:
         stations.remove(station)
         if not stations:
             del self._stations[address]
+            self._left[address] = clock.monotonic()
         outbox = self.outboxes.get(address)
         if outbox is None:
             return
@@ -130,6 +117,12 @@ class Deliveries:
     def attended(self, address: str) -> bool:
         """Whether somebody receives for an address now."""
         return address in self._stations
+
+    def absent_s(self, address: str) -> float:
+        """How many seconds nobody has received for an address; 0 while somebody does."""
+        if address in self._stations:
+            return 0.0
+        return max(clock.monotonic() - self._left.get(address, self._began), 1e-9)
 
     def undelivered(self, address: str) -> int:
         """How many messages wait for an address."""
@@ -152,7 +145,7 @@ class Deliveries:
 
     def push(self, address: str, message: Outgoing) -> None:
         """Deliver a message that is in the journal, now or when somebody is there."""
-        if message.kind in FORWARDABLE and not message.forwarded and (elsewhere := self.redirect(address)):
+        if _may_go_elsewhere(message) and (elsewhere := self.redirect(address)):
             self._send_elsewhere(address, message, elsewhere)
             return
         outbox = self.outboxes.get(address)
@@ -168,7 +161,8 @@ class Deliveries:
         self.pump(address)
 
     def _send_elsewhere(self, address: str, message: Outgoing, elsewhere: Redirected) -> None:
-        at, message.forwarded = clock.wall_us(), True
+        at = clock.wall_us()
+        message.hops += 1
         message.original_mnemonic = message.original_mnemonic or elsewhere.original_mnemonic
         self._writer.note(EventRecord(message.msn, at, elsewhere.life, address, elsewhere.why))
         whose = f"{FORWARDED_FOR}{message.original_mnemonic or address}"
@@ -181,7 +175,7 @@ class Deliveries:
         if outbox is None or (elsewhere := self.redirect(address)) is None:
             return
         for message in outbox.queued():
-            if message.kind in FORWARDABLE and not message.forwarded:
+            if _may_go_elsewhere(message):
                 outbox.drop(message)
                 self._send_elsewhere(address, message, elsewhere)
 
@@ -270,6 +264,11 @@ class Deliveries:
         self._writer.note(EventRecord(message.msn, at, Life.OPERATOR_QUEUE, address, why))
         self._writer.note(EventRecord(message.msn, at, Life.ROUTED, OPERATOR_QUEUE, why))
         self.operator_queue.add(message.msn, address, why, at)
+
+
+def _may_go_elsewhere(message: Outgoing) -> bool:
+    """Tell whether a message goes with the desk, and has not been sent about too often already."""
+    return message.kind in FORWARDABLE and message.hops < FORWARD_HOPS_MAX
 
 
 def _ready(stations: list[StationPort], asked: int) -> StationPort | None:

@@ -37,6 +37,8 @@ class Action(Enum):
     TO_OPERATOR = "to_operator"
     QUEUE = "queue"
     """It waits for its station again, as a possible duplicate if it was sent."""
+    WAIT_AGAIN = "wait_again"
+    """It was told to wait, and never sent: it still will be."""
     SEND_AGAIN = "send_again"
     """It goes out on its line again, if that is there soon: an answer may still be wanted."""
     TELL_NO_ANSWER = "tell_no_answer"
@@ -53,12 +55,15 @@ class Case:
         place: What its address begins with: `line`, `device`, `user`, `operator`, `hitconf`, `board`.
         known: Whether there still is such a line, device or user.
         update: Whether it changes a record.
+        waited: Whether its originator was told that it waits (E402), and it was never sent. Of such an update the
+            journal would know for certain: it is asked before the line is.
         age_s: Since it was received.
     """
 
     place: str
     known: bool = True
     update: bool = False
+    waited: bool = False
     age_s: float = 0.0
 
 
@@ -78,6 +83,11 @@ TABLE: Final = (
     Row("a clock, or a bulletin", lambda case: case.place not in ("line", *_STATIONS), Action.HAND_BACK),
     Row("a station that is no more", lambda case: case.place in _STATIONS and not case.known, Action.TO_OPERATOR),
     Row("a station", lambda case: case.place in _STATIONS, Action.QUEUE),
+    Row(
+        "an update that waited for its line",
+        lambda case: case.update and case.waited and case.known,
+        Action.WAIT_AGAIN,
+    ),
     Row("an update on a line", lambda case: case.update, Action.TELL_UNKNOWN),
     Row("a line that is no more", lambda case: not case.known, Action.TELL_NO_ANSWER),
     Row("a recent inquiry on a line", lambda case: case.age_s <= RESEND_S, Action.SEND_AGAIN),
@@ -155,7 +165,7 @@ def queued_again(leg: Unfinished) -> Outgoing:
         elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
             message.precedence = Precedence[detail]
         elif event.event == Life.ROUTED and detail.startswith(FORWARDED_FOR):
-            message.forwarded = True
+            message.hops += 1
             if is_mnemonic(whose := detail.removeprefix(FORWARDED_FOR)):
                 message.original_mnemonic = whose
     return message

@@ -281,7 +281,7 @@ class Switch:
         now, now_us = clock.monotonic(), clock.wall_us()
         entries = {r.msn: recovery.pending_of(r, catalog, self._point.directory) for r in recent}
         given_up: list[tuple[Pending, str, Refusal]] = []
-        resend: list[tuple[str, Pending, str]] = []
+        resend: list[tuple[Callable[[Pending, str, str], None], Pending, str, str]] = []
         for leg in unfinished:
             record, (place, _, name) = leg.message, leg.destination.partition(":")
             entry = None
@@ -295,6 +295,7 @@ class Switch:
                     place,
                     known=self._knows(place, name),
                     update=entry is not None and entry.update,
+                    waited=not leg.was_sent and any(event.event == Life.QUEUED for event in leg.events),
                     age_s=(now_us - record.received) / 1e6,
                 )
             )
@@ -309,14 +310,17 @@ class Switch:
                 self._deliveries.push(leg.destination, recovery.queued_again(leg))
             elif action is recovery.Action.SEND_AGAIN:
                 assert entry is not None
-                resend.append((name, entry, recovery.line_text(record)))
+                resend.append((self._traffic.send_again, entry, name, recovery.line_text(record)))
+            elif action is recovery.Action.WAIT_AGAIN:
+                assert entry is not None
+                resend.append((self._traffic.wait_again, entry, name, recovery.line_text(record)))
             else:
                 assert entry is not None
                 given_up.append((entry, name, recovery.refusal_for(action, name)))
         for entry in entries.values():
             self._pending.add(entry, now)
-        for name, entry, text in resend:
-            self._traffic.send_again(entry, name, text)
+        for send, entry, name, text in resend:
+            send(entry, name, text)
         for entry, name, refusal in given_up:
             self._traffic.give_up(entry, name, refusal)
         if unfinished:

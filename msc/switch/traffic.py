@@ -107,6 +107,12 @@ class LineTraffic:
         """Queue an inquiry that a stop of the switch left unanswered, for when the line is open."""
         self.trunks[name].outbox.push(self._to_line(entry, text, possible_duplicate=True))
 
+    def wait_again(self, entry: Pending, name: str, text: str) -> None:
+        """Queue an update whose originator was told that it waits, and that a stop of the switch left waiting."""
+        message = self._to_line(entry, text)
+        message.expires_us = message.received_us + int(self._kept.of(message.kind) * 1e6)
+        self.trunks[name].outbox.push(message)
+
     def _to_line(self, entry: Pending, text: str, *, possible_duplicate: bool = False) -> Outgoing:
         key = entry.key
         return Outgoing(
@@ -136,7 +142,7 @@ class LineTraffic:
             cleared: MSN of a message whose sender has just been looked at; all others have waited.
         """
         outbox = trunk.outbox
-        while trunk.room > 0:
+        while trunk.room > 0 and self._writer.available:
             message = outbox.take()
             if message is None:
                 break
@@ -144,18 +150,45 @@ class LineTraffic:
             assert line is not None
             if message.msn != cleared and self._withhold(trunk.name, message):
                 continue
-            try:
-                sequence = line.send(message.text.encode())
-            except FrameTooLong:
-                self._give_up_sent(trunk.name, message, LineOutOfService(f"too long for {trunk.name}; not sent"))
-                continue
-            outbox.sent(sequence, message, line.name)
-            at = clock.wall_us()
-            if line is not trunk.primary:
-                self._writer.note(EventRecord(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
+            if message.update and message.expires_us is not None:
+                self._clear(trunk, message)
+            else:
+                self._submit(trunk, line, message)
+
+    def _submit(self, trunk: Trunk, line: LinePort, message: Outgoing, *, noted: bool = False) -> None:
+        try:
+            sequence = line.send(message.text.encode())
+        except FrameTooLong:
+            self._give_up_sent(trunk.name, message, LineOutOfService(f"too long for {trunk.name}; not sent"))
+            return
+        trunk.outbox.sent(sequence, message, line.name)
+        at = clock.wall_us()
+        if line is not trunk.primary:
+            self._writer.note(EventRecord(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
+        if not noted:
             self._writer.note(EventRecord(message.msn, at, Life.SENT, trunk.address))
-            if message.expires_us is not None:
-                self._begin_clock(trunk.name, message)
+        if message.expires_us is not None:
+            self._begin_clock(trunk.name, message)
+
+    def _clear(self, trunk: Trunk, message: Outgoing) -> None:
+        """Send an update whose originator was told that it waits. First the journal says that it is sent: so if the
+        switch stops meanwhile, what does not say so was not, and can still be sent as promised.
+        """
+
+        def durable(failure: JournalUnavailable | None) -> None:
+            trunk.clearing = False
+            line = trunk.active
+            if failure is not None or line is None or not trunk.room:
+                trunk.outbox.give_back(message)
+                return
+            self._submit(trunk, line, message, noted=True)
+            self._pump(trunk)
+
+        try:
+            self._writer.store(EventRecord(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
+            trunk.clearing = True
+        except JournalUnavailable:
+            trunk.outbox.give_back(message)
 
     def _begin_clock(self, name: str, message: Outgoing) -> None:
         """A message that was told to wait has gone out: its time-out begins now."""

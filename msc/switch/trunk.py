@@ -39,6 +39,8 @@ class Trunk:
         """The carrier an operator wants used, whatever else is there."""
         self.out: str | None = None
         """What the state said when it took itself out of service; None while it has not."""
+        self.clearing = False
+        """Whether an update is about to go out, as soon as the journal says so; nothing overtakes it."""
         self._failback_s = failback_s
         self._primary_back_at: float | None = None
         self._drained: LinePort | None = None
@@ -53,7 +55,7 @@ class Trunk:
     @property
     def room(self) -> int:
         """How many messages it takes now."""
-        return self.active.room if self.active is not None and self.out is None else 0
+        return self.active.room if self.active is not None and self.out is None and not self.clearing else 0
 
     def __len__(self) -> int:
         """Return how many messages it has not taken over."""

@@ -84,8 +84,17 @@ EXPECTED = (
     ),
     Expected("a station", (Case("device"), Case("user", age_s=1e9), Case("device", update=True)), Action.QUEUE),
     Expected(
+        "an update that waited for its line",
+        (Case("line", update=True, waited=True), Case("line", update=True, waited=True, age_s=80_000)),
+        Action.WAIT_AGAIN,
+    ),
+    Expected(
         "an update on a line",
-        (Case("line", update=True), Case("line", update=True, age_s=1e9), Case("line", known=False, update=True)),
+        (
+            Case("line", update=True),
+            Case("line", update=True, age_s=1e9),
+            Case("line", known=False, update=True, waited=True),
+        ),
         Action.TELL_UNKNOWN,
     ),
     Expected("a line that is no more", (Case("line", known=False),), Action.TELL_NO_ANSWER),
@@ -424,7 +433,7 @@ async def test_what_was_forwarded_waits_where_it_was_forwarded_to_and_says_whose
     await restarted.recover()
     assert restarted.waiting("device:desk-1") == []
     [message] = restarted.waiting("device:desk-2")
-    assert (message.original_mnemonic, message.forwarded, message.precedence.name) == ("A123", True, "URGENT")
+    assert (message.original_mnemonic, message.hops, message.precedence.name) == ("A123", 1, "URGENT")
 
 
 async def test_what_waits_for_a_station_that_is_no_more_is_the_operators(restarted: Restarted) -> None:
@@ -432,3 +441,18 @@ async def test_what_waits_for_a_station_that_is_no_more_is_the_operators(restart
     await restarted.journaled_before(answer, *routed(answer, destination="device:sold"))
     await restarted.recover()
     assert [entry.address for entry in restarted.deliveries.operator_queue.entries()] == ["device:sold"]
+
+
+@pytest.mark.requirement("F-BACKUP")
+async def test_an_update_that_was_told_to_wait_and_never_sent_is_sent_after_the_restart_as_promised(
+    restarted: Restarted,
+) -> None:
+    record = update(received=clock.wall_us())
+    await restarted.journaled_before(record, *routed(record, Life.QUEUED))
+    await restarted.recover()
+    assert restarted.waiting("device:desk-1") == []
+    restarted.line.room = 10
+    restarted.traffic.line_opened(restarted.line)
+    assert restarted.line.sent == [], "the journal says first that it is sent"
+    await restarted.writer.run()
+    assert len(restarted.line.sent) == 1

@@ -212,6 +212,61 @@ def _asking(running: Running, text: str) -> FakeStation:
     return station
 
 
+# --- what has to wait -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_a_held_line_may_not_have_waits_its_originator_is_told_and_then_it_goes(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    await running.journaled()
+    assert running.line.sent == []
+    assert running.told() == ["E402 clets-a is held by an operator; queued, will be sent to clets-a"]
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    assert running.told() == [], "no time-out runs while it waits by somebody's word"
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    assert running.line.sent == [TEXT.encode()]
+    assert entry.awaited == {"clets-a"}
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_the_time_out_of_what_waited_begins_when_it_is_sent(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E402", "E403"]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_originator_is_told_of_a_destination_that_was_not_reached_and_which_was(running: Running) -> None:
+    running.other.is_open = False
+    running.traffic.line_lost(running.other, "cut")
+    _asking(running, TEXT)
+    await running.journaled()
+    assert running.told() == ["E401 ncic-a is out of service; not sent (asked clets-a: yes)"]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+@pytest.mark.parametrize("code", ["E502", "E206"], ids=["for the moment", "for good"])
+async def test_what_a_host_refuses_ends_and_the_rest_goes_on(running: Running, code: str) -> None:
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    tries = 3 if code == "E502" else 1
+    for attempt in range(1, tries + 1):
+        assert len(running.line.sent) == attempt
+        running.traffic.line_answered(running.line, attempt, f"{code} no")
+        running.traffic.tick(clock.monotonic() + 2)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E405"]
+    assert len(running.deliveries.operator_queue) == (1 if code == "E502" else 0)
+
+
 # --- what is refused ------------------------------------------------------------------------------------------
 
 
