@@ -18,6 +18,7 @@ from msc.metrics import Metrics
 from msc.protocol.envelope import encode_payload
 from msc.routing.outbox import Outbox, Outgoing
 from msc.settings import QueueSettings
+from msc.switch.leg import Leg
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
 from msc.switch.recovery import FORWARDED_FOR
@@ -142,6 +143,14 @@ class Deliveries:
         return sum(len(self.outboxes[a]) for a in self._stations if a in self.outboxes)
 
     # --- messages -------------------------------------------------------------------------------
+
+    def deliver(self, leg: Leg, message: Outgoing) -> None:
+        """Bring a message that is in the journal on its way to a station, or into the operator's queue."""
+        if leg.address is None:
+            self.operator_queue.add(message.msn, None, leg.detail or "", message.received_us)
+            return
+        message.hops = int(leg.original_mnemonic is not None)
+        self.push(leg.address, message)
 
     def push(self, address: str, message: Outgoing) -> None:
         """Deliver a message that is in the journal, now or when somebody is there."""

@@ -32,6 +32,7 @@ from msc.protocol.station import StationKind
 from msc.protocol.text import check_characters
 from msc.routing.pending import Pending
 from msc.routing.table import Deliver, Route, RouteTable
+from msc.switch.leg import NO_LEGS, Legs, find_legs
 
 STILL: Final = (
     *policy.ACCESS,
@@ -64,6 +65,8 @@ class Incoming:
     """What it was authorised by."""
     route: Route | None = None
     addressees: tuple[Device, ...] = ()
+    legs: Legs = NO_LEGS
+    """Their ways to stations."""
 
 
 def as_text(data: bytes) -> str:
@@ -191,6 +194,10 @@ class Intake:
             incoming.addressees = self._addressees(body.destinations)
         policy.require(policy.AGENCY, case)
         incoming.key.check_destinations(body)
+        if incoming.addressees:
+            incoming.legs = find_legs(
+                self._point.directory, incoming.key.function, body.destinations, incoming.addressees, route.name
+            )
         incoming.case = case
 
     def _addressees(self, destinations: tuple[str, ...]) -> tuple[Device, ...]:

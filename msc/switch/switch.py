@@ -119,14 +119,13 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        if incoming.addressees:
-            addresses = [device.address for device in incoming.addressees]
-        else:
-            addresses = [f"line:{name}" for name in route.lines]
-        at = incoming.received_us
+        at, lines = incoming.received_us, () if incoming.addressees else route.lines
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
-            [EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses],
+            [
+                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in lines),
+                *incoming.legs.events(msn, at),
+            ],
             partial(self._accepted, station, incoming, msn, header),
         )
 
@@ -223,15 +222,15 @@ class Switch:
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
+        for leg in incoming.legs.legs:
+            self._deliveries.deliver(
+                leg,
+                Outgoing(
+                    msn, leg.kind, incoming.message, incoming.device.device, incoming.received_us, header=header,
+                    priority=priority, original_mnemonic=leg.original_mnemonic,
+                ),
+            )  # fmt: skip
         if incoming.addressees:
-            for device in incoming.addressees:
-                self._deliveries.push(
-                    device.address,
-                    Outgoing(
-                        msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                        header=header, priority=priority,
-                    ),
-                )  # fmt: skip
             return
         entry = Pending(
             msn=msn,

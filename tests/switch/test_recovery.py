@@ -18,7 +18,7 @@ from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.table import load_routes
 from msc.switch import recovery
@@ -235,6 +235,16 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
     from_host = inquiry(**{**FROM_HOST, "text": f"CD01A00017.*J40217.{text}"}, kind="administrative", key="AM")
     message = owed(from_host)
     assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
+
+
+@pytest.mark.requirement("C-ADMIN", "L-HITCONF")
+def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
+    record = inquiry(kind="administrative", key="AM", system="", text="AM.CA0980000.COUNTY.TXT MEET AT THE GATE")
+    by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
+    message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
+    assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
+    request = inquiry(kind="hit_confirmation", key="YQ", system="", text="YQ.CA0980000.A124.TXT OCA/1")
+    assert owed(request).kind == "hit_confirmation"
 
 
 def test_a_status_message_comes_as_it_was_written() -> None:
