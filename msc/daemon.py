@@ -48,13 +48,13 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable
-from msc.routing.table import load_routes
 from msc.settings import Settings
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
+from msc.switch.site_plan import load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -89,13 +89,13 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
-        routes = load_routes(settings.path(settings.routes.file), catalog, settings.destinations)
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
         await self._directory_store.open()
         revision = await self._directory_store.revision()
         directory = await self._directory_store.load()
+        plan = load_site_plan(settings, catalog, directory)
         # What a switch that died had out is free again; whoever held it is asked to sign on anew.
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
@@ -125,6 +125,7 @@ class Daemon:
         self.pending = PendingTable(PENDING_WINDOW_S)
         self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
+        self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection
         self.traffic = LineTraffic(
             point=self.point,
@@ -135,7 +136,7 @@ class Daemon:
             kept=settings.queue,
         )
         self.switch = Switch(
-            intake=Intake(catalog, routes, self.point, {line.name: line.mode for line in settings.line}),
+            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,

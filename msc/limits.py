@@ -42,6 +42,9 @@ FRAME_COMPLETE_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 TLS_SHUTDOWN_S: Final = 2.0
 """uvloop lingers 30 s on a TLS close unless told otherwise."""
+LINE_ACK_S: Final = 10.0
+"""A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
+the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
@@ -196,3 +199,23 @@ PERSON_CHARS_MAX: Final = 64
 """`requester` and `secondary`: a name or badge and an agency."""
 ADDRESSEES_MAX: Final = 20
 """Destinations of one administrative message, where the catalog names no smaller number."""
+
+# --- routes and groups --------------------------------------------------------------------------
+PATTERNS_MAX: Final = 1_000
+"""Patterns of one of a row's criteria. Beginnings are tried one after the other; a longer list is more rows."""
+PATTERN_CHARS_MAX: Final = 64
+PRECEDENCE_MAX: Final = 1_000_000
+PRECEDENCE_DEFAULT: Final = 100
+"""Of a route that names none: some can be put before it without all the others being written anew."""
+ROUTES_MAX: Final = 100_000
+"""Five times what the largest county is built for."""
+GROUPS_MAX: Final = 20_000
+GROUP_MEMBERS_MAX: Final = 2_000
+"""Members one group names."""
+GROUP_STATIONS_MAX: Final = 5_000
+"""Stations one message can be meant for, through groups or ALL: each is a row in the same commit, and this is a tenth
+of what may wait for one."""
+ROUTING_FILE_BYTES_MAX: Final = 33_554_432
+"""A file of routes or groups. Twenty thousand routes take three megabytes."""
+EXPLAINED_MAX: Final = 20
+"""Routes an explanation tells of, besides the one that took the message."""

@@ -15,6 +15,7 @@ from msc import limits
 from msc.errors import Fault, SettingsError
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+DriverName = Literal["mtp", "stx"]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _SQLITE: Final = "sqlite+aiosqlite:///"
@@ -275,9 +276,11 @@ _KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class RoutesSettings(_Table):
-    """`[routes]`: the route table."""
+    """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
+    groups: Path | None = None
+    forwarding: Path | None = None
 
 
 class MonitorSettings(_Table):
@@ -320,9 +323,11 @@ class LineSettings(_Table):
     host: str
     port: Port
     peer: str = Field(pattern=r"^msc://host/")
+    driver: DriverName = "mtp"
     mode: Literal["production", "test"] = "production"
     window: int = Field(default=256, ge=1, le=limits.WINDOW_MAX)
     heartbeat_s: float = Field(default=limits.HEARTBEAT_S, ge=1, le=600)
+    ack_s: float = Field(default=limits.LINE_ACK_S, ge=1, le=120)
     reconnect_first_s: float = Field(default=0.2, gt=0, le=60)
     reconnect_last_s: float = Field(default=15.0, gt=0, le=600)
     backup: Name | None = None

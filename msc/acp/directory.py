@@ -415,6 +415,10 @@ class Directory:
         self.oris = {ori: row for row in self.agencies.values() for ori in (row.ori, *row.further_oris)}
         self.staffed_agencies = {row.agency for row in self.devices.values() if row.staffed}
         """Agencies with a terminal staffed at every hour (LEADS 1240.60.a.1)."""
+        self._agency_devices: dict[str, list[Device]] = {}
+        for device in self.devices.values():
+            self._agency_devices.setdefault(device.agency, []).append(device)
+        self._administrative: list[Device] | None = None
         self._members: dict[str, list[str]] = {}
         for name in sorted(self.mnemonics):
             pool = self.mnemonics[name].pool
@@ -486,7 +490,11 @@ class Directory:
         return self.devices.get(pool.unsolicited_to)
 
     def addressees(self, destination: str) -> list[Device]:
-        """Return the devices a destination names: a mnemonic's, or for an ORI its agency's staffed ones."""
+        """Return the devices a destination names: a mnemonic's, or for an ORI its agency's staffed ones.
+
+        Where an agency has none that is staffed, its printers; where it has none of those either and a waiver allows
+        it, whatever it has that takes administrative messages (C-STAFFED).
+        """
         if is_mnemonic(destination):
             row = self.mnemonics.get(destination)
             device = self.unsolicited_device(destination)
@@ -494,4 +502,19 @@ class Directory:
         agency = self.oris.get(destination)
         if agency is None:
             return []
-        return [row for row in self.devices.values() if row.agency == agency.agency and row.staffed]
+        devices = self._agency_devices.get(agency.agency, [])
+        found = [row for row in devices if row.staffed] or [row for row in devices if row.attended]
+        if found or not agency.staffing_waiver:
+            return found
+        return [row for row in devices if row.mnemonic is not None and self.addressees(row.mnemonic)]
+
+    def administrative_devices(self) -> list[Device]:
+        """Return every device that takes administrative messages."""
+        if self._administrative is None:
+            found = {device.device: device for name in self.mnemonics for device in self.addressees(name)}
+            self._administrative = list(found.values())
+        return self._administrative
+
+    def knows(self, destination: str) -> bool:
+        """Tell whether a mnemonic or ORI is one of the county's."""
+        return destination in self.mnemonics or destination in self.oris

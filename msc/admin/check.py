@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grp
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msc import clock, tls
 from msc.acp import consistency
 from msc.acp.credential import hash_password
-from msc.acp.directory import Role
+from msc.acp.directory import Directory, Role
 from msc.acp.misuse import load_high_profile
 from msc.acp.store import DirectoryStore, DirectoryUnavailable
 from msc.admin.certificate import certificate_remarks
@@ -20,10 +20,14 @@ from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.table import Deliver, RouteTable, load_routes
+from msc.routing.plan import Plan, PlanFiles
+from msc.routing.table import RouteTable
 from msc.settings import Settings, load_settings, salvage_settings
+from msc.switch.site_plan import load_site_plan
 
 Loaded = TypeVar("Loaded")
+
+_UNKNOWN_MAX = 20
 
 
 @dataclass(slots=True)
@@ -60,7 +64,6 @@ async def check_site(file: Path) -> Report:
     catalog = report.collect(load_catalog, settings.path(settings.catalog.folder))
     if catalog is not None:
         report.counts["message keys"] = len(catalog)
-    _check_routes(report, settings, catalog)
     ca = settings.path(settings.tls.ca)
     if report.collect(TlsMaterial, settings.tls, settings.folder, Metrics()) is not None:
         report.remarks += report.collect(certificate_remarks, settings) or []
@@ -74,7 +77,13 @@ async def check_site(file: Path) -> Report:
     _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
     _check_group(report, settings)
-    await _check_directory(report, settings)
+    directory = await _load_directory(report, settings)
+    if directory is not None:
+        _check_directory(report, settings, directory)
+    _check_plan(report, settings, catalog, directory)
+    began = clock.monotonic()
+    hash_password("how long does this take", settings.credentials)
+    report.counts["ms a password check"] = round((clock.monotonic() - began) * 1e3)
     return report
 
 
@@ -96,35 +105,66 @@ def _check_group(report: Report, settings: Settings) -> None:
         report.faults.append(Fault(settings.file, "admin.group", f"there is no group {settings.admin.group!r}"))
 
 
-def _check_routes(report: Report, settings: Settings, catalog: Catalog | None) -> None:
-    file = settings.path(settings.routes.file)
-    routes: RouteTable | None = report.collect(load_routes, file, catalog, [line.name for line in settings.line])
-    if routes is None:
+def _check_plan(report: Report, settings: Settings, catalog: Catalog | None, directory: Directory | None) -> None:
+    files = PlanFiles.of(settings)
+    plan: Plan | None = report.collect(load_site_plan, settings, catalog, directory)
+    if plan is None:
         return
-    report.counts["routes"] = len(routes.routes)
-    if catalog is None:
-        return
-    for code in routes.unrouted():
-        report.remarks.append(Fault(file, "route", f"no route takes {code}: it will be refused with E305"))
-    used = {name for route in routes.routes if route.deliver is Deliver.LINES for name in route.lines}
+    routes = plan.routes
+    report.counts |= plan.counts()
+    if catalog is not None:
+        for code in routes.unrouted(catalog):
+            report.remarks.append(
+                Fault(files.routes, "route", f"no route takes {code}: it will be refused with E305")
+            )
+        for code in routes.partly_routed(catalog):
+            problem = f"routes take some messages {code}, by sender, destination or field; the others get E305"
+            report.remarks.append(Fault(files.routes, "route", problem))
+    used = {name for route in routes.routes for name in route.lines}
+    used |= {name for group in plan.groups for name in group.lines}
     for line in settings.line:
         if line.name not in used:
-            report.remarks.append(Fault(file, "route", f"no route uses line {line.name}"))
+            report.remarks.append(Fault(files.routes, "route", f"no route uses line {line.name}"))
+    if directory is not None:
+        report.remarks += [Fault(files.routes, where, problem) for where, problem in _unknown(routes, directory)]
 
 
-async def _check_directory(report: Report, settings: Settings) -> None:
+def _unknown(routes: RouteTable, directory: Directory) -> Iterator[tuple[str, str]]:
+    """Find routes for senders who are not in the directory: a slip of the pen, or what is left of somebody."""
+    known = {
+        "mnemonics": frozenset(directory.mnemonics),
+        "agencies": frozenset(directory.agencies),
+        "oris": frozenset(directory.oris),
+    }
+    found = 0
+    for route in routes.routes:
+        for each in route.criteria.conditions:
+            missing = each.exact - known[each.about] if each.about in known else None
+            if missing:
+                found += 1
+                if found <= _UNKNOWN_MAX:
+                    yield f"{route.name}: {each.about}", f"not in the directory: {', '.join(sorted(missing)[:5])}"
+    if found > _UNKNOWN_MAX:
+        yield "route", f"and {found - _UNKNOWN_MAX} more that name senders who are not in the directory"
+
+
+async def _load_directory(report: Report, settings: Settings) -> Directory | None:
     file = settings.database(settings.directory)
     if not file.is_file():
         report.faults.append(Fault(settings.file, "directory.url", f"there is no database {file}"))
-        return
+        return None
     store = DirectoryStore(settings.database_url(settings.directory))
     try:
-        directory = await store.load()
+        return await store.load()
     except DirectoryUnavailable as exc:
         report.faults.append(Fault(file, "", str(exc)))
-        return
+        return None
     finally:
         await store.close()
+
+
+def _check_directory(report: Report, settings: Settings, directory: Directory) -> None:
+    file = settings.database(settings.directory)
     found = consistency.faults(directory, settings.password_policies, settings.device_classes)
     report.faults += [Fault(file, f"{table} {key}", problem) for table, key, problem in found]
     report.counts |= {
@@ -142,6 +182,3 @@ async def _check_directory(report: Report, settings: Settings) -> None:
     for pool in directory.pools:
         if not directory.members(pool):
             report.remarks.append(Fault(file, f"pool {pool}", "has no mnemonics"))
-    began = clock.monotonic()
-    hash_password("how long does this take", settings.credentials)
-    report.counts["ms a password check"] = round((clock.monotonic() - began) * 1e3)

@@ -11,6 +11,7 @@ from msc.errors import MSCError, NoRoute
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.envelope import Envelope
 from msc.protocol.text import MessageText
+from msc.routing.criteria import Subject
 from msc.routing.table import RouteTable
 from msc.settings import Settings
 
@@ -90,7 +91,8 @@ def _describe(case: policy.Case, question: Question, key: MessageKey, routes: Ro
     fields = {"PUR": question.purpose} if question.purpose is not None else {}
     case.key, case.text = key, MessageText(case.agency.ori, (), None, fields, None)
     case.envelope = Envelope(requester=question.requester)
-    route = routes.find(key)
+    sender = case.mnemonic.mnemonic if case.mnemonic is not None else ""
+    route = routes.find(Subject(key, sender, case.agency.ori, case.agency.agency, (), fields))
     if route is not None:
         modes = {line.name: line.mode for line in settings.line}
         case.modes = frozenset([modes[line] for line in route.lines])

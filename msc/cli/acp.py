@@ -15,8 +15,8 @@ from msc.admin.administration import administer
 from msc.admin.explain import Answer, Question, explain
 from msc.cli.common import Exit, Json, Site, cells, fail, out, run
 from msc.protocol.catalog import load_catalog
-from msc.routing.table import load_routes
 from msc.settings import load_settings
+from msc.switch.site_plan import load_site_plan
 
 app = typer.Typer(help="Ask access control what it would say, and why.")
 
@@ -61,9 +61,9 @@ def _day(text: str | None) -> date:
 async def _answer(site: Path, question: Question) -> Answer:
     settings = load_settings(site)
     catalog = load_catalog(settings.path(settings.catalog.folder))
-    routes = load_routes(settings.path(settings.routes.file), catalog, [line.name for line in settings.line])
     async with administer(settings) as administration:
-        return explain(question, administration.directory, catalog, routes, settings)
+        directory = administration.directory
+        return explain(question, directory, catalog, load_site_plan(settings, catalog, directory).routes, settings)
 
 
 def _show(question: Question, answer: Answer) -> None:

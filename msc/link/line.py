@@ -1,6 +1,6 @@
 """A line to a state host: connects, comes back when it is lost, and does what its operator says.
 
-Where it stands is `protocol.line_state`'s table; what goes over it is its session's.
+Where it stands is `protocol.line_state`'s table; how messages go over it, its driver knows (`protocol.driver`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import ssl
 from typing import Final, Protocol
 
@@ -16,8 +17,9 @@ from msc.errors import LineNotConnected, LineSilent, Refusal
 from msc.limits import HANDSHAKE_S, LINE_TEST_S, TLS_SHUTDOWN_S
 from msc.link.connection import Connection, Sweeper
 from msc.log import get_logger
+from msc.protocol.ack_clock import AckClock
 from msc.protocol.control import Notice, OpenLine
-from msc.protocol.line import LineSession
+from msc.protocol.driver import DRIVERS, LineDriver
 from msc.protocol.line_state import LineCondition, LineEvent, LineState
 from msc.protocol.session import (
     ControlReceived,
@@ -33,6 +35,9 @@ from msc.settings import LineSettings
 from msc.tls import Examine, Objection, PeerCertificate
 
 log = get_logger("link")
+
+STALLED: Final = "stalled"
+"""Why a line is lost whose host has left a message without an acknowledgement for `ack_s`."""
 
 _PING_NUMBERS: Final = 0x1_0000
 """Pings are numbered modulo this."""
@@ -57,7 +62,7 @@ class LineEvents(Protocol):
         """The line takes messages again: the host reads again, or an operator has released the line."""
 
 
-class _LineConnection(Connection[LineSession]):
+class _LineConnection(Connection[LineDriver]):
     """One connection of a line, from handshake to loss."""
 
     def __init__(self, line: UpstreamLine) -> None:
@@ -66,9 +71,15 @@ class _LineConnection(Connection[LineSession]):
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.was_open = False
         self._made_at = 0.0
-        self.session: LineSession
+        self._acks = AckClock(line.settings.ack_s)
+        self.session: LineDriver
 
-    def open_session(self, now: float) -> LineSession | None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the TLS handshake is done."""
+        _keep_alive(transport, self._line.settings.heartbeat_s)
+        super().connection_made(transport)
+
+    def open_session(self, now: float) -> LineDriver | None:
         line = self._line
         self._made_at = now
         if line.settings.peer not in self.peer.names:
@@ -79,9 +90,7 @@ class _LineConnection(Connection[LineSession]):
             log.error("line.peer_refused", line=line.name, certificate=str(self.peer), reason=objection)
             self.ended.set_result(objection)
             return None
-        self.session = LineSession(
-            now, line.opening, window=line.settings.window, heartbeat_s=line.settings.heartbeat_s
-        )
+        self.session = DRIVERS[line.settings.driver].switch_end(now, line.settings, line.opening)
         line.connected_to(self)
         return self.session
 
@@ -105,8 +114,15 @@ class _LineConnection(Connection[LineSession]):
 
     def tick(self, now: float) -> None:
         super().tick(now)
-        if not self.was_open and not self.closed and now - self._made_at >= HANDSHAKE_S:
-            self.abort(f"the host did not open the line within {HANDSHAKE_S:.0f} s")
+        if self.closed:
+            return
+        session = self.session
+        if not self.was_open:
+            if now - self._made_at >= HANDSHAKE_S:
+                self.abort(f"the host did not open the line within {HANDSHAKE_S:.0f} s")
+        elif self._acks.is_overdue(now, session.sent_last, session.unacknowledged_first):
+            # Pings may be answered all the while: a host that takes no messages is of no use to anybody.
+            self.abort(STALLED)
 
     def writable(self) -> None:
         if self._line.is_open:
@@ -116,6 +132,19 @@ class _LineConnection(Connection[LineSession]):
         if not self.ended.done():
             self.ended.set_result(reason)
         self._line.connection_lost(self, reason)
+
+
+def _keep_alive(transport: asyncio.BaseTransport, idle_s: float) -> None:
+    """Let TCP find out that the host's machine is gone, after `idle_s` of silence and two probes without an answer.
+
+    Not every driver has a heartbeat, and a line with nothing to send would stand open for days.
+    """
+    tcp = transport.get_extra_info("socket")
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    every_s = max(1, round(idle_s))
+    for option, value in (("TCP_KEEPIDLE", every_s), ("TCP_KEEPINTVL", every_s), ("TCP_KEEPCNT", 2)):
+        if hasattr(socket, option):  # not every system lets us choose
+            tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class UpstreamLine:
@@ -186,7 +215,7 @@ class UpstreamLine:
             The sequence its answer will bear.
 
         Raises:
-            FrameTooLong: The host would not accept it.
+            FrameTooLong, BadCharacter: It cannot be sent like this; nothing is.
         """
         assert self.is_open and self._connection is not None
         sequence = self._connection.session.send_message(payload)
@@ -284,6 +313,14 @@ class UpstreamLine:
         Waits grow exponentially between the settings' bounds and are jittered, so that many switches do
         not come back to a state host in the same instant.
         """
+        try:
+            await self._keep_connected()
+        finally:
+            # Cancelled; a connection may be open already that `_connect` has not returned yet.
+            if self._connection is not None:
+                self._connection.close("shutting down")
+
+    async def _keep_connected(self) -> None:
         first_s, last_s = self.settings.reconnect_first_s, self.settings.reconnect_last_s
         wait_s, told = first_s, ""
         while True:
@@ -297,17 +334,13 @@ class UpstreamLine:
                 level = log.warning if cause != told else log.debug
                 level("line.connect_failed", line=self.name, cause=cause)
                 told = cause
+                if self._connection is not None:
+                    # Given up between the handshake and our hearing of it.
+                    self._connection.abort("gave up connecting")
             else:
-                try:
-                    await connection.ended
-                except asyncio.CancelledError:
-                    connection.close("shutting down")
-                    raise
+                await connection.ended
                 if connection.was_open:
                     wait_s, told = first_s, ""
-            if self._connection is not None:
-                # The attempt was given up between the handshake and our hearing of it.
-                self._connection.abort("gave up connecting")
             if self.state is not LineState.DOWN:
                 self._condition.take(LineEvent.LOST)
             with contextlib.suppress(TimeoutError):

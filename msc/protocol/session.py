@@ -12,11 +12,21 @@ second window is already waiting is not slow but wrong, and is cut off with E606
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
-from msc.errors import BadJson, ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
+from msc.errors import (
+    BadJson,
+    ControlOutOfPlace,
+    FrameTooLong,
+    JournalUnavailable,
+    Overloaded,
+    Refusal,
+    SequenceOutOfOrder,
+    ShuttingDown,
+    WindowExceeded,
+)
 from msc.limits import FRAME_COMPLETE_S, FRAME_OVERHEAD_BYTES, HEARTBEAT_S, PINGS_UNANSWERED_MAX
 from msc.protocol.control import (
     BadMember,
@@ -31,6 +41,9 @@ from msc.protocol.control import (
 )
 from msc.protocol.envelope import parse_json
 from msc.protocol.frame import ACK, CONTROL, DATA, NAK, PING, PONG, Frame, FrameDecoder, encode_frame
+
+TRANSIENT: Final = frozenset((JournalUnavailable.code, Overloaded.code, ShuttingDown.code))
+"""Codes with which a peer says that it cannot take a message now: it may be sent again, and be taken."""
 
 # --- events -------------------------------------------------------------------------------------
 
@@ -64,7 +77,7 @@ class MessageAcknowledged(NamedTuple):
 
 
 class MessageRefused(NamedTuple):
-    """The peer has refused the data frame we sent with this sequence."""
+    """The peer has refused the data frame we sent with this sequence; for now only, if `code` is `TRANSIENT`."""
 
     sequence: int
     code: str
@@ -132,6 +145,39 @@ Event = (
     | ProtocolFailed
     | PeerLost
 )
+
+
+class End(Protocol):
+    """What a connection needs of whatever speaks over it: bytes in, events and bytes out, time as an argument."""
+
+    closed: bool
+    holding: bool
+    """Whether something that came is left undecoded until we have answered."""
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes as they came."""
+
+    def receive_eof(self) -> None:
+        """The peer has closed its side."""
+
+    def resume(self, now: float) -> None:
+        """Decode what was held back, if there is room for it now."""
+
+    def tick(self, now: float) -> None:
+        """Look at the clock."""
+
+    def deadline(self) -> float:
+        """When `tick` next has something to do, in monotonic seconds."""
+
+    def events(self) -> list[Event]:
+        """Take the events so far, in order."""
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+
+    def data_to_send(self) -> bytes:
+        """Take the bytes to send so far."""
 
 
 _FIRST_PING: Final = 0x1_0000

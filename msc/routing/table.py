@@ -1,22 +1,25 @@
-"""The route table: which message goes to which line, or to the station it names.
+"""The route table: which message goes to which lines, to the stations it names, and to whom else.
 
-Routes stand in `routes.toml` in their order; the first that matches takes the message. A route matches by
-message key (`keys`, exact or with a trailing `*`), function, database and system; what it leaves out,
-it does not look at.
+Routes stand in `routes.toml`. The first that matches takes the message: the one of the lowest `precedence`, and of
+equal ones the one that stands first in the file. What a route asks of a message says `msc.routing.criteria`.
 """
 
 from __future__ import annotations
 
-import tomllib
+from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from msc.errors import Fault, NoRoute, RouteError
-from msc.protocol.catalog import Catalog, Function, MessageKey
+from msc.limits import EXPLAINED_MAX, PATTERNS_MAX, PRECEDENCE_DEFAULT, PRECEDENCE_MAX, ROUTES_MAX
+from msc.protocol.catalog import Catalog
+from msc.routing.criteria import Conditions, Criteria, CriteriaRow, Subject, sight_of, unknown_keys
+from msc.routing.index import FirstMatch
+from msc.routing.toml_rows import read_rows
 
 
 class Deliver(StrEnum):
@@ -24,126 +27,153 @@ class Deliver(StrEnum):
 
     LINES = "lines"
     ADDRESSEES = "addressees"
-    """The stations the message itself names, by mnemonic or ORI."""
+    """Whom the message itself names: by mnemonic, ORI or group. What is not of this county goes to the lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row of the table."""
+class Route(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        lines: Where its messages go; of a route to addressees, those whose destinations are not known here.
+        stations: Devices, and groups, that get a copy.
+    """
 
     name: str
-    keys: tuple[str, ...]
-    functions: frozenset[Function]
-    databases: frozenset[str]
-    systems: frozenset[str]
+    precedence: int
+    criteria: Criteria
     deliver: Deliver
     lines: tuple[str, ...]
-
-    def matches(self, key: MessageKey) -> bool:
-        """Tell whether the route takes messages of a key."""
-        return (
-            (not self.keys or any(_matches(pattern, key.code) for pattern in self.keys))
-            and (not self.functions or key.function in self.functions)
-            and (not self.databases or key.database in self.databases)
-            and (not self.systems or key.system in self.systems)
-        )
+    stations: tuple[str, ...] = ()
 
 
-def _matches(pattern: str, code: str) -> bool:
-    return code.startswith(pattern[:-1]) if pattern.endswith("*") else code == pattern
+class Considered(NamedTuple):
+    """What an explanation says of one route.
+
+    Attributes:
+        place: Its place in the order in which routes are tried, from 1.
+        objections: What the message does not meet; empty where it meets everything.
+        took: Whether it took the message; one that meets everything and did not stands behind the one that did.
+    """
+
+    place: int
+    route: Route
+    objections: tuple[str, ...]
+    took: bool
 
 
 class RouteTable:
-    """The routes, decided once for every key of the catalog: a decision is one look-up."""
+    """The routes, in the order in which they are tried."""
 
-    def __init__(self, routes: Iterable[Route], catalog: Catalog) -> None:
-        self.routes = tuple(routes)
-        self._decisions = {
-            key.code: next((route for route in self.routes if route.matches(key)), None) for key in catalog
-        }
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(sorted(routes, key=_precedence))
+        self._first = FirstMatch([route.criteria for route in self.routes])
 
-    def find(self, key: MessageKey) -> Route | None:
-        """Return the route of a key's messages, or None if none matches."""
-        return self._decisions.get(key.code)
+    def find(self, subject: Subject) -> Route | None:
+        """Return the route that takes a message, or None if none does."""
+        rank = self._first.find(sight_of(subject))
+        return None if rank is None else self.routes[rank]
 
-    def decide(self, key: MessageKey) -> Route:
-        """Return the route of a key's messages.
+    def decide(self, subject: Subject) -> Route:
+        """Return the route that takes a message.
 
         Raises:
-            NoRoute: None matches.
+            NoRoute: None does.
         """
-        route = self.find(key)
+        route = self.find(subject)
         if route is None:
-            raise NoRoute(f"no route takes {key.code}")
+            raise NoRoute(f"no route takes {subject.key.code}")
         return route
 
-    def unrouted(self) -> list[str]:
-        """Return the keys of the catalog that no route takes."""
-        return [code for code, route in self._decisions.items() if route is None]
+    def explain(self, subject: Subject) -> list[Considered]:
+        """Say which route took a message, and why others near it did not.
+
+        Near are those of whose criteria the message fails the fewest. It asks every route, so it takes long.
+
+        Returns:
+            At most `EXPLAINED_MAX` routes and the one that took it, in the order in which they are tried.
+        """
+        sight, took = sight_of(subject), self._first.find(sight_of(subject))
+        others = []
+        for rank, route in enumerate(self.routes):
+            objections = tuple(route.criteria.objections(sight))
+            others.append((rank != took, len(objections), rank, objections))
+        near = sorted(sorted(others)[: EXPLAINED_MAX + (took is not None)], key=lambda each: each[2])
+        return [Considered(rank + 1, self.routes[rank], why, rank == took) for _, _, rank, why in near]
+
+    def unrouted(self, catalog: Catalog) -> list[str]:
+        """Return the keys whose messages no route takes, whoever sends them."""
+        return self._keys(catalog, whole=False)
+
+    def partly_routed(self, catalog: Catalog) -> list[str]:
+        """Return the keys of which routes take some messages, but no route takes whatever is left."""
+        never = set(self.unrouted(catalog))
+        return [code for code in self._keys(catalog, whole=True) if code not in never]
+
+    def _keys(self, catalog: Catalog, *, whole: bool) -> list[str]:
+        left = {key.code: key for key in catalog}
+        for route in self.routes:
+            if not left:
+                break
+            if not whole or route.criteria.only_of_key:
+                for code in [code for code, key in left.items() if route.criteria.takes(key)]:
+                    del left[code]
+        return list(left)
 
 
-class _RouteRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    keys: list[str] = []
-    functions: list[Function] = []
-    databases: list[str] = []
-    systems: list[str] = []
+def _precedence(route: Route) -> int:
+    return route.precedence
+
+
+# --- loading --------------------------------------------------------------------------------------------------
+
+Text = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _RouteRow(CriteriaRow):
+    name: Text
+    precedence: Annotated[int, Field(ge=0, le=PRECEDENCE_MAX)] = PRECEDENCE_DEFAULT
     deliver: Deliver = Deliver.LINES
-    to: list[str] = []
+    to: Annotated[tuple[str, ...], Field(max_length=PATTERNS_MAX)] = ()
+    stations: Annotated[tuple[str, ...], Field(max_length=PATTERNS_MAX)] = ()
 
 
-class _RouteFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    route: list[_RouteRow] = []
-
-
-def load_routes(file: Path, catalog: Catalog | None, lines: Collection[str]) -> RouteTable:
-    """Load the route table.
+def read_routes(file: Path, catalog: Catalog | None, lines: Collection[str]) -> tuple[list[Route], list[Fault]]:
+    """Read the routes of a file, in its order.
 
     Args:
         file: The TOML file.
         catalog: Whose keys the routes may name; None if it could not be loaded, and keys are not looked at.
         lines: The names of the lines there are.
 
+    Returns:
+        The routes, and what is wrong with them, but for the stations they name (see `msc.routing.plan`).
+
     Raises:
-        RouteError: With every fault of the file.
+        RouteError: They cannot be read; with every fault of the file's form.
     """
-    try:
-        content = _RouteFile.model_validate(tomllib.loads(file.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise RouteError([Fault(file, "", str(exc))]) from exc
-    except ValidationError as exc:
-        raise RouteError([Fault(file, ".".join(map(str, e["loc"])), e["msg"]) for e in exc.errors()]) from exc
+    rows = read_rows(file, "route", _RouteRow, RouteError)
+    if len(rows) > ROUTES_MAX:
+        raise RouteError([Fault(file, "route", f"there are more than {ROUTES_MAX} of them")])
     faults: list[Fault] = []
-    for number, row in enumerate(content.route):
+    named = Counter([row.name for row in rows])
+    for number, row in enumerate(rows):
         where = f"route.{number} ({row.name})"
-        for pattern in row.keys:
-            if catalog is not None and not any(_matches(pattern, key.code) for key in catalog):
+        if named[row.name] > 1:
+            faults.append(Fault(file, f"{where}.name", "another route is of this name"))
+        if catalog is not None and row.keys:
+            for pattern in unknown_keys(row.keys, catalog):
                 faults.append(Fault(file, f"{where}.keys", f"no key of the catalog matches {pattern!r}"))
         for line in row.to:
             if line not in lines:
                 faults.append(Fault(file, f"{where}.to", f"there is no line {line!r}"))
         if row.deliver is Deliver.LINES and not row.to:
             faults.append(Fault(file, f"{where}.to", "names no line"))
-        if row.deliver is Deliver.ADDRESSEES and row.to:
-            faults.append(Fault(file, f"{where}.to", "the message's own addressees get it: name no line"))
         if len(set(row.to)) != len(row.to):
             faults.append(Fault(file, f"{where}.to", "names a line twice"))
-    if faults:
-        raise RouteError(faults)
-    return RouteTable(
-        (
-            Route(
-                name=row.name,
-                keys=tuple(row.keys),
-                functions=frozenset(row.functions),
-                databases=frozenset(row.databases),
-                systems=frozenset(row.systems),
-                deliver=row.deliver,
-                lines=tuple(row.to),
-            )
-            for row in content.route
-        ),
-        catalog or Catalog(()),
-    )
+        if len(set(row.stations)) != len(row.stations):
+            faults.append(Fault(file, f"{where}.stations", "names one twice"))
+    shared: Conditions = {}
+    routes = [
+        Route(row.name, row.precedence, row.criteria(shared), row.deliver, row.to, row.stations) for row in rows
+    ]
+    return routes, faults

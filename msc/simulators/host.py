@@ -1,5 +1,7 @@
 """The end of a line: takes a switch's messages over mutual TLS, and answers them.
 
+The line's driver says how messages are framed and acknowledged; on an `mtp` line:
+
     switch -> D n  HEADER.*OIF.#TAF.MESSAGE        host -> A n
     host   -> D m  HEADER.BODY                     switch -> A m        (one D for each answer)
 
@@ -14,7 +16,6 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from typing import Protocol
 
 from msc import clock
 from msc.errors import BadLength, Overloaded
@@ -24,16 +25,9 @@ from msc.log import get_logger
 from msc.protocol.control import Hello
 from msc.protocol.header import parse_header
 from msc.settings import LineSettings
-from msc.simulators.line_end import ANSWERS_MAX, LineEnd
+from msc.simulators.line_end import ANSWERS_MAX, Answering, LineEnd
 
 log = get_logger("simulators")
-
-
-class Answering(Protocol):
-    """What makes the answers: `StateResponder`, `NcicResponder`, or a test's own."""
-
-    def answer(self, text: str) -> list[str]:
-        """Answer a message, whatever its text; never raises."""
 
 
 class StateHost:

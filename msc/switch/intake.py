@@ -20,9 +20,9 @@ from msc.errors import (
     BadTaf,
     DatabaseNotAuthorised,
     KeyNotAuthorised,
+    NoRoute,
     NotSignedOn,
     Refusal,
-    UnknownDestination,
 )
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.catalog import Catalog, MessageKey
@@ -30,8 +30,11 @@ from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_p
 from msc.protocol.header import MessageHead, parse_head, parse_header
 from msc.protocol.station import StationKind
 from msc.protocol.text import check_characters
+from msc.routing.criteria import subject_of
 from msc.routing.pending import Pending
-from msc.routing.table import Deliver, Route, RouteTable
+from msc.routing.plan import Plan
+from msc.routing.table import Route
+from msc.switch.addressees import Addressed, resolve
 from msc.switch.leg import NO_LEGS, Legs, find_legs
 
 STILL: Final = (
@@ -64,9 +67,11 @@ class Incoming:
     case: policy.Case | None = None
     """What it was authorised by."""
     route: Route | None = None
+    lines: tuple[str, ...] = ()
     addressees: tuple[Device, ...] = ()
+    """The stations that get it, those that get a copy included."""
     legs: Legs = NO_LEGS
-    """Their ways to stations."""
+    """Its ways to them."""
 
 
 def as_text(data: bytes) -> str:
@@ -108,12 +113,21 @@ class Intake:
     """Reads, checks and authorises messages of stations. Pure: answers from tables in memory."""
 
     def __init__(
-        self, catalog: Catalog, routes: RouteTable, point: AccessControlPoint, line_modes: Mapping[str, str]
+        self, catalog: Catalog, plan: Plan, point: AccessControlPoint, line_modes: Mapping[str, str]
     ) -> None:
         self._catalog = catalog
-        self._routes = routes
+        self._plan = plan
         self._point = point
         self._line_modes = line_modes
+
+    @property
+    def plan(self) -> Plan:
+        """What decides where messages go."""
+        return self._plan
+
+    def use(self, plan: Plan) -> None:
+        """Decide by another plan from the next message on."""
+        self._plan = plan
 
     def read(self, incoming: Incoming, payload: bytes) -> None:
         """Split a payload into envelope and text.
@@ -185,26 +199,22 @@ class Intake:
         # The bytes, not their readable form: what is no ASCII must not pass as its escape.
         check_characters(incoming.raw.decode("latin-1"))
         case.key, case.text, case.envelope = incoming.key, body, incoming.envelope
-        route = self._routes.find(incoming.key)
+        plan, directory = self._plan, self._point.directory
+        subject = subject_of(incoming.key, body, operator.mnemonic, operator.ori, operator.agency)
+        route, addressed = plan.routes.find(subject), Addressed((), ())
         if route is not None:
-            case.modes = frozenset([self._line_modes[line] for line in route.lines])
+            addressed = resolve(plan, directory, route, subject, incoming.device)
+            case.modes = frozenset([self._line_modes[line] for line in addressed.lines])
         policy.require(policy.AUTHORITY, case)
-        incoming.route = route = self._routes.decide(incoming.key)
-        if route.deliver is Deliver.ADDRESSEES:
-            incoming.addressees = self._addressees(body.destinations)
+        if route is None:
+            raise NoRoute(f"no route takes {incoming.key.code}")
+        addressed.check()
+        incoming.route, incoming.lines, incoming.addressees = route, addressed.lines, addressed.devices
         policy.require(policy.AGENCY, case)
         incoming.key.check_destinations(body)
-        if incoming.addressees:
+        addressed.check_number()
+        if addressed.devices:
             incoming.legs = find_legs(
-                self._point.directory, incoming.key.function, body.destinations, incoming.addressees, route.name
+                directory, plan.groups, incoming.key.function, body.destinations, addressed.devices, route.name
             )
         incoming.case = case
-
-    def _addressees(self, destinations: tuple[str, ...]) -> tuple[Device, ...]:
-        found: dict[str, Device] = {}
-        for destination in destinations:
-            devices = self._point.directory.addressees(destination)
-            if not devices:
-                raise UnknownDestination(f"destination {destination} is not known here")
-            found.update((device.device, device) for device in devices)
-        return tuple(found.values())

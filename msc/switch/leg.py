@@ -13,6 +13,7 @@ from typing import Final
 from msc.acp.directory import Device, Directory
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.catalog import Function
+from msc.routing.groups import ALL, Groups
 from msc.switch.recovery import BY_GROUP, FORWARDED_FOR
 from msc.switch.staffing import staffed_instead, why_elsewhere
 
@@ -72,11 +73,17 @@ NO_LEGS: Final = Legs(())
 
 
 def find_legs(
-    directory: Directory, function: Function, destinations: Sequence[str], devices: Sequence[Device], route: str
+    directory: Directory,
+    groups: Groups,
+    function: Function,
+    destinations: Sequence[str],
+    devices: Sequence[Device],
+    route: str,
 ) -> Legs:
     """Find the ways of a station's message to others.
 
     Args:
+        groups: Those a destination may name.
         destinations: As its text names them.
         devices: Who gets it: whom it names, who is in groups that it names, and who gets a copy.
         route: The name of its route.
@@ -84,7 +91,7 @@ def find_legs(
     own_kind = function.value if function is Function.HIT_CONFIRMATION else "unsolicited"
     legs: dict[str | None, Leg] = {}
     unseen: list[tuple[Device, str]] = []
-    named = _named(directory, destinations)
+    named = _named(directory, groups, destinations)
     for device in devices:
         if function in _SEEN and (why := why_elsewhere(directory, device)):
             unseen.append((device, why))
@@ -125,9 +132,9 @@ def _instead(directory: Directory, device: Device, why: str, kind: str) -> tuple
     ]
 
 
-def _named(directory: Directory, destinations: Sequence[str]) -> set[str] | None:
-    """Return the devices that a message names itself, by mnemonic or ORI; None if it names nothing else."""
-    known = [name for name in destinations if name in directory.mnemonics or name in directory.oris]
-    if len(known) == len(destinations):
+def _named(directory: Directory, groups: Groups, destinations: Sequence[str]) -> set[str] | None:
+    """Return the devices that a message names itself, by mnemonic or ORI; None if it names no group."""
+    single = [name for name in destinations if name != ALL and name not in groups]
+    if len(single) == len(destinations):
         return None
-    return {device.device for name in known for device in directory.addressees(name)}
+    return {device.device for name in single for device in directory.addressees(name)}

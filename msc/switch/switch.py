@@ -119,11 +119,11 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        at, lines = incoming.received_us, () if incoming.addressees else route.lines
+        at = incoming.received_us
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
             [
-                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in lines),
+                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
                 *incoming.legs.events(msn, at),
             ],
             partial(self._accepted, station, incoming, msn, header),
@@ -136,7 +136,7 @@ class Switch:
         return MessageRecord(
             msn=msn,
             received=incoming.received_us,
-            direction=Direction.LOCAL if incoming.addressees else Direction.OUTBOUND,
+            direction=Direction.LOCAL if incoming.addressees and not incoming.lines else Direction.OUTBOUND,
             kind=kind,
             device=incoming.device.device,
             user=operator.user if operator else (head.oif if head else None),
@@ -207,8 +207,8 @@ class Switch:
         header: str,
         failure: JournalUnavailable | None,
     ) -> None:
-        operator, key, route = incoming.operator, incoming.key, incoming.route
-        assert operator is not None and key is not None and route is not None
+        operator, key = incoming.operator, incoming.key
+        assert operator is not None and key is not None
         kind = key.function.value
         if failure is not None:
             self._metrics.messages[kind, failure.code] += 1
@@ -230,7 +230,7 @@ class Switch:
                     priority=priority, original_mnemonic=leg.original_mnemonic,
                 ),
             )  # fmt: skip
-        if incoming.addressees:
+        if not incoming.lines:
             return
         entry = Pending(
             msn=msn,
@@ -250,8 +250,8 @@ class Switch:
             key=key,
             timeout_s=key.timeout_s,
             received_us=incoming.received_us,
-            lines=route.lines,
-            awaited=set(route.lines),
+            lines=incoming.lines,
+            awaited=set(incoming.lines),
         )
         self._pending.add(entry, clock.monotonic())
         text = write_head(MessageHead(header, operator.user, operator.taf)) + incoming.message

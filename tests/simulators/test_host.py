@@ -16,10 +16,11 @@ from msc.protocol.frame import DATA, FrameDecoder
 from msc.simulators import host as host_module
 from msc.simulators import line_end
 from msc.simulators.dataset import DataSet
-from msc.simulators.host import Answering, StateHost
+from msc.simulators.host import StateHost
+from msc.simulators.line_end import Answering
 from msc.simulators.state import StateResponder
-from tests.simulators.conftest import Authority, Pair
-from tests.simulators.line import HEAD, SwitchEnd, dialled, line_settings
+from tests.support.authority import Authority, Pair
+from tests.support.line import HEAD, SwitchEnd, dialled, line_settings
 
 Certificates = Callable[[str], Pair]
 pytestmark = pytest.mark.usefixtures("bounded")

@@ -23,8 +23,9 @@ from msc.simulators.ncic import NcicResponder
 from msc.simulators.run import make_hosts, run, serve
 from msc.simulators.state import StateResponder
 from msc.simulators.unsolicited import LINE_BYTES_MAX, read_lines, send_line
-from tests.simulators.conftest import CATALOG, Authority, Pair
-from tests.simulators.line import SwitchEnd, dialled
+from tests.simulators.conftest import CATALOG
+from tests.support.authority import Authority, Pair
+from tests.support.line import SwitchEnd, dialled
 
 SITE = """
 switch = {{ name = "msc-test" }}

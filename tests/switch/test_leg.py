@@ -10,11 +10,13 @@ from msc.acp.directory import Device, Directory
 from msc.journal.record import OPERATOR_QUEUE, Life
 from msc.protocol.catalog import Function
 from msc.protocol.station import StationKind
+from msc.routing.groups import Group, Groups, Scope
 from msc.switch.leg import Leg, Legs, find_legs, unsolicited_legs
 from tests.support.county import county, mnemonic, terminal
 
 AM, HIT = Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION
 ROUTE = "to the stations they name"
+GROUPS = Groups([Group("COUNTY", "The county", Scope.COUNTY, ("A123", "A124", "S001"))])
 
 
 def a_county(*devices: Device) -> Directory:
@@ -31,7 +33,7 @@ def a_county(*devices: Device) -> Directory:
 
 def legs(directory: Directory, function: Function, destinations: str, *devices: str) -> Legs:
     rows = [directory.devices[name] for name in devices]
-    return find_legs(directory, function, destinations.split(",") if destinations else [], rows, ROUTE)
+    return find_legs(directory, GROUPS, function, destinations.split(",") if destinations else [], rows, ROUTE)
 
 
 def kinds(found: Legs) -> dict[str | None, str]:

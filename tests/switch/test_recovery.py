@@ -20,7 +20,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
-from msc.routing.table import load_routes
+from msc.routing.plan import PlanFiles, load_plan
 from msc.switch import recovery
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
@@ -239,7 +239,8 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
 
 @pytest.mark.requirement("C-ADMIN", "L-HITCONF")
 def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
-    record = inquiry(kind="administrative", key="AM", system="", text="AM.CA0980000.COUNTY.TXT MEET AT THE GATE")
+    text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
+    record = inquiry(kind="administrative", key="AM", system="", text=text, priority="routine")
     by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
     message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
     assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
@@ -279,12 +280,12 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
-        routes = load_routes(CONFIG / "routes.toml", CATALOG, ("clets-a", "ncic-a"))
+        plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.traffic = LineTraffic(
             point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
         )
         self.switch = Switch(
-            intake=Intake(CATALOG, routes, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
+            intake=Intake(CATALOG, plan, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,

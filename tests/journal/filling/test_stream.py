@@ -22,7 +22,8 @@ from msc.journal.proof.canonical import Record, decode, encode
 from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord, has_ended
 from msc.protocol.catalog import load_catalog
 from msc.protocol.header import is_oif, is_taf, make_header, make_taf, parse_head, parse_header, read_taf
-from msc.routing.table import load_routes
+from msc.routing.criteria import Subject
+from msc.routing.plan import PlanFiles, load_plan
 
 END_US = clock.parse_rfc3339("2026-11-22T06:00:00Z")
 
@@ -178,7 +179,7 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
     busy: list[Record],
 ) -> None:
     catalog = load_catalog(shipped_config() / "catalog")
-    routes = load_routes(shipped_config() / "routes.toml", catalog, {"clets-a", "ncic-a"})
+    plan = load_plan(PlanFiles(shipped_config() / "routes.toml"), catalog, {"clets-a", "ncic-a"}, None)
     routed: dict[int, list[tuple[str | None, str | None]]] = defaultdict(list)
     for record in busy:
         if isinstance(record, EventRecord) and record.event == Life.ROUTED:
@@ -198,7 +199,9 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
         )  # fmt: skip
         assert body.ori == message.ori
         assert not key.requester_required or message.requester
-        route = routes.decide(key)
+        assert message.mnemonic and message.ori and message.agency
+        sender = message.mnemonic, message.ori, message.agency
+        route = plan.routes.decide(Subject(key, *sender, body.destinations, body.fields))
         lines = [(f"line:{line}", route.name) for line in route.lines]
         if lines:
             assert routed[message.msn] == lines
