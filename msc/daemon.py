@@ -13,6 +13,7 @@ import secrets
 import signal
 from dataclasses import astuple
 from datetime import date
+from functools import partial
 from io import FileIO
 from typing import Any
 
@@ -37,7 +38,7 @@ from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
 from msc.errors import Fault, SiteError
 from msc.journal.office import JournalOffice
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, MessageRecord
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
@@ -47,13 +48,18 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
-from msc.routing.pending import PendingTable
+from msc.routing.pending import PendingTable, TimeOuts
+from msc.routing.repeat import Repeats
+from msc.routing.service_state import Services, load_services
+from msc.routing.unanswered import Unanswered, Waiting
 from msc.settings import Settings
+from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
+from msc.switch.service import ServiceStates
 from msc.switch.site_plan import load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
@@ -89,6 +95,9 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
+        services = Services()
+        if settings.routes.service is not None:
+            services = load_services(settings.path(settings.routes.service), {key.database for key in catalog})
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
@@ -102,7 +111,8 @@ class Daemon:
         self._journal = JournalOffice(settings, self.metrics)
         journal = self._journal
         self.writer = journal.writer
-        recent, unfinished = await journal.open()
+        repeats, self.services = Repeats(), ServiceStates(services, self._audit)
+        recent, unfinished = await journal.open(partial(self._hear_again, repeats))
 
         terms = Terms(
             settings.access,
@@ -122,11 +132,20 @@ class Daemon:
         )
         self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
-        self.pending = PendingTable(PENDING_WINDOW_S)
+        timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
+        self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
         self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
         self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection
+        self.confirmations = Confirmations(
+            settings.hit_confirmation,
+            catalog=catalog,
+            point=self.point,
+            writer=self.writer,
+            deliveries=self.deliveries,
+            metrics=self.metrics,
+        )
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
@@ -134,6 +153,10 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
             kept=settings.queue,
+            confirmations=self.confirmations,
+            services=self.services,
+            unanswered=Unanswered(settings.alarms.unanswered_s),
+            repeats=repeats,
         )
         self.switch = Switch(
             intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
@@ -143,7 +166,9 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
             watch=self._review.take,
+            confirmations=self.confirmations,
         )
+        self.switch.keepers["hitconf"] = self.confirmations.take_back
         self._lines = {
             line.name: UpstreamLine(
                 line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
@@ -161,6 +186,7 @@ class Daemon:
             receipts=ReceiptCounter(journal.life, directory),
             examine=self.tls.examine,
         )
+        self.services.tell = desk.notify
         tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
         self.listener = Listener(
             settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
@@ -197,6 +223,16 @@ class Daemon:
         gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _hear_again(self, repeats: Repeats, record: MessageRecord) -> None:
+        """Remember what a line said in the hour before the start."""
+        name = self.settings.destination_of(record.line or "")
+        if name is None:
+            return
+        age_s = (clock.wall_us() - record.received) / 1e6
+        repeats.note(name, record.text, clock.monotonic() - age_s)
+        if record.kind == "unsolicited":
+            self.services.recall(name, record.text.partition(".")[2], record.received)
 
     def _trunks(self) -> list[Trunk]:
         """Bring primary and backup lines together."""
@@ -302,6 +338,13 @@ class Daemon:
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()
         })  # fmt: skip
+        gauge("msc_line_unanswered_seconds", "Age of what a line has not answered for longest", "line", lambda: {
+            name: clock.monotonic() - since for name, since in self.traffic.unanswered.oldest(Waiting.LINE).items()
+        })  # fmt: skip
+        gauge("msc_unanswered_alarms", "Lines and mnemonics that have waited too long", "what", self.traffic.alarms)
+        gauge("msc_hit_confirmations_open", "Hit confirmations that nobody has answered", "state",
+              self.confirmations.open_by_state)  # fmt: skip
+        gauge("msc_out_of_service", "What the state says is out of service", "line", self._out_of_service)
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
         })  # fmt: skip
@@ -310,6 +353,10 @@ class Daemon:
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
+
+    def _out_of_service(self) -> dict[str, float]:
+        outages = self.services.outages()
+        return {name: float(sum(outage.line == name for outage in outages)) for name in self.traffic.trunks}
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)

@@ -113,6 +113,34 @@ still waits, a new inquiry is refused with E502."""
 ANSWER_TIMEOUT_S: Final = 30.0
 """Until E403, where the catalog names no time of its own."""
 
+REPEATS_MAX: Final = 2 * PENDING_MAX
+"""Messages from the lines remembered by a hash, to know one that comes again: two for each inquiry there may be."""
+
+# --- clocks -------------------------------------------------------------------------------------
+UNANSWERED_S: Final = 10.0
+"""An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""
+UNANSWERED_MAX: Final = 2 * PENDING_MAX
+"""Inquiries watched for that, one for each line they went to: as many as can wait at two lines each."""
+SERVICE_OUT_S: Final = 3_600.0
+"""How long the state's word that it is out of service holds if it does not repeat it. It may have forgotten to say
+that it is back, and a county must not wait for ever; the journal is searched as far back when the switch starts."""
+HIT_CONFIRMATION_URGENT_S: Final = 600.0
+"""Nlets: an urgent hit confirmation is answered within ten minutes,"""
+HIT_CONFIRMATION_ROUTINE_S: Final = 3_600.0
+"""and a routine one within the hour."""
+REMIND_URGENT_S: Final = 120.0
+"""How long before the end its reminder comes (LEADS 1240.60.a.6): time to find the file and type the answer,"""
+REMIND_ROUTINE_S: Final = 900.0
+"""and, where an hour is allowed, to find whoever has it."""
+HIT_CONFIRMATION_KEPT_S: Final = 86_400.0
+"""How long an overdue confirmation stays on the list: whoever has the next shift sees it too."""
+HIT_CONFIRMATIONS_MAX: Final = 10_000
+"""Open confirmations remembered at once: a county has a few dozen. Beyond it the oldest one is forgotten, and its
+end journaled."""
+HIT_CONFIRMATION_MESSAGES_MAX: Final = 8
+"""Requests of one open confirmation that are kept with it. Three are the rule; past this somebody's machine repeats
+itself, and a request ends for the clock as it comes."""
+
 # --- journal ------------------------------------------------------------------------------------
 JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""

@@ -275,12 +275,36 @@ _KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+class AlarmSettings(_Table):
+    """`[alarms]`: when something is an alarm."""
+
+    unanswered_s: float = Field(default=limits.UNANSWERED_S, ge=1, le=3_600)
+    """The age of the oldest inquiry that a line, or a mnemonic, waits for."""
+
+
+class HitConfirmationSettings(_Table):
+    """`[hit_confirmation]`: reminders before the ten minutes, or the hour, are over, and who is told besides."""
+
+    remind_urgent_s: float = Field(default=limits.REMIND_URGENT_S, ge=1, lt=limits.HIT_CONFIRMATION_URGENT_S)
+    remind_routine_s: float = Field(default=limits.REMIND_ROUTINE_S, ge=1, lt=limits.HIT_CONFIRMATION_ROUTINE_S)
+    escalate_to: Name | None = None
+    """The device that is told when a time is over; None is nobody."""
+    escalate: dict[Name, Name] = {}
+    """The same for one agency: its name, and a device."""
+
+    def second_terminal(self, agency: str) -> str | None:
+        """Return the device that is told besides the terminal concerned."""
+        return self.escalate.get(agency, self.escalate_to)
+
+
 class RoutesSettings(_Table):
     """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
     groups: Path | None = None
     forwarding: Path | None = None
+    service: Path | None = None
+    """What the state's service messages mean."""
 
 
 class MonitorSettings(_Table):
@@ -334,6 +358,8 @@ class LineSettings(_Table):
     """The line that carries its traffic while it is lost."""
     failback_s: float = Field(default=5.0, ge=0, le=3600)
     """How long it must have been back before its traffic returns."""
+    timeouts: dict[Annotated[str, Field(pattern=r"^[A-Z0-9.]*\*?$")], Annotated[float, Field(gt=0, le=3600)]] = {}
+    """Time-outs that differ from the catalog's here: seconds by key, exact or with a trailing `*`."""
 
 
 class SimulatorSettings(_Table):
@@ -359,6 +385,8 @@ class Settings(_Table):
     routes: RoutesSettings
     monitor: MonitorSettings
     queue: QueueSettings = QueueSettings()
+    alarms: AlarmSettings = AlarmSettings()
+    hit_confirmation: HitConfirmationSettings = HitConfirmationSettings()
     access: AccessSettings = AccessSettings()
     credentials: CredentialSettings = CredentialSettings()
     device_class: dict[Name, DeviceClassSettings] = {}
@@ -386,6 +414,11 @@ class Settings(_Table):
         """The names routes may name: of lines that are nobody's backup."""
         backups = {line.backup for line in self.line}
         return [line.name for line in self.line if line.name not in backups]
+
+    def destination_of(self, name: str) -> str | None:
+        """Return the destination a line carries: itself, or the line whose backup it is; None if there is no line."""
+        whose = next((line.name for line in self.line if line.backup == name), None)
+        return whose or next((line.name for line in self.line if line.name == name), None)
 
     @property
     def device_classes(self) -> dict[str, DeviceClassSettings]:

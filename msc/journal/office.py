@@ -94,8 +94,13 @@ class JournalOffice:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def open(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+    async def open(
+        self, hear: Callable[[MessageRecord], None] = lambda _record: None
+    ) -> tuple[list[MessageRecord], list[Unfinished]]:
         """Open the journal.
+
+        Args:
+            hear: Is told what came from lines lately, in order.
 
         Returns:
             The inquiries that may still be answered, and what had not ended when the switch stopped.
@@ -106,7 +111,7 @@ class JournalOffice:
         await self.writer.open()
         await self._hold_end()
         await self._take_over_legacy()
-        return await self._recall()
+        return await self._recall(hear)
 
     def run(self, spawn: Spawn) -> None:
         """Start what works as long as the switch does.
@@ -148,11 +153,11 @@ class JournalOffice:
         if taken:
             log.info("journal.taken_over", records=taken)
 
-    async def _recall(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[MessageRecord], list[Unfinished]]:
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:
-            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
+            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6), hear=hear)
             found, gone = await unfinished(reader, self.writer.owed)
         finally:
             await reader.close()

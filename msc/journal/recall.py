@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from msc.journal.reader import JournalReader
@@ -25,9 +25,15 @@ class Unfinished:
 
 
 async def recent_transactions(
-    reader: JournalReader, since_us: int, at_most: int = PENDING_MAX
+    reader: JournalReader,
+    since_us: int,
+    at_most: int = PENDING_MAX,
+    hear: Callable[[MessageRecord], None] = lambda _record: None,
 ) -> list[MessageRecord]:
     """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
+
+    Args:
+        hear: Is told of each message that was taken from a line since then, in order.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -39,6 +45,8 @@ async def recent_transactions(
         if isinstance(record, MessageRecord):
             if record.transaction == record.msn and record.direction != Direction.INBOUND:
                 found[record.msn] = record
+            elif record.direction == Direction.INBOUND and record.code is None and record.received >= since_us:
+                hear(record)
         elif (
             isinstance(record, EventRecord)
             and record.event == Life.ROUTED

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from msc.errors import Overloaded
 from msc.limits import PENDING_MAX, PENDING_WINDOW_S
@@ -33,6 +35,7 @@ class Pending:
         key: Its catalog entry; None if the catalog has lost it since (after a restart).
         timeout_s: Until a destination is given up.
         received_us: Wall time of receipt.
+        timeouts: Until one is that has a time of its own, by line.
         lines: Those it was meant for.
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
@@ -61,11 +64,50 @@ class Pending:
     given_up: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     closes_at: float = 0.0
+    timeouts: Mapping[str, float] | None = None
+
+    def timeout_of(self, line: str) -> float:
+        """Return how many seconds a line has."""
+        return self.timeouts.get(line, self.timeout_s) if self.timeouts else self.timeout_s
 
     @property
     def update(self) -> bool:
         """Whether it changes a record: a time-out means E404, not E403. What is not known counts as one."""
         return self.key is None or self.key.is_update
+
+
+class TimeOuts:
+    """Times that differ from the catalog's at one destination: the state's own file answers sooner than the nation's.
+
+    Args:
+        by_line: For each line seconds by key, exact or with a trailing `*`; the longest that fits counts.
+    """
+
+    def __init__(self, by_line: Mapping[str, Mapping[str, float]] = MappingProxyType({})) -> None:
+        self._by_line = {line: dict(times) for line, times in by_line.items() if times}
+        self._of_key: dict[str, Mapping[str, float]] = {}
+
+    def of(self, key: MessageKey | None) -> Mapping[str, float]:
+        """Return the seconds of a key's messages by line, where they are not the catalog's."""
+        if key is None or not self._by_line:
+            return _NO_TIMES
+        found = self._of_key.get(key.code)
+        if found is None:
+            fitting = {
+                line: [(len(pattern), seconds) for pattern, seconds in times.items() if fits(pattern, key.code)]
+                for line, times in self._by_line.items()
+            }
+            found = {line: max(times)[1] for line, times in fitting.items() if times}
+            self._of_key[key.code] = found
+        return found
+
+
+def fits(pattern: str, code: str) -> bool:
+    """Tell whether a pattern, exact or with a trailing `*`, fits a key."""
+    return code.startswith(pattern[:-1]) if pattern.endswith("*") else code == pattern
+
+
+_NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
 class PendingTable:
@@ -74,9 +116,16 @@ class PendingTable:
     Args:
         window_s: How long an entry stays.
         entries_max: How many are remembered; see `limits.PENDING_MAX`.
+        timeouts: What differs from the catalog's times.
     """
 
-    def __init__(self, window_s: float = PENDING_WINDOW_S, entries_max: int = PENDING_MAX) -> None:
+    def __init__(
+        self,
+        window_s: float = PENDING_WINDOW_S,
+        entries_max: int = PENDING_MAX,
+        timeouts: TimeOuts | None = None,
+    ) -> None:
+        self._timeouts = timeouts or TimeOuts()
         self._window_s = window_s
         self._entries_max = entries_max
         self._waiting: dict[str, Pending] = {}
@@ -104,12 +153,13 @@ class PendingTable:
     def add(self, entry: Pending, now: float) -> None:
         """Remember a transaction from now on; its time-out begins."""
         entry.closes_at = now + self._window_s
+        entry.timeouts = self._timeouts.of(entry.key)
         while self._settled and len(self) >= self._entries_max:
             self._settled.popitem(last=False)
         if entry.awaited:
             self._waiting[entry.header] = entry
             for line in entry.awaited:
-                heapq.heappush(self._deadlines, (now + entry.timeout_s, entry.msn, entry.header, line))
+                heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
         else:
             self._settled[entry.header] = entry
 

@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from tomli import TOMLDecodeError, loads
 
 from msc.errors import Fault, FaultyInput
 from msc.limits import ROUTING_FILE_BYTES_MAX
-
-try:
-    from tomli import TOMLDecodeError, loads
-except ImportError:
-    # The same parser, slower.
-    from tomllib import TOMLDecodeError, loads
 
 Row = TypeVar("Row", bound=BaseModel)
 

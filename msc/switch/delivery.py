@@ -16,6 +16,7 @@ from msc.journal.writer import JournalWriter
 from msc.limits import DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.metrics import Metrics
 from msc.protocol.envelope import encode_payload
+from msc.protocol.text import is_hit
 from msc.routing.outbox import Outbox, Outgoing
 from msc.settings import QueueSettings
 from msc.switch.leg import Leg
@@ -27,6 +28,9 @@ from msc.switch.redirect import Redirected
 FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
 """Kinds that go with the desk. Answers and status messages are for the person who asked, and wait for them."""
 
+
+_FROM_THE_STATE: Final = frozenset({"response", "unsolicited"})
+"""Kinds that may be hits (C-CONFIRM)."""
 
 Redirect = Callable[[str], Redirected | None]
 """Says of an address where its messages go now; None is to it."""
@@ -52,6 +56,8 @@ def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
         members["awaiting"] = message.awaiting
     if message.possible_duplicate:
         members["possible_duplicate"] = True
+    if message.kind in _FROM_THE_STATE and is_hit(message.text):
+        members["confirm"] = True
     if message.late:
         members["late"] = True
     if message.original_mnemonic is not None:

@@ -36,6 +36,7 @@ from msc.protocol.control import (
     Control,
     ErrorNotice,
     Lock,
+    Notice,
     Open,
     PasswordChanged,
     Receipts,
@@ -265,6 +266,18 @@ class Desk:
                     )
                 )  # fmt: skip
         return sorted(found, key=lambda report: report.began)
+
+    def notify(self, text: str) -> int:
+        """Show a text to the people at all stations where somebody is signed on; it is no message and is not kept.
+
+        Returns:
+            How many stations were told.
+        """
+        told = [visit.station for visit in self._visits.values() if visit.operator is not None or visit.users]
+        for station in told:
+            station.session.send_control(Notice(text=text))
+            station.flush()
+        return len(told)
 
     # --- messages ---------------------------------------------------------------------------------
 

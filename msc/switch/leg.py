@@ -108,15 +108,18 @@ def find_legs(
     return Legs(tuple(legs.values()), tuple(ended))
 
 
-def unsolicited_legs(directory: Directory, device: Device, kind: str, *, must_be_seen: bool) -> Legs:
+def unsolicited_legs(
+    directory: Directory, device: Device, kind: str, detail: str | None, *, must_be_seen: bool
+) -> Legs:
     """Find the ways of what a line sent unasked.
 
     Args:
         device: That its mnemonic leads to.
+        detail: Of its `routed` there.
     """
     why = why_elsewhere(directory, device) if must_be_seen else None
     if why is None:
-        return Legs((Leg(device.address, kind, None),))
+        return Legs((Leg(device.address, kind, detail),))
     end, instead = _instead(directory, device, why, kind)
     return Legs(tuple(instead), (end,))
 

@@ -155,11 +155,7 @@ def _sent_by(found: Mapping[str, Any], device: Device, user: str) -> bool:
 
     Such a desk gets the answers, too, whoever sits there. A pooled terminal and a host are many people's.
     """
-    if found["kind"] in _FROM_SWITCH or found["line"] is not None:
-        return False
+    if found["sequence"] is None or found["line"] is not None:
+        return False  # it came in no station's data frame
     desk = device.kind is StationKind.TERMINAL and device.mnemonic is not None
     return found["user"] == user or (desk and found["device"] == device.device)
-
-
-_FROM_SWITCH: Final = ("status", "response", "unsolicited", "unknown")
-"""Kinds that nobody of the county sent, or that were refused before anybody knew what they were."""

@@ -13,7 +13,7 @@ from typing import Final
 from msc.acp.directory import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Unfinished
-from msc.journal.record import Life, MessageRecord
+from msc.journal.record import Direction, Life, MessageRecord
 from msc.limits import ANSWER_TIMEOUT_S
 from msc.protocol.catalog import Catalog, Function, MessageKey
 from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
@@ -23,10 +23,16 @@ from msc.routing.pending import Pending
 
 RESEND_S: Final = 60.0
 """An inquiry older than this is not sent again: whoever asked has long asked again."""
+REPEATED: Final = "possible duplicate"
+LATE: Final = "late"
+"""What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
 FORWARDED_FOR: Final = "for "
 """How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
 BY_GROUP: Final = "; by group"
 """How the detail of `routed` ends at a station that a message reached by a group, as a broadcast."""
+
+
+_MARKED: Final = frozenset({LATE, REPEATED, f"{LATE}, {REPEATED}"})
 
 
 class Action(Enum):
@@ -171,6 +177,9 @@ def queued_again(leg: Unfinished) -> Outgoing:
             message.attempts += 1
         elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
             message.precedence = Precedence[detail]
+        elif event.event == Life.ROUTED and detail in _MARKED:
+            message.late = message.late or LATE in detail
+            message.possible_duplicate = message.possible_duplicate or REPEATED in detail
         elif event.event == Life.ROUTED and detail.startswith(FORWARDED_FOR):
             message.hops += 1
             if is_mnemonic(whose := detail.removeprefix(FORWARDED_FOR)):
@@ -193,11 +202,12 @@ def to_station(record: MessageRecord, was_sent: bool, *, broadcast: bool = False
     """
     text, kind, source = record.text, record.kind, record.line or "switch"
     header: str | None = record.own_header or record.header
-    if kind in ("response", "unsolicited"):
+    if kind in ("response", "unsolicited") or record.direction == Direction.INBOUND:
         _, text = parse_header(text)
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
-    elif kind == "status":
+    elif kind == "status" or (kind == "hit_confirmation" and record.sequence is None):
+        # The switch's own word on it; what a station says of a hit came in a data frame.
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
     else:

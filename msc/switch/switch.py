@@ -23,13 +23,14 @@ from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import Catalog
+from msc.protocol.catalog import Catalog, Function
 from msc.protocol.envelope import ROUTINE
 from msc.protocol.header import MessageHead, make_header, write_head
 from msc.protocol.session import MessageOutOfPlace
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
 from msc.switch.port import StationPort
@@ -58,7 +59,9 @@ class Switch:
         deliveries: Deliveries,
         metrics: Metrics,
         watch: Callable[[Asked], None] = lambda _asked: None,
+        confirmations: Confirmations | None = None,
     ) -> None:
+        self._confirmations = confirmations
         self.draining = False
         self.keepers: dict[str, Callable[[Unfinished], None]] = {}
         """Who takes back what had not ended when the switch stopped, by the place it waited in."""
@@ -120,13 +123,17 @@ class Switch:
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
         at = incoming.received_us
+        beside = NOTHING
+        if key.function is Function.HIT_CONFIRMATION and self._confirmations is not None:
+            beside = self._confirmations.accepted(incoming, msn)
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
             [
                 *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
                 *incoming.legs.events(msn, at),
+                *beside.events,
             ],
-            partial(self._accepted, station, incoming, msn, header),
+            partial(self._accepted, station, incoming, msn, header, beside),
         )
 
     def _record(
@@ -205,6 +212,7 @@ class Switch:
         incoming: Incoming,
         msn: int,
         header: str,
+        beside: Beside,
         failure: JournalUnavailable | None,
     ) -> None:
         operator, key = incoming.operator, incoming.key
@@ -219,6 +227,7 @@ class Switch:
         self._metrics.messages[kind, "accepted"] += 1
         self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
         self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
+        beside.then()
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE

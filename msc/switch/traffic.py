@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from msc import clock
+from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
+from msc.acp.directory import Device
 from msc.errors import (
     FrameTooLong,
     JournalUnavailable,
@@ -26,17 +29,29 @@ from msc.journal.writer import JournalWriter
 from msc.limits import SUBMISSION_ATTEMPTS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.protocol.catalog import Function
+from msc.protocol.envelope import ROUTINE, URGENT
 from msc.protocol.header import MNEMONIC_CHARS, parse_header
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
+from msc.routing.repeat import Repeats
+from msc.routing.service_state import must_be_staffed
+from msc.routing.unanswered import Alarm, Unanswered, Waiting
 from msc.settings import QueueSettings
+from msc.switch.confirmations import KIND as HIT_CONFIRMATION
+from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import as_text, objection
+from msc.switch.leg import NO_LEGS, unsolicited_legs
 from msc.switch.port import LinePort
+from msc.switch.recovery import LATE, REPEATED
+from msc.switch.service import ServiceStates
 from msc.switch.trunk import Trunk
 
 log = get_logger("switch")
 
+NO_ANSWER_DUE: Final = frozenset({Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION})
+"""What is for somebody beyond the state, who may answer in a message of their own: it ends when it is taken over."""
 POSTPONE_S = 1.0
 """When the journal cannot take a status message, its inquiry is looked at again after this."""
 
@@ -53,8 +68,16 @@ class LineTraffic:
         deliveries: Deliveries,
         metrics: Metrics,
         kept: QueueSettings | None = None,
+        confirmations: Confirmations | None = None,
+        services: ServiceStates | None = None,
+        unanswered: Unanswered | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         self.pending = pending
+        self.services = services or ServiceStates()
+        self.unanswered = unanswered or Unanswered()
+        self._confirmations = confirmations
+        self._repeats = repeats or Repeats()
         self._kept = kept or QueueSettings()
         self._point = point
         self._writer = writer
@@ -70,6 +93,7 @@ class LineTraffic:
         """Learn the destinations there are; once, before traffic."""
         self.trunks = {trunk.name: trunk for trunk in trunks}
         self._of_line = {line.name: trunk for trunk in trunks for line in trunk.carriers}
+        self.services.connect(trunks)
 
     def has_line(self, name: str) -> bool:
         """Tell whether there is a destination of a name."""
@@ -167,6 +191,7 @@ class LineTraffic:
             self._writer.note(EventRecord(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
         if not noted:
             self._writer.note(EventRecord(message.msn, at, Life.SENT, trunk.address))
+        self.unanswered.sent(trunk.name, (message.header or "")[:MNEMONIC_CHARS], message.msn, clock.monotonic())
         if message.expires_us is not None:
             self._begin_clock(trunk.name, message)
 
@@ -195,7 +220,7 @@ class LineTraffic:
         message.expires_us = None
         entry = self.pending.find(message.header or "")
         if entry is not None:
-            self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_s)
+            self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_of(name))
 
     def _withhold(self, name: str, message: Outgoing) -> bool:
         """Tell whether a message that had to wait may not be sent any more; its originator is told.
@@ -249,14 +274,28 @@ class LineTraffic:
         if message is None:
             return
         if refused is None:
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.ACKNOWLEDGED, trunk.address))
-        elif trunk.try_again(message, refused, clock.monotonic()):
+            self._taken_over(trunk, message)
+            self._pump(trunk)
+            return
+        self.unanswered.heard(trunk.name, clock.monotonic())
+        if trunk.try_again(message, refused, clock.monotonic()):
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
         else:
             self._give_up_sent(trunk.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
             if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
                 self._deliveries.to_operator(None, message, f"refused {message.attempts} times by {line.name}")
         self._pump(trunk)
+
+    def _taken_over(self, trunk: Trunk, message: Outgoing) -> None:
+        at = clock.wall_us()
+        self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, trunk.address))
+        entry = self.pending.find(message.header or "") if message.kind in NO_ANSWER_DUE else None
+        if entry is not None:
+            self._writer.note(EventRecord(message.msn, at, Life.ANSWERED, trunk.address, "taken over; none is due"))
+            self.pending.settle(entry, trunk.name)
+            self.unanswered.answered(trunk.name, entry.mnemonic, entry.msn, clock.monotonic())
+        if message.kind == HIT_CONFIRMATION and self._confirmations is not None:
+            self._confirmations.acknowledged(message)
 
     def line_message(self, line: LinePort, sequence: int, payload: bytes) -> None:
         """A line's message: an answer to an inquiry, or unsolicited. It is acknowledged or refused."""
@@ -294,6 +333,29 @@ class LineTraffic:
         self, line: LinePort, sequence: int, received_us: int, text: str, rest: str, entry: Pending
     ) -> None:
         msn, address, trunk = self._writer.allot(), self._address(entry), self._of_line[line.name]
+        repeated = self._repeats.note(trunk.name, text, clock.monotonic())
+        late = trunk.name in entry.failed
+        marks = ", ".join(mark for mark, holds in ((LATE, late), (REPEATED, repeated)) if holds)
+        beside = self._beside(rest, None, msn, received_us)
+        reply = partial(self._reply, entry, msn, "response", rest, line.name, received_us)
+
+        def durable(failure: JournalUnavailable | None) -> None:
+            line.answer(connection, sequence, failure or msn)
+            if failure is not None:
+                if not repeated:
+                    self._repeats.forget(trunk.name, text)
+                return
+            self.pending.settle(entry, trunk.name)
+            self.unanswered.answered(trunk.name, entry.mnemonic, entry.msn, clock.monotonic())
+            self._metrics.messages["response", "accepted"] += 1
+            self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
+            self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
+            answer = reply()
+            answer.late, answer.possible_duplicate = late, repeated
+            self._deliveries.push(address, answer)
+            beside.then()
+
+        connection = line.connection
         self._writer.append(
             MessageRecord(
                 msn=msn,
@@ -318,35 +380,18 @@ class LineTraffic:
                 sequence=sequence,
             ),
             (
-                EventRecord(msn, received_us, Life.ROUTED, address),
+                EventRecord(msn, received_us, Life.ROUTED, address, marks or None),
                 EventRecord(entry.msn, received_us, Life.ANSWERED, trunk.address, f"msn {msn}"),
+                *beside.events,
             ),
-            partial(self._answer_durable, line, line.connection, sequence, received_us, rest, entry, msn, address),
+            durable,
         )
 
-    def _answer_durable(
-        self,
-        line: LinePort,
-        connection: object,
-        sequence: int,
-        received_us: int,
-        rest: str,
-        entry: Pending,
-        msn: int,
-        address: str,
-        failure: JournalUnavailable | None,
-    ) -> None:
-        line.answer(connection, sequence, failure or msn)
-        if failure is not None:
-            return
-        name = self._of_line[line.name].name
-        self.pending.settle(entry, name)
-        self._metrics.messages["response", "accepted"] += 1
-        self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
-        self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
-        reply = self._reply(entry, msn, "response", rest, line.name, received_us)
-        reply.late = name in entry.failed
-        self._deliveries.push(address, reply)
+    def _beside(self, rest: str, device: Device | None, msn: int, received_us: int) -> Beside:
+        """What a message from a line means for the clocks of hit confirmations."""
+        if self._confirmations is None:
+            return NOTHING
+        return self._confirmations.received(rest, device, msn, received_us)
 
     def _address(self, entry: Pending) -> str:
         """Where an answer goes: to who asked; if they have left and their pool says so, to its destination.
@@ -382,34 +427,53 @@ class LineTraffic:
     ) -> None:
         mnemonic = header[:MNEMONIC_CHARS]
         device = self._point.directory.unsolicited_device(mnemonic)
-        connection, msn = line.connection, self._writer.allot()
-        address = device.address if device else None
-        why = f"no destination for {mnemonic}"
-        events = [EventRecord(msn, received_us, Life.ROUTED, address)]
-        if address is None:
-            events = [
-                EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
-                EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
-            ]
+        connection, msn, trunk = line.connection, self._writer.allot(), self._of_line[line.name]
+        repeated = self._repeats.note(trunk.name, text, clock.monotonic())
+        beside = self._beside(rest, device, msn, received_us)
+        kind = "unsolicited" if beside.request is None else HIT_CONFIRMATION
+        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
+        why, legs = f"no destination for {mnemonic}", NO_LEGS
+        if device is not None:
+            legs = unsolicited_legs(
+                self._point.directory,
+                device,
+                kind,
+                REPEATED if repeated else None,
+                must_be_seen=must_be_staffed(rest),
+            )
+        events = legs.events(msn, received_us) or [
+            EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
+            EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
+        ]
 
         def durable(failure: JournalUnavailable | None) -> None:
             line.answer(connection, sequence, failure or msn)
             if failure is not None:
+                if not repeated:
+                    self._repeats.forget(trunk.name, text)
                 return
-            self._metrics.messages["unsolicited", "accepted"] += 1
-            if address is None:
+            self._metrics.messages[kind, "accepted"] += 1
+            self.unanswered.heard(trunk.name, clock.monotonic())
+            if device is None:
                 self._deliveries.operator_queue.add(msn, None, why, received_us)
-                return
-            self._deliveries.push(address, Outgoing(msn, "unsolicited", rest, line.name, received_us, header=header))
+            for leg in legs.legs:
+                message = Outgoing(
+                    msn, kind, rest, line.name, received_us, header=header, priority=priority,
+                    possible_duplicate=repeated, original_mnemonic=leg.original_mnemonic,
+                )  # fmt: skip
+                self._deliveries.deliver(leg, message)
+            beside.then()
+            if self.services.heard(trunk, rest, received_us):
+                self._pump(trunk)
 
         self._writer.append(
             MessageRecord(
-                msn, received_us, Direction.INBOUND, "unsolicited",
+                msn, received_us, Direction.INBOUND, kind,
                 device=device.device if device else None, line=line.name,
                 agency=device.agency if device else None, mnemonic=mnemonic, header=header, text=text,
-                transaction=msn, sequence=sequence,
+                transaction=msn, sequence=sequence, priority=priority if beside.request is not None else None,
             ),
-            events,
+            [*events, *beside.events],
             durable,
         )  # fmt: skip
 
@@ -431,6 +495,28 @@ class LineTraffic:
                 )
             if trunk.tick(now):
                 self._pump(trunk)
+        for trunk in self.services.tick(now_us):
+            self._pump(trunk)
+        for alarm in self.unanswered.tick(now):
+            self._report(alarm, now)
+        if self._confirmations is not None:
+            self._confirmations.tick(now)
+
+    def _report(self, alarm: Alarm, now: float) -> None:
+        """An inquiry has been unanswered for too long, or no more: the log and the auditors hear it once each."""
+        event = "unanswered.raised" if alarm.raised else "unanswered.cleared"
+        since_s = round(now - alarm.since, 1)
+        (log.warning if alarm.raised else log.info)(event, **{alarm.what.value: alarm.name}, since_s=since_s)
+        mnemonic = alarm.name if alarm.what is Waiting.MNEMONIC else None
+        subject = f"line {alarm.name}" if mnemonic is None else None
+        self._point.audit(
+            AuditEvent(clock.wall_us(), event, mnemonic=mnemonic, subject=subject, detail=f"since {since_s} s")
+        )
+
+    def alarms(self) -> dict[str, float]:
+        """Count the lines and mnemonics that have waited too long for an answer."""
+        raised = [alarm.what for alarm in self.unanswered.raised()]
+        return {what.value: float(raised.count(what)) for what in Waiting}
 
     def _overdue(self, entry: Pending, name: str) -> Refusal:
         trunk = self.trunks.get(name)
@@ -439,7 +525,7 @@ class LineTraffic:
             return LineOutOfService(f"{name} is out of service; not sent")
         if entry.update:
             return OutcomeUnknown(f"{name} gave no answer; check before sending again")
-        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_s:.0f} s")
+        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_of(name):.0f} s")
 
     def _give_up_sent(self, name: str, message: Outgoing, refusal: Refusal) -> None:
         entry = self.pending.find(message.header or "")
@@ -460,6 +546,10 @@ class LineTraffic:
                 return
             entry.failed.add(name)
             self.pending.settle(entry, name)
+            self.unanswered.given_up(name, entry.mnemonic, entry.msn, clock.monotonic())
+            # With several lines it may have gone out on another.
+            if isinstance(refusal, LineOutOfService) and len(entry.lines) <= 1 and self._confirmations is not None:
+                self._confirmations.not_sent(entry.msn)
             log.info("message.given_up", transaction=entry.msn, line=name, code=refusal.code)
 
         ended = [EventRecord(entry.msn, clock.wall_us(), _LIFE[type(refusal)], f"line:{name}", text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msc.errors import Overloaded
-from msc.routing.pending import Pending, PendingTable
+from msc.protocol.catalog import load_catalog
+from msc.routing.pending import Pending, PendingTable, TimeOuts
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 pytestmark = pytest.mark.requirement("C-HDR")
 
@@ -75,6 +79,26 @@ def test_an_inquiry_is_overdue_once_and_then_late_answers_still_find_it() -> Non
     table.settle(one, "ncic-a")
     assert table.find(one.header) is one
     assert table.expire(10_000.0) == []
+
+
+def test_a_destination_may_have_a_time_of_its_own_by_key() -> None:
+    key = next(key for key in load_catalog(CONFIG / "catalog") if key.code == "IW.QW")
+    times = TimeOuts({"ncic-a": {"*": 5.0, "IW.*": 20.0, "IA.QV": 1.0}, "nlets-a": {"RQ": 60.0}, "x": {}})
+    table = PendingTable(timeouts=times)
+    one = entry(1, "clets-a", "ncic-a", "nlets-a", timeout_s=15.0)
+    one.key = key
+    table.add(one, 0.0)
+    assert {line: one.timeout_of(line) for line in sorted(one.awaited)} == {
+        "clets-a": 15.0, "ncic-a": 20.0, "nlets-a": 15.0,
+    }  # fmt: skip
+    assert sorted(line for _, line in table.expire(15.0)) == ["clets-a", "nlets-a"]
+    assert table.expire(19.9) == []
+    assert [line for _, line in table.expire(20.0)] == ["ncic-a"]
+
+
+def test_without_times_of_their_own_destinations_have_the_catalogs() -> None:
+    assert TimeOuts().of(None) == {}
+    assert TimeOuts({"ncic-a": {"*": 5.0}}).of(None) == {}
 
 
 def test_inquiries_are_overdue_in_the_order_of_their_time_outs() -> None:

@@ -110,10 +110,10 @@ def test_a_waiver_lets_it_through() -> None:
 def test_what_comes_unasked_is_held_to_it_only_where_it_must_be_seen() -> None:
     directory = a_county()
     desk = directory.devices["desk-9"]
-    assert unsolicited_legs(directory, desk, "unsolicited", must_be_seen=False) == Legs(
+    assert unsolicited_legs(directory, desk, "unsolicited", None, must_be_seen=False) == Legs(
         (Leg("device:desk-9", "unsolicited", None),)
     )
-    seen = unsolicited_legs(directory, desk, "unsolicited", must_be_seen=True)
+    seen = unsolicited_legs(directory, desk, "unsolicited", None, must_be_seen=True)
     assert [leg.address for leg in seen.legs] == ["device:desk-1", "device:desk-2", "device:printer-1"]
     printer = directory.devices["printer-1"]
-    assert len(unsolicited_legs(directory, printer, "unsolicited", must_be_seen=True).legs) == 1
+    assert len(unsolicited_legs(directory, printer, "unsolicited", None, must_be_seen=True).legs) == 1

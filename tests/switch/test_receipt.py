@@ -22,7 +22,7 @@ DESK, PRINTER, LINE = "device:desk-2", "device:printer-1", "line:clets-a"
 
 def message(**members: Any) -> MessageRecord:
     """Make an administrative message that J40217 sent at desk-1."""
-    given: dict[str, Any] = {"direction": Direction.LOCAL, "device": "desk-1", "user": "J40217"}
+    given: dict[str, Any] = {"direction": Direction.LOCAL, "device": "desk-1", "user": "J40217", "sequence": 4}
     return MessageRecord(17, 1_000_000, kind="administrative", **given | members)  # type: ignore[arg-type]
 
 
@@ -143,6 +143,7 @@ async def test_the_sender_and_the_senders_desk_are_told(sent_from: str, device: 
         ({"device": "car-1"}, "car-1", "K20331"),  # a pooled terminal is many people's
         ({"device": "cad-1"}, "cad-1", "K20331"),
         ({"device": "desk-1", "line": "clets-a"}, "desk-1", "J40217"),  # an answer to them is not theirs
+        ({"device": "desk-1", "sequence": None}, "desk-1", "J40217"),  # nor what the switch tells them
     ],
 )
 async def test_nobody_else_is_and_learns_not_even_that_there_is_one(
