@@ -134,7 +134,7 @@ class Daemon:
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
         self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
-        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
         self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection

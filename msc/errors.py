@@ -303,5 +303,9 @@ class WindowExceeded(Refusal):
     code, meaning = "E606", "window exceeded"
 
 
+class NotAcknowledged(Refusal):
+    code, meaning = "E607", "a message was left unanswered too long"
+
+
 CODES: dict[str, type[Refusal]] = {cls.code: cls for cls in Refusal.__subclasses__()}
 """Every wire code and the class that names it."""

@@ -81,6 +81,12 @@ OPERATOR_QUEUE_MAX: Final = 10_000
 room after a restart. Nobody works off so many by hand."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+ACK_S: Final = 120.0
+"""How long a station may leave a message unanswered: paper is put into a printer meanwhile. Longer is a queue that is
+stuck behind a link that looks sound, and the connection ends."""
+DELIVERIES_UNANSWERED_MAX: Final = 3
+"""A message that is left unanswered this often goes to the operator's queue: what a station chokes on, it chokes on
+again, and all behind it waits."""
 SUBMISSION_ATTEMPTS_MAX: Final = 3
 """The same for a message that a state host cannot take just now."""
 SUBMIT_AGAIN_S: Final = 1.0

@@ -28,6 +28,8 @@ LATE: Final = "late"
 """What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
 FORWARDED_FOR: Final = "for "
 """How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
+NOT_ACKNOWLEDGED: Final = "not acknowledged in time"
+"""Detail of `returned`: the station was there, and said nothing of the message."""
 BY_GROUP: Final = "; by group"
 """How the detail of `routed` ends at a station that a message reached by a group, as a broadcast."""
 
@@ -175,6 +177,8 @@ def queued_again(leg: Unfinished) -> Outgoing:
         detail = event.detail or ""
         if event.event == Life.REFUSED_BY_PEER:
             message.attempts += 1
+        elif event.event == Life.RETURNED and detail == NOT_ACKNOWLEDGED:
+            message.unanswered += 1
         elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
             message.precedence = Precedence[detail]
         elif event.event == Life.ROUTED and detail in _MARKED:

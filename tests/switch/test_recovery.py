@@ -237,6 +237,13 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
     assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
 
 
+def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
+    here = "device:desk-1"
+    lives = [(Life.ROUTED, None), (Life.RETURNED, recovery.NOT_ACKNOWLEDGED), (Life.RETURNED, None)]
+    events = tuple(EventRecord(17, 2, life, here, detail) for life, detail in lives)
+    assert recovery.queued_again(Unfinished(inquiry(kind="administrative"), here, True, events)).unanswered == 1
+
+
 @pytest.mark.requirement("C-ADMIN", "L-HITCONF")
 def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
     text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
