@@ -59,6 +59,7 @@ from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
+from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
 from msc.switch.site_plan import PlanInForce, load_site_plan
@@ -110,9 +111,10 @@ class Daemon:
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
         self._journal = JournalOffice(settings, self.metrics)
-        self.writer = self._journal.writer
+        journal = self._journal
+        self.writer = journal.writer
         repeats, self.services = Repeats(), ServiceStates(services, self._audit)
-        recent, unfinished = await self._journal.open(partial(self._hear_again, repeats))
+        recent, unfinished = await journal.open(partial(self._hear_again, repeats))
 
         terms = Terms(
             settings.access,
@@ -134,7 +136,7 @@ class Daemon:
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
         self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
-        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
         self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection
@@ -184,6 +186,7 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            receipts=ReceiptCounter(journal.life, directory),
             examine=self.tls.examine,
         )
         self.services.tell = desk.notify
@@ -193,14 +196,14 @@ class Daemon:
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
-        journal = self._journal
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
             RoutingCounter(
                 gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
-                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching, self.point.audit, self._journaled,
+                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
+                self.point.audit, self._journaled,
             ),
             group=settings.admin.group,
         )  # fmt: skip
