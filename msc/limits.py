@@ -42,6 +42,9 @@ TLS_SHUTDOWN_S: Final = 2.0
 LINE_ACK_S: Final = 10.0
 """A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
 the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
+LINE_FAILBACK_S: Final = 5.0
+"""How long a primary line must have been open again before its traffic returns from the backup: one that comes and
+goes would drag the traffic to and fro, and hold it up each time."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
@@ -206,6 +209,10 @@ STREAM_QUIET_S: Final = 5.0
 """A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
 JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
+
+# --- test ---------------------------------------------------------------------------------------
+TEST_DAYS_MAX: Final = 366
+"""A test mnemonic, and a test line, ends after a year at most (C-TEST)."""
 
 # --- what a peer may write in an envelope -------------------------------------------------------
 REF_CHARS_MAX: Final = 32

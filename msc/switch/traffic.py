@@ -15,7 +15,6 @@ from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.directory import Device
 from msc.errors import (
-    FrameTooLong,
     JournalUnavailable,
     LineOutOfService,
     NoAnswerInTime,
@@ -180,8 +179,11 @@ class LineTraffic:
     def _submit(self, trunk: Trunk, line: LinePort, message: Outgoing, *, noted: bool = False) -> None:
         try:
             sequence = line.send(message.text.encode())
-        except FrameTooLong:
-            self._give_up_sent(trunk.name, message, LineOutOfService(f"too long for {trunk.name}; not sent"))
+        except Refusal as refusal:
+            # Too long, or of characters that this line's driver cannot carry.
+            self._give_up_sent(
+                trunk.name, message, LineOutOfService(f"{line.name} cannot carry it: {refusal}; not sent")
+            )
             return
         trunk.outbox.sent(sequence, message, line.name)
         at = clock.wall_us()
