@@ -56,6 +56,8 @@ class ListenerSettings(_Table):
         ge=limits.FRAME_BYTES_MIN_ALLOWED,
         le=limits.FRAME_BYTES_MAX_ALLOWED,
     )
+    ack_s: float = Field(default=limits.ACK_S, ge=1, le=3_600)
+    """How long a station may leave a message unanswered."""
     connections_max: int = Field(default=limits.CONNECTIONS_MAX, ge=1, le=100_000)
     idle_lock_s: int = Field(default=limits.IDLE_LOCK_S, ge=1)
     idle_end_s: int = Field(default=limits.IDLE_END_S, ge=1)

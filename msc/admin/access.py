@@ -10,6 +10,8 @@
     journal.backup             yes             -         -              -
     journal.break_glass        yes             -         -              -
     session.list, end; state   yes             -         -              -
+    route.look                 yes             yes       -              yes
+    route.change               yes             -         -              -
 
 An auditor and the oversight body read everything and change nothing. They are two roles because they answer to two
 masters, and the journal says of every search which of them it was. A coordinator cannot verify or prove: what is
@@ -52,6 +54,10 @@ class Action(StrEnum):
     LIST_SESSIONS = "session.list"
     END_SESSION = "session.end"
     STATE = "switch.state"
+    ROUTE_LOOK = "route.look"
+    """Explain, list and compare."""
+    ROUTE_CHANGE = "route.change"
+    """Reload; and replay, which shows whose messages would go elsewhere."""
 
 
 SCOPED: Final = frozenset(
@@ -59,7 +65,7 @@ SCOPED: Final = frozenset(
 )
 """What can be confined to one agency."""
 
-_READING: Final = SCOPED | {Action.VERIFY, Action.PROVE, Action.RETENTION}
+_READING: Final = SCOPED | {Action.VERIFY, Action.PROVE, Action.RETENTION, Action.ROUTE_LOOK}
 
 MAY: Final[Mapping[Role, frozenset[Action]]] = {
     Role.ADMINISTRATOR: frozenset(Action),

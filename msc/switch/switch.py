@@ -122,15 +122,17 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        addresses = [f"line:{name}" for name in incoming.lines]
-        addresses += [device.address for device in incoming.addressees]
         at = incoming.received_us
         beside = NOTHING
         if key.function is Function.HIT_CONFIRMATION and self._confirmations is not None:
             beside = self._confirmations.accepted(incoming, msn)
         self._writer.append(
             self._record(incoming, msn, key.function.value, header),
-            [*(EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses), *beside.events],
+            [
+                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
+                *incoming.legs.events(msn, at),
+                *beside.events,
+            ],
             partial(self._accepted, station, incoming, msn, header, beside),
         )
 
@@ -229,12 +231,12 @@ class Switch:
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
-        for device in incoming.addressees:
-            self._deliveries.push(
-                device.address,
+        for leg in incoming.legs.legs:
+            self._deliveries.deliver(
+                leg,
                 Outgoing(
-                    msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                    header=header, priority=priority,
+                    msn, leg.kind, incoming.message, incoming.device.device, incoming.received_us, header=header,
+                    priority=priority, original_mnemonic=leg.original_mnemonic,
                 ),
             )  # fmt: skip
         if not incoming.lines:

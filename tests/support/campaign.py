@@ -129,7 +129,7 @@ class Campaign:
         site = self.site
         add_backup(site, LINES[0], BACKUP, FAILBACK_S)
         site.quick_lines()
-        edit_lines(site, heartbeat_s=1)
+        edit_lines(site, heartbeat_s=1, ack_s=3)
         for key in ("IV.4", "IW.QW", "IA.EV"):
             site.answer_time(key, ANSWER_S)
         site.edit(
@@ -281,11 +281,13 @@ class Campaign:
             host.cut(Loss.RESET if number % 3 else Loss.CLOSED)
 
     def cut_terminal(self, terminal: StandInTerminal, loss: Loss) -> None:
-        """Cut a terminal off; it comes back by itself. One that hangs is cut by the switch."""
+        """Cut a terminal off; it comes back by itself. One that hangs comes back when somebody has restarted it."""
         connection = terminal.connection
         if connection is not None and not connection.gone.done():
             self.events[f"terminal {loss.value}"] += 1
             connection.lose(loss)
+            if loss is Loss.SILENT:
+                asyncio.get_running_loop().call_later(HUNG_S, connection.lose, Loss.RESET)
 
     # --- the whole -------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -338,7 +340,9 @@ class Campaign:
             host.send_shuffled()
             with contextlib.suppress(TimeoutError):
                 book = host.book
-                await book.until(lambda b=book: all(t.msn is not None or t.refused for t in b.told), 20)  # type: ignore[misc]
+                await book.until(
+                    lambda b=book: not b.later and all(t.msn is not None or t.refused for t in b.told), 20
+                )  # type: ignore[misc]
         until, admin = time.monotonic() + SETTLE_S, Inquirer.of(self.site, "admin")
         while time.monotonic() < until:
             left = (await asyncio.to_thread(admin.search, outcome="open")).items

@@ -381,9 +381,6 @@ PROMISES: dict[str, Check] = {
 }
 """Every promise that is judged, and what finds its breaches."""
 
-NOT_YET = frozenset({"the second copy of an answer is marked"})
-"""Promises that the switch does not keep yet; a campaign counts their breaches and does not fail over them."""
-
 
 def figures(evidence: Evidence) -> dict[str, int]:
     """Count what came of it all."""

@@ -7,6 +7,7 @@ they write down must stand in the order in which it happened. Written from the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import json
 import socket
@@ -80,8 +81,9 @@ class FrameEnd(asyncio.Protocol):
                 self.transport.pause_reading()
             return
         if loss is Loss.RESET:
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None and sock.fileno() >= 0:
+            # A TLS transport that is just being lost has forgotten its socket.
+            with contextlib.suppress(AttributeError, OSError):
+                sock = self.transport.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
             self.transport.abort()
         else:

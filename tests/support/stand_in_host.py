@@ -93,6 +93,7 @@ class StateBook:
         taken: Every message, in the order in which it came.
         told: Everything it said.
         unsent: What it must say again when a line opens.
+        later: How many answers are on their way to be late.
         opened: When which line was opened: monotonic seconds, and its name.
         faults: Where the switch broke the protocol.
     """
@@ -102,6 +103,7 @@ class StateBook:
     unsent: list[Told] = field(default_factory=list)
     opened: list[tuple[float, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    later: int = 0
 
     def __post_init__(self) -> None:
         self._connections = itertools.count(1)
@@ -392,7 +394,8 @@ class StandInHost:
 
     def _answer(self, connection: HostConnection, message: Taken, payload: bytes, conduct: Conduct) -> None:
         if conduct.late_s:
-            asyncio.get_running_loop().call_later(conduct.late_s, self.say, payload)
+            self.book.later += 1
+            asyncio.get_running_loop().call_later(conduct.late_s, self._say_late, payload)
         elif conduct.shuffle > 1:
             self._shuffled.append((connection, message, payload))
             if len(self._shuffled) >= conduct.shuffle:
@@ -405,6 +408,11 @@ class StandInHost:
         kept, self._shuffled = self._shuffled, []
         for _, _, payload in reversed(kept):
             self.say(payload)
+
+    def _say_late(self, payload: bytes) -> None:
+        self.book.later -= 1
+        self.say(payload)
+        self.book.change()
 
     def say(self, payload: bytes) -> Told:
         """Send a text on the newest open connection, or when the next one opens."""

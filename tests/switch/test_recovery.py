@@ -19,7 +19,7 @@ from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
 from msc.routing.service_state import load_services
@@ -240,6 +240,24 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
     from_host = inquiry(**{**FROM_HOST, "text": f"CD01A00017.*J40217.{text}"}, kind="administrative", key="AM")
     message = owed(from_host)
     assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
+
+
+def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
+    here = "device:desk-1"
+    lives = [(Life.ROUTED, None), (Life.RETURNED, recovery.NOT_ACKNOWLEDGED), (Life.RETURNED, None)]
+    events = tuple(EventRecord(17, 2, life, here, detail) for life, detail in lives)
+    assert recovery.queued_again(Unfinished(inquiry(kind="administrative"), here, True, events)).unanswered == 1
+
+
+@pytest.mark.requirement("C-ADMIN", "L-HITCONF")
+def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
+    text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
+    record = inquiry(kind="administrative", key="AM", system="", text=text, priority="routine")
+    by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
+    message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
+    assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
+    request = inquiry(kind="hit_confirmation", key="YQ", system="", text="YQ.CA0980000.A124.TXT OCA/1")
+    assert owed(request).kind == "hit_confirmation"
 
 
 def test_a_status_message_comes_as_it_was_written() -> None:
