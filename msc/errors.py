@@ -10,7 +10,7 @@ Three kinds never mix:
     ├── Refusal                    E1xx … E6xx, one class a code
     ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
-        ├── SettingsError  CatalogError  RouteError  DirectoryError
+        ├── SettingsError  CatalogError  RouteError  DirectoryError  OrdersError
         ├── SiteError
         └── JournalError
 
@@ -72,6 +72,10 @@ class RouteError(FaultyInput):
 
 class DirectoryError(FaultyInput):
     """The directory cannot be used."""
+
+
+class OrdersError(FaultyInput):
+    """The standing orders cannot be read or written."""
 
 
 class SiteError(FaultyInput):
@@ -239,6 +243,10 @@ class TooManyDestinations(Refusal):
     code, meaning = "E308", "too many destinations"
 
 
+class NotYourMessage(Refusal):
+    code, meaning = "E309", "no such message of yours"
+
+
 class LineOutOfService(Refusal):
     code, meaning = "E401", "line out of service, not sent"
 
@@ -297,6 +305,10 @@ class ControlOutOfPlace(Refusal):
 
 class WindowExceeded(Refusal):
     code, meaning = "E606", "window exceeded"
+
+
+class NotAcknowledged(Refusal):
+    code, meaning = "E607", "a message was left unanswered too long"
 
 
 CODES: dict[str, type[Refusal]] = {cls.code: cls for cls in Refusal.__subclasses__()}

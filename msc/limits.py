@@ -24,6 +24,9 @@ FRAME_BYTES_MAX_ALLOWED: Final = 1_048_576
 TEXT_CHARS_MAX: Final = 14_600
 """Message text: 14 400 characters of administrative free text and its key, ORI and destinations."""
 
+MSN_MAX: Final = 2**63 - 1
+"""The journal's databases count no further."""
+
 # --- windows ------------------------------------------------------------------------------------
 STATION_WINDOW: Final = 32
 """Unanswered `D` frames a terminal or host may have: an operator has a few, a busy CAD a few dozen."""
@@ -81,10 +84,24 @@ OPERATOR_QUEUE_MAX: Final = 10_000
 room after a restart. Nobody works off so many by hand."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+ACK_S: Final = 120.0
+"""How long a station may leave a message unanswered: paper is put into a printer meanwhile. Longer is a queue that is
+stuck behind a link that looks sound, and the connection ends."""
+DELIVERIES_UNANSWERED_MAX: Final = 3
+"""A message that is left unanswered this often goes to the operator's queue: what a station chokes on, it chokes on
+again, and all behind it waits."""
 SUBMISSION_ATTEMPTS_MAX: Final = 3
 """The same for a message that a state host cannot take just now."""
 SUBMIT_AGAIN_S: Final = 1.0
 """How long such a message rests in between; what came after it goes on meanwhile."""
+
+RECEIPTS_AT_ONCE: Final = 64
+"""Receipts in one control message, of at most 170 bytes each: it fits the smallest frame there may be. The rest is
+asked for with `after`."""
+RECEIPT_REQUESTS_MAX: Final = 16
+"""Requests for receipts under way at once; beyond it E502, as each looks into the journal."""
+RECEIPTS_REST_S: Final = 0.2
+"""How long a station, or a host's user, waits after one answer before asking again: nobody polls in a circle."""
 
 # --- forwarding ---------------------------------------------------------------------------------
 FORWARD_HOPS_MAX: Final = 8
@@ -140,6 +157,8 @@ JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
 JOURNAL_YEARS_MIN: Final = 3
 """PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+LIFE_S: Final = 5.0
+"""How long a running switch waits for a message of its journal; looking stands back behind traffic."""
 CHECKPOINT_S: Final = 30.0
 """A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
 CHECKPOINT_RECORDS_MAX: Final = 50_000
@@ -209,6 +228,16 @@ STREAM_QUIET_S: Final = 5.0
 """A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
 JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
+ORDER_MESSAGES_MAX: Final = 2_000
+"""Messages one order names: a full outbox."""
+ECHO_WAIT_S_MAX: Final = 20.0
+"""How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
+NOTICE_CHARS_MAX: Final = 1_000
+"""A notice is read on a screen, between two messages."""
+STANDING_ORDERS_MAX: Final = 1_000
+"""Holds, alternates and intercept rules at a time: more than a county has devices. Each intercept rule is looked at
+for every message."""
+INTERCEPT_RULES_MAX: Final = 50
 
 # --- test ---------------------------------------------------------------------------------------
 TEST_DAYS_MAX: Final = 366
@@ -241,3 +270,12 @@ ROUTING_FILE_BYTES_MAX: Final = 33_554_432
 """A file of routes or groups. Twenty thousand routes take three megabytes."""
 EXPLAINED_MAX: Final = 20
 """Routes an explanation tells of, besides the one that took the message."""
+DIFFERENCES_MAX: Final = 1_000
+"""Changes of a new table that are told one by one, and messages that would go elsewhere; the rest is counted."""
+ROUTE_FAULTS_MAX: Final = 500
+"""Faults of refused files that are told one by one; the rest is counted."""
+EXAMPLES_MAX: Final = 5
+ROUTES_LISTED_MAX: Final = 1_000
+"""Routes in one answer of the switch; whoever wants the rest asks on."""
+REPLAYED_AT_ONCE: Final = 32
+"""Journaled messages looked at before the event loop goes on: some two milliseconds."""

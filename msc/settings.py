@@ -56,6 +56,8 @@ class ListenerSettings(_Table):
         ge=limits.FRAME_BYTES_MIN_ALLOWED,
         le=limits.FRAME_BYTES_MAX_ALLOWED,
     )
+    ack_s: float = Field(default=limits.ACK_S, ge=1, le=3_600)
+    """How long a station may leave a message unanswered."""
     connections_max: int = Field(default=limits.CONNECTIONS_MAX, ge=1, le=100_000)
     idle_lock_s: int = Field(default=limits.IDLE_LOCK_S, ge=1)
     idle_end_s: int = Field(default=limits.IDLE_END_S, ge=1)
@@ -472,6 +474,11 @@ class Settings(_Table):
     def data_folder(self) -> Path:
         """Where the directory stands, and with it what a running switch leaves for commands to find."""
         return self.database(self.directory).parent
+
+    @property
+    def orders_file(self) -> Path:
+        """Where operators' standing orders are kept."""
+        return self.data_folder / "orders.json"
 
 
 def salvage_settings(file: Path) -> Settings | None:
