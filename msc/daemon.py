@@ -33,6 +33,7 @@ from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
 from msc.admin.retention_desk import RetentionCounter
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
@@ -51,6 +52,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable, TimeOuts
+from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
 from msc.routing.unanswered import Unanswered, Waiting
@@ -64,9 +66,10 @@ from msc.switch.operations import Operations
 from msc.switch.orders import StandingOrders, load_orders
 from msc.switch.queue_view import QueueView
 from msc.switch.queue_work import QueueWork
+from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
-from msc.switch.site_plan import load_site_plan
+from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -116,9 +119,10 @@ class Daemon:
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
         self._journal = JournalOffice(settings, self.metrics)
-        self.writer = self._journal.writer
+        journal = self._journal
+        self.writer = journal.writer
         repeats, self.services = Repeats(), ServiceStates(services, self._audit)
-        recent, unfinished = await self._journal.open(partial(self._hear_again, repeats))
+        recent, unfinished = await journal.open(partial(self._hear_again, repeats))
 
         terms = Terms(
             settings.access,
@@ -140,7 +144,7 @@ class Daemon:
         self._review = MisuseReview(watch, self._directory_store, self._audit)
         timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
         self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
-        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
         self.redirection = Redirection(directory, self.deliveries.absent_s)
         self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection
@@ -190,6 +194,7 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            receipts=ReceiptCounter(journal.life, directory),
             examine=self.tls.examine,
         )
         self.services.tell = desk.notify
@@ -202,11 +207,15 @@ class Daemon:
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
-        journal = self._journal
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
+            RoutingCounter(
+                gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
+                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
+                self.point.audit, self._journaled,
+            ),
             SwitchingCounter(gate, self._operations, self.point.audit, self._journaled),
             group=settings.admin.group,
         )  # fmt: skip

@@ -243,6 +243,10 @@ class TooManyDestinations(Refusal):
     code, meaning = "E308", "too many destinations"
 
 
+class NotYourMessage(Refusal):
+    code, meaning = "E309", "no such message of yours"
+
+
 class LineOutOfService(Refusal):
     code, meaning = "E401", "line out of service, not sent"
 
@@ -301,6 +305,10 @@ class ControlOutOfPlace(Refusal):
 
 class WindowExceeded(Refusal):
     code, meaning = "E606", "window exceeded"
+
+
+class NotAcknowledged(Refusal):
+    code, meaning = "E607", "a message was left unanswered too long"
 
 
 CODES: dict[str, type[Refusal]] = {cls.code: cls for cls in Refusal.__subclasses__()}

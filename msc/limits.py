@@ -24,6 +24,9 @@ FRAME_BYTES_MAX_ALLOWED: Final = 1_048_576
 TEXT_CHARS_MAX: Final = 14_600
 """Message text: 14 400 characters of administrative free text and its key, ORI and destinations."""
 
+MSN_MAX: Final = 2**63 - 1
+"""The journal's databases count no further."""
+
 # --- windows ------------------------------------------------------------------------------------
 STATION_WINDOW: Final = 32
 """Unanswered `D` frames a terminal or host may have: an operator has a few, a busy CAD a few dozen."""
@@ -42,6 +45,9 @@ TLS_SHUTDOWN_S: Final = 2.0
 LINE_ACK_S: Final = 10.0
 """A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
 the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
+LINE_FAILBACK_S: Final = 5.0
+"""How long a primary line must have been open again before its traffic returns from the backup: one that comes and
+goes would drag the traffic to and fro, and hold it up each time."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
@@ -78,10 +84,24 @@ OPERATOR_QUEUE_MAX: Final = 10_000
 room after a restart. Nobody works off so many by hand."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+ACK_S: Final = 120.0
+"""How long a station may leave a message unanswered: paper is put into a printer meanwhile. Longer is a queue that is
+stuck behind a link that looks sound, and the connection ends."""
+DELIVERIES_UNANSWERED_MAX: Final = 3
+"""A message that is left unanswered this often goes to the operator's queue: what a station chokes on, it chokes on
+again, and all behind it waits."""
 SUBMISSION_ATTEMPTS_MAX: Final = 3
 """The same for a message that a state host cannot take just now."""
 SUBMIT_AGAIN_S: Final = 1.0
 """How long such a message rests in between; what came after it goes on meanwhile."""
+
+RECEIPTS_AT_ONCE: Final = 64
+"""Receipts in one control message, of at most 170 bytes each: it fits the smallest frame there may be. The rest is
+asked for with `after`."""
+RECEIPT_REQUESTS_MAX: Final = 16
+"""Requests for receipts under way at once; beyond it E502, as each looks into the journal."""
+RECEIPTS_REST_S: Final = 0.2
+"""How long a station, or a host's user, waits after one answer before asking again: nobody polls in a circle."""
 
 # --- forwarding ---------------------------------------------------------------------------------
 FORWARD_HOPS_MAX: Final = 8
@@ -137,6 +157,8 @@ JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
 JOURNAL_YEARS_MIN: Final = 3
 """PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+LIFE_S: Final = 5.0
+"""How long a running switch waits for a message of its journal; looking stands back behind traffic."""
 CHECKPOINT_S: Final = 30.0
 """A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
 CHECKPOINT_RECORDS_MAX: Final = 50_000
@@ -217,6 +239,10 @@ STANDING_ORDERS_MAX: Final = 1_000
 for every message."""
 INTERCEPT_RULES_MAX: Final = 50
 
+# --- test ---------------------------------------------------------------------------------------
+TEST_DAYS_MAX: Final = 366
+"""A test mnemonic, and a test line, ends after a year at most (C-TEST)."""
+
 # --- what a peer may write in an envelope -------------------------------------------------------
 REF_CHARS_MAX: Final = 32
 REASON_CHARS_MAX: Final = 80
@@ -244,3 +270,12 @@ ROUTING_FILE_BYTES_MAX: Final = 33_554_432
 """A file of routes or groups. Twenty thousand routes take three megabytes."""
 EXPLAINED_MAX: Final = 20
 """Routes an explanation tells of, besides the one that took the message."""
+DIFFERENCES_MAX: Final = 1_000
+"""Changes of a new table that are told one by one, and messages that would go elsewhere; the rest is counted."""
+ROUTE_FAULTS_MAX: Final = 500
+"""Faults of refused files that are told one by one; the rest is counted."""
+EXAMPLES_MAX: Final = 5
+ROUTES_LISTED_MAX: Final = 1_000
+"""Routes in one answer of the switch; whoever wants the rest asks on."""
+REPLAYED_AT_ONCE: Final = 32
+"""Journaled messages looked at before the event loop goes on: some two milliseconds."""

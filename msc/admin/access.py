@@ -10,6 +10,8 @@
     journal.backup             yes             -         -              -
     journal.break_glass        yes             -         -              -
     session.list, end; state   yes             -         -              -
+    route.look                 yes             yes       -              yes
+    route.change               yes             -         -              -
     switching.look             yes             yes       -              yes
     switching.order            yes             -         -              -
 
@@ -54,6 +56,10 @@ class Action(StrEnum):
     LIST_SESSIONS = "session.list"
     END_SESSION = "session.end"
     STATE = "switch.state"
+    ROUTE_LOOK = "route.look"
+    """Explain, list and compare."""
+    ROUTE_CHANGE = "route.change"
+    """Reload; and replay, which shows whose messages would go elsewhere."""
     SWITCHING_LOOK = "switching.look"
     """Lines, devices, queues, what stands in the way: what is there and what waits."""
     SWITCHING_ORDER = "switching.order"
@@ -65,7 +71,9 @@ SCOPED: Final = frozenset(
 )
 """What can be confined to one agency."""
 
-_READING: Final = SCOPED | {Action.VERIFY, Action.PROVE, Action.RETENTION, Action.SWITCHING_LOOK}
+_READING: Final = SCOPED | {
+    Action.VERIFY, Action.PROVE, Action.RETENTION, Action.ROUTE_LOOK, Action.SWITCHING_LOOK,
+}  # fmt: skip
 
 MAY: Final[Mapping[Role, frozenset[Action]]] = {
     Role.ADMINISTRATOR: frozenset(Action),

@@ -75,6 +75,10 @@ async def check_site(file: Path) -> Report:
     report.counts["lines"] = len(settings.line)
     if not settings.line:
         report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
+    for line in settings.line:
+        if line.is_over(clock.today()):
+            problem = f"line {line.name} ended on {line.expires}: it is not connected any more"
+            report.remarks.append(Fault(file, "line.expires", problem))
     if settings.journal.in_files and not (folder := settings.database(settings.journal).parent).is_dir():
         report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
     _check_journal_keys(report, settings)
@@ -143,9 +147,9 @@ def _check_plan(report: Report, settings: Settings, catalog: Catalog | None, dir
             report.remarks.append(Fault(files.routes, "route", problem))
     used = {name for route in routes.routes for name in route.lines}
     used |= {name for group in plan.groups for name in group.lines}
-    for line in settings.line:
-        if line.name not in used:
-            report.remarks.append(Fault(files.routes, "route", f"no route uses line {line.name}"))
+    for name in settings.destinations:
+        if name not in used:
+            report.remarks.append(Fault(files.routes, "route", f"no route uses line {name}"))
     if directory is not None:
         report.remarks += [Fault(files.routes, where, problem) for where, problem in _unknown(routes, directory)]
 

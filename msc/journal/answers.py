@@ -4,6 +4,7 @@
 
     search   criteria, oldest_first, after, limit     messages with their lives
     show     msn, scope                               every message of the transaction it belongs to, oldest first
+    life     msn                                      one message with its life, and nothing of its transaction
     numbered criteria, address, isn or osn            of those that match, the ones with that number there
     follow   criteria                                 messages as they come, until the asker leaves
     sample   criteria, count, seed                    a random sample that can be drawn again
@@ -51,6 +52,7 @@ class Answers:
         self._verbs: dict[str, Callable[[Line], AsyncIterator[Line]]] = {
             "search": self._search,
             "show": self._show,
+            "life": self._life,
             "numbered": self._numbered,
             "follow": self._follow,
             "sample": self._sample,
@@ -87,6 +89,12 @@ class Answers:
         for entry in entries:
             yield {"item": entry.as_json()}
         yield {"end": completeness}
+
+    async def _life(self, asked: Line) -> AsyncIterator[Line]:
+        await self.searcher.refresh()
+        for entry in (await self.searcher.entries([asked["msn"]])).values():
+            yield {"item": entry.as_json()}
+        yield {"end": {"complete": True}}
 
     async def _numbered(self, asked: Line) -> AsyncIterator[Line]:
         isn, osn, address = asked.get("isn"), asked.get("osn"), asked["address"]

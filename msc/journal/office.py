@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, Final
+
+import orjson
 
 from msc import clock
 from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
@@ -25,7 +28,7 @@ from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
-from msc.limits import PENDING_WINDOW_S
+from msc.limits import LIFE_S, PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
@@ -173,6 +176,22 @@ class JournalOffice:
                 return False
             await asyncio.sleep(_DURABLE_POLL_S)
         return True
+
+    async def life(self, msn: int) -> dict[str, Any] | None:
+        """Return one message with all its events, as searches show it; None if there is none.
+
+        The process that searches reads it, so that no message waits for it.
+
+        Raises:
+            JournalError: The journal cannot be read.
+            TimeoutError: The machine has no time to spare for looking into the journal.
+        """
+        found = None
+        async with asyncio.timeout(LIFE_S), aclosing(self.searching.ask("life", {"msn": msn})) as parts:
+            async for part in parts:
+                for line in part.lines.splitlines():
+                    found = orjson.loads(line).get("item", found)
+        return found
 
     async def _state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
         try:

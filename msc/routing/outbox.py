@@ -68,6 +68,7 @@ class Outgoing:
         expires_us: Wall time from which on it is of no use any more; None is never.
         precedence: Its place among what waits.
         attempts: How often the destination has refused it.
+        unanswered: How often it has left it unanswered.
         sent_at: Monotonic time of the last sending, for the delivery's latency.
     """
 
@@ -92,6 +93,7 @@ class Outgoing:
     expires_us: int | None = None
     precedence: Precedence = field(init=False)
     attempts: int = 0
+    unanswered: int = 0
     sent_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -161,6 +163,15 @@ class Outbox:
     def in_flight(self, connection: Hashable) -> bool:
         """Whether anything is unacknowledged on a connection."""
         return any(key[0] == connection for key in self._sent)
+
+    def unanswered_since(self, before: float) -> set[Hashable]:
+        """Return the connections on which something is unanswered that went out by a time (monotonic)."""
+        found = set()
+        for (connection, _), message in self._sent.items():
+            if message.sent_at > before:
+                break  # they stand in the order they went
+            found.add(connection)
+        return found
 
     def lose(self, connection: Hashable = 0) -> list[Outgoing]:
         """A connection is lost: what it had not acknowledged is to be sent again, in its old order.

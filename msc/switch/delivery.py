@@ -6,23 +6,28 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from msc import clock
-from msc.errors import FrameTooLong
+from msc.errors import FrameTooLong, NotAcknowledged
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
-from msc.limits import DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
+from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
+from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.protocol.control import ErrorNotice
 from msc.protocol.envelope import encode_payload
 from msc.protocol.text import is_hit
 from msc.routing.outbox import Outbox, Outgoing
 from msc.settings import QueueSettings
+from msc.switch.leg import Leg
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
-from msc.switch.recovery import FORWARDED_FOR
+from msc.switch.recovery import FORWARDED_FOR, NOT_ACKNOWLEDGED
 from msc.switch.redirect import Redirected
+
+log = get_logger("switch")
 
 FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
 """Kinds that go with the desk. Answers and status messages are for the person who asked, and wait for them."""
@@ -65,9 +70,15 @@ def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
 
 
 class Deliveries:
-    """All outboxes of stations, and which connection empties which."""
+    """All outboxes of stations, and which connection empties which.
 
-    def __init__(self, writer: JournalWriter, metrics: Metrics, kept: QueueSettings | None = None) -> None:
+    Args:
+        ack_s: How long a station may leave a message unanswered.
+    """
+
+    def __init__(
+        self, writer: JournalWriter, metrics: Metrics, kept: QueueSettings | None = None, ack_s: float = ACK_S
+    ) -> None:
         self.operator_queue = OperatorQueue()
         self.outboxes: dict[str, Outbox] = {}
         """What waits, by address."""
@@ -79,6 +90,7 @@ class Deliveries:
         self._writer = writer
         self._metrics = metrics
         self._kept = kept or QueueSettings()
+        self._ack_s = ack_s
         self._stations: dict[str, list[StationPort]] = {}
         self._addresses: dict[int, list[str]] = {}
         self._began = clock.monotonic()
@@ -115,8 +127,15 @@ class Deliveries:
         if outbox is None:
             return
         at = clock.wall_us()
-        for message in outbox.lose(station.identity):
-            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address))
+        for place, message in enumerate(outbox.lose(station.identity)):
+            # The first is what the station choked on; those behind it are innocent.
+            stalled = place == 0 and clock.monotonic() - message.sent_at >= self._ack_s
+            message.unanswered += stalled
+            detail = NOT_ACKNOWLEDGED if stalled else None
+            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address, detail))
+            if message.unanswered >= DELIVERIES_UNANSWERED_MAX:
+                outbox.drop(message)
+                self.to_operator(address, message, f"left unanswered {message.unanswered} times")
         if stations:
             self.pump(address)
         if not len(outbox):
@@ -150,6 +169,14 @@ class Deliveries:
         return sum(len(self.outboxes[a]) for a in self._stations if a in self.outboxes)
 
     # --- messages -------------------------------------------------------------------------------
+
+    def deliver(self, leg: Leg, message: Outgoing) -> None:
+        """Bring a message that is in the journal on its way to a station, or into the operator's queue."""
+        if leg.address is None:
+            self.operator_queue.add(message.msn, None, leg.detail or "", message.received_us)
+            return
+        message.hops = int(leg.original_mnemonic is not None)
+        self.push(leg.address, message)
 
     def push(self, address: str, message: Outgoing) -> None:
         """Deliver a message that is in the journal, now or when somebody is there."""
@@ -204,13 +231,25 @@ class Deliveries:
     def tick(self) -> None:
         """Take out what has waited too long, and what belongs elsewhere by now."""
         now_us = clock.wall_us()
+        before = clock.monotonic() - self._ack_s
         for address, outbox in list(self.outboxes.items()):
+            if stalled := outbox.unanswered_since(before):
+                self._end_stalled(address, stalled)
             if not outbox.waiting:
                 continue
             for message in outbox.expire(now_us):
                 self._expired(address, message)
             if address not in self._stations or address in self.held:
                 self.redirect_waiting(address)
+
+    def _end_stalled(self, address: str, stalled: set[Hashable]) -> None:
+        """End connections that leave a message unanswered: all behind it would wait, while the link looks sound."""
+        for station in list(self._stations.get(address, ())):
+            if station.identity in stalled and not station.closed:
+                refusal = NotAcknowledged(f"a message was left unanswered for {self._ack_s:.0f} s")
+                log.warning("station.stalled", device=station.device.device, waiting=self.undelivered(address))
+                station.session.send_control(ErrorNotice(code=refusal.code, reason=refusal.reason))
+                station.close(f"{refusal.code} {refusal.reason}")
 
     def _expired(self, address: str, message: Outgoing) -> None:
         why = f"waited {self._kept.of(message.kind) / 3600:.0f} h for {address}"

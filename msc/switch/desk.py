@@ -24,7 +24,9 @@ from msc.errors import (
     InternalFault,
     MnemonicInUse,
     NotSignedOn,
+    Overloaded,
     Refusal,
+    SessionLocked,
     ShuttingDown,
 )
 from msc.limits import REAUTHENTICATE_S
@@ -37,6 +39,7 @@ from msc.protocol.control import (
     Notice,
     Open,
     PasswordChanged,
+    Receipts,
     SignedOn,
     SignOff,
     SignOn,
@@ -49,6 +52,7 @@ from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
 from msc.switch.delivery import Deliveries
 from msc.switch.port import Presence, StationPort
+from msc.switch.receipt import ReceiptCounter
 from msc.switch.switch import Switch
 from msc.tls import Examine, PeerCertificate
 
@@ -90,6 +94,7 @@ class Desk:
     """Takes what stations do, and answers it.
 
     Args:
+        receipts: Says what has become of a message.
         examine: Says what is wrong with a certificate that TLS has let pass.
     """
 
@@ -101,6 +106,7 @@ class Desk:
         deliveries: Deliveries,
         settings: ListenerSettings,
         line_states: Callable[[], dict[str, str]],
+        receipts: ReceiptCounter,
         examine: Examine,
     ) -> None:
         self._point = point
@@ -108,6 +114,7 @@ class Desk:
         self._deliveries = deliveries
         self._settings = settings
         self._line_states = line_states
+        self._receipts = receipts
         self._examine = examine
         self._visits: dict[int, Visit] = {}
         self._open_devices: dict[str, StationPort] = {}
@@ -340,6 +347,8 @@ class Desk:
             self._start(station, message, partial(self._unlock, station, message))
         elif isinstance(message, ChangePassword):
             self._start(station, message, partial(self._change_password, station, message))
+        elif isinstance(message, Receipts):
+            self._run(self._guard(station, message, self._report_receipts(station, message)))
         else:
             try:
                 if isinstance(message, Open):
@@ -391,10 +400,14 @@ class Desk:
             self.control_refused(station, refusal)
             return
         self._checking.add(checked)
-        task = asyncio.get_running_loop().create_task(self._guard(station, message, work()))
+        task = self._run(self._guard(station, message, work()))
+        task.add_done_callback(lambda _: self._checking.discard(checked))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._checking.discard(checked))
+        return task
 
     async def _guard(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
         """Run what takes time; whatever comes of it, the station gets an answer."""
@@ -541,6 +554,29 @@ class Desk:
         operator = self._operator(station, message.user)
         await self._point.change_password(operator, message)
         station.session.send_control(PasswordChanged(user=message.user))
+
+    async def _report_receipts(self, station: StationPort, message: Receipts) -> None:
+        if station.identity not in self._visits:
+            return
+        user = self._asker(station, message.user)
+        asker = (station.identity, user)
+        try:
+            report = await self._receipts.report(message, asker, station.device, user)
+        except Overloaded as refusal:
+            station.session.deny(message, refusal)  # no auditor's business: who asks too often is told so
+            return
+        # Meanwhile the session may have ended, or been locked; what was asked in it is for nobody else's eyes.
+        if station.identity in self._visits and self._asker(station, message.user) == user:
+            station.session.send_control(report)
+
+    def _asker(self, station: StationPort, user: str | None) -> str:
+        """Return who asks; a delegated host speaks for users that need not be signed on."""
+        if station.device.delegated and user is not None:
+            return user
+        operator = self._operator(station, user)
+        if operator.locked:
+            raise SessionLocked
+        return operator.user
 
     def _status(self, station: StationPort) -> StatusReport:
         operator = self._visits[station.identity].operator

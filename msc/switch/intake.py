@@ -36,6 +36,7 @@ from msc.routing.pending import Pending
 from msc.routing.plan import Plan
 from msc.routing.table import Route
 from msc.switch.addressees import Addressed, resolve
+from msc.switch.leg import NO_LEGS, Legs, find_legs
 
 STILL: Final = (
     *policy.ACCESS,
@@ -70,6 +71,8 @@ class Incoming:
     lines: tuple[str, ...] = ()
     addressees: tuple[Device, ...] = ()
     """The stations that get it, those that get a copy included."""
+    legs: Legs = NO_LEGS
+    """Its ways to them."""
 
 
 def as_text(data: bytes) -> str:
@@ -244,4 +247,8 @@ class Intake:
         policy.require(policy.AGENCY, case)
         incoming.key.check_destinations(body)
         addressed.check_number()
+        if addressed.devices:
+            incoming.legs = find_legs(
+                directory, plan.groups, incoming.key.function, body.destinations, addressed.devices, route.name
+            )
         incoming.case = case

@@ -15,7 +15,7 @@ from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Unfinished
 from msc.journal.record import Direction, Life, MessageRecord
 from msc.limits import ANSWER_TIMEOUT_S
-from msc.protocol.catalog import Catalog, MessageKey
+from msc.protocol.catalog import Catalog, Function, MessageKey
 from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
 from msc.protocol.station import StationKind
 from msc.routing.outbox import Outgoing, Precedence
@@ -28,6 +28,10 @@ LATE: Final = "late"
 """What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
 FORWARDED_FOR: Final = "for "
 """How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
+NOT_ACKNOWLEDGED: Final = "not acknowledged in time"
+"""Detail of `returned`: the station was there, and said nothing of the message."""
+BY_GROUP: Final = "; by group"
+"""How the detail of `routed` ends at a station that a message reached by a group, as a broadcast."""
 
 
 _MARKED: Final = frozenset({LATE, REPEATED, f"{LATE}, {REPEATED}"})
@@ -164,11 +168,18 @@ def line_text(record: MessageRecord) -> str:
 
 def queued_again(leg: Unfinished) -> Outgoing:
     """Rebuild what a station is still owed, with what had become of it there."""
-    message = to_station(leg.message, leg.was_sent or any(event.event == Life.SENT for event in leg.events))
+    routed = [event.detail or "" for event in leg.events if event.event == Life.ROUTED]
+    message = to_station(
+        leg.message,
+        leg.was_sent or any(event.event == Life.SENT for event in leg.events),
+        broadcast=any(detail.endswith(BY_GROUP) for detail in routed),
+    )
     for event in leg.events:
         detail = event.detail or ""
         if event.event == Life.REFUSED_BY_PEER:
             message.attempts += 1
+        elif event.event == Life.RETURNED and detail == NOT_ACKNOWLEDGED:
+            message.unanswered += 1
         elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
             message.precedence = Precedence[detail]
         elif event.event == Life.ROUTED and detail in _MARKED:
@@ -181,19 +192,31 @@ def queued_again(leg: Unfinished) -> Outgoing:
     return message
 
 
-def to_station(record: MessageRecord, was_sent: bool) -> Outgoing:
-    """Rebuild what a station is still owed."""
+def _station_kind(record: MessageRecord, broadcast: bool) -> str:
+    if record.kind == Function.HIT_CONFIRMATION:
+        return record.kind
+    return "broadcast" if broadcast else "unsolicited"
+
+
+def to_station(record: MessageRecord, was_sent: bool, *, broadcast: bool = False) -> Outgoing:
+    """Rebuild what a station is still owed.
+
+    Args:
+        was_sent: Whether it may have been delivered.
+        broadcast: Whether it came by a group or from the bulletin board.
+    """
     text, kind, source = record.text, record.kind, record.line or "switch"
     header: str | None = record.own_header or record.header
     if kind in ("response", "unsolicited") or record.direction == Direction.INBOUND:
         _, text = parse_header(text)
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
-    elif kind == "status" or (kind == "hit_confirmation" and record.direction == Direction.LOCAL):
+    elif kind == "status" or (kind == "hit_confirmation" and record.sequence is None):
+        # The switch's own word on it; what a station says of a hit came in a data frame.
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
     else:
-        kind, source = "unsolicited", record.device or "switch"
+        kind, source = _station_kind(record, broadcast), record.device or "switch"
         if record.own_header is not None:
             _, text = parse_head(text)
             header = record.header

@@ -135,8 +135,6 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        addresses = [f"line:{name}" for name in incoming.lines]
-        addresses += [device.address for device in incoming.addressees]
         at, record = incoming.received_us, self._record(incoming, msn, key.function.value, header)
         rule = self.intercepts.rule_for(incoming) if self.intercepts is not None else None
         if rule is not None:
@@ -146,7 +144,11 @@ class Switch:
         beside = self.beside(incoming, msn)
         self._writer.append(
             record,
-            [*(EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses), *beside.events],
+            [
+                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
+                *incoming.legs.events(msn, at),
+                *beside.events,
+            ],
             partial(self._accepted, station, incoming, msn, header, beside),
         )
 
@@ -272,12 +274,12 @@ class Switch:
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
-        for device in incoming.addressees:
-            self._deliveries.push(
-                device.address,
+        for leg in incoming.legs.legs:
+            self._deliveries.deliver(
+                leg,
                 Outgoing(
-                    msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                    header=header, priority=priority,
+                    msn, leg.kind, incoming.message, incoming.device.device, incoming.received_us, header=header,
+                    priority=priority, original_mnemonic=leg.original_mnemonic,
                 ),
             )  # fmt: skip
         if not incoming.lines:

@@ -15,7 +15,6 @@ from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.directory import Device
 from msc.errors import (
-    FrameTooLong,
     JournalUnavailable,
     LineOutOfService,
     NoAnswerInTime,
@@ -35,12 +34,14 @@ from msc.protocol.header import MNEMONIC_CHARS, parse_header
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
 from msc.routing.repeat import Repeats
+from msc.routing.service_state import must_be_staffed
 from msc.routing.unanswered import Alarm, Unanswered, Waiting
 from msc.settings import QueueSettings
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import as_text, objection
+from msc.switch.leg import NO_LEGS, unsolicited_legs
 from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import LinePort
 from msc.switch.recovery import LATE, REPEATED
@@ -184,8 +185,11 @@ class LineTraffic:
     def _submit(self, trunk: Trunk, line: LinePort, message: Outgoing, *, noted: bool = False) -> None:
         try:
             sequence = line.send(message.text.encode())
-        except FrameTooLong:
-            self._give_up_sent(trunk.name, message, LineOutOfService(f"too long for {trunk.name}; not sent"))
+        except Refusal as refusal:
+            # Too long, or of characters that this line's driver cannot carry.
+            self._give_up_sent(
+                trunk.name, message, LineOutOfService(f"{line.name} cannot carry it: {refusal}; not sent")
+            )
             return
         trunk.outbox.sent(sequence, message, line.name)
         at = clock.wall_us()
@@ -434,17 +438,22 @@ class LineTraffic:
         beside = self._beside(rest, device, msn, received_us)
         kind = "unsolicited" if beside.request is None else HIT_CONFIRMATION
         priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
-        address = device.address if device else None
-        why = f"no destination for {mnemonic}"
-        events = [EventRecord(msn, received_us, Life.ROUTED, address, REPEATED if repeated else None)]
-        if address is None:
-            events = [
-                EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
-                EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
-            ]
+        why, legs = f"no destination for {mnemonic}", NO_LEGS
+        if device is not None:
+            legs = unsolicited_legs(
+                self._point.directory,
+                device,
+                kind,
+                REPEATED if repeated else None,
+                must_be_seen=must_be_staffed(rest),
+            )
+        events = legs.events(msn, received_us) or [
+            EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
+            EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
+        ]
         rule = self.intercepted(mnemonic)
         if rule is not None:
-            events = [EventRecord(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")]
+            events, legs = [EventRecord(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
 
         def durable(failure: JournalUnavailable | None) -> None:
             line.answer(connection, sequence, failure or msn)
@@ -455,13 +464,16 @@ class LineTraffic:
             self._metrics.messages[kind, "accepted"] += 1
             self.unanswered.heard(trunk.name, clock.monotonic())
             if rule is not None:
-                self._deliveries.operator_queue.add(msn, address, f"rule {rule}", received_us, INTERCEPT)
-            elif address is None:
+                meant = device.address if device is not None else None
+                self._deliveries.operator_queue.add(msn, meant, f"rule {rule}", received_us, INTERCEPT)
+            elif device is None:
                 self._deliveries.operator_queue.add(msn, None, why, received_us)
-            else:
-                message = Outgoing(msn, kind, rest, line.name, received_us, header=header, priority=priority)
-                message.possible_duplicate = repeated
-                self._deliveries.push(address, message)
+            for leg in legs.legs:
+                message = Outgoing(
+                    msn, kind, rest, line.name, received_us, header=header, priority=priority,
+                    possible_duplicate=repeated, original_mnemonic=leg.original_mnemonic,
+                )  # fmt: skip
+                self._deliveries.deliver(leg, message)
             beside.then()
             if self.services.heard(trunk, rest, received_us):
                 self._pump(trunk)

@@ -25,6 +25,7 @@ from msc.acp.trust import Trust
 from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter, Part
 from msc.admin.operator_key import OperatorKey
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.socket import AdminSocket, reachable
 from msc.admin.switching_desk import SwitchingCounter
@@ -182,6 +183,7 @@ class Served:
         directory: Directory,
         now: Callable[[], float] = clock.monotonic,
         group: str | None = None,
+        routing: Callable[[Served, Gate], RoutingCounter] | None = None,
     ) -> None:
         self.audited: list[AuditEvent] = []
         self.durable = True
@@ -191,16 +193,18 @@ class Served:
         self.stations = FakeStations()
         self.sign_in = SignIn(directory, self.anchor.trust, now)
         gate = Gate(self.sign_in, self.audited.append, now)
-        self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self._journaled)
+        self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self.journaled)
         self.operations = FakeOperations()
-        switching = SwitchingCounter(gate, self.operations, self.audited.append, self._journaled)
         self.socket = AdminSocket(
-            file, self.stations, lambda: 7, gate, self.audited.append, self.counter, switching=switching, group=group
-        )
+            file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group,
+            routing=routing(self, gate) if routing is not None else None,
+            switching=SwitchingCounter(gate, self.operations, self.audited.append, self.journaled),
+        )  # fmt: skip
         self.file = file
         self.settings = Settings.model_construct(admin=AdminSettings(socket=file))
 
-    async def _journaled(self, event: AuditEvent) -> bool:
+    async def journaled(self, event: AuditEvent) -> bool:
+        """Take a record; tells whether it is durable."""
         self.audited.append(event)
         return self.durable
 
@@ -240,10 +244,14 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    folder: Path, directory: Directory, now: Callable[[], float] = clock.monotonic, group: str | None = None
+    folder: Path,
+    directory: Directory,
+    now: Callable[[], float] = clock.monotonic,
+    group: str | None = None,
+    routing: Callable[[Served, Gate], RoutingCounter] | None = None,
 ) -> AsyncIterator[Served]:
     """Serve an administrative socket."""
-    found = Served(folder / "admin.sock", directory, now, group)
+    found = Served(folder / "admin.sock", directory, now, group, routing)
     found.socket.bind()
     task = asyncio.create_task(found.socket.run())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from msc import clock
 from msc.journal.database.opening import open_writing
 from msc.journal.writer import JournalWriter
-from msc.limits import FORWARD_HOPS_MAX
+from msc.limits import ACK_S, FORWARD_HOPS_MAX
 from msc.metrics import Metrics
+from msc.protocol.frame import CONTROL
 from msc.routing.forwarding import Alternate, Forward, Forwarding, When
 from msc.routing.outbox import Outgoing
 from msc.routing.period import Period
@@ -21,6 +23,7 @@ from msc.switch.redirect import Redirection
 from tests.support.county import county
 from tests.support.journal import SIGNER
 from tests.support.port import FakeStation
+from tests.support.wire import sent_frames
 
 ADDRESS = "user:J40217"
 ALL_DAY = Period("UTC", frozenset(range(7)), 0, 0)
@@ -181,3 +184,74 @@ async def test_a_message_refused_three_times_is_the_operators_and_the_next_arriv
     assert [entry.msn for entry in deliveries.operator_queue.entries()] == [1]
     deliveries.answered(desk, 2, None)
     assert deliveries.undelivered("device:desk-1") == 0
+
+
+# --- stations that say nothing ---------------------------------------------------------------------------------
+
+
+def sent_long_ago(deliveries: Deliveries, address: str) -> None:
+    """Let the time pass that a station may take."""
+    for message in deliveries.outboxes[address].unacknowledged():
+        message.sent_at -= ACK_S
+
+
+def mute(deliveries: Deliveries, address: str, device: str) -> FakeStation:
+    """Have a station come, take what waits, say nothing until its time is over, and lose its connection for it."""
+    station = at(device)
+    deliveries.attach(address, station)
+    deliveries.pump(address)
+    sent_long_ago(deliveries, address)
+    deliveries.tick()
+    if station.closed:
+        deliveries.detach(station)
+    return station
+
+
+@pytest.mark.requirement("C-ADMIN", "C-TRAFFIC")
+async def test_a_station_that_leaves_a_message_unanswered_is_told_and_ended_and_it_waits_for_the_next(
+    deliveries: Deliveries,
+) -> None:
+    deliveries.push("device:desk-1", administrative(1))
+    station = mute(deliveries, "device:desk-1", "desk-1")
+    assert station.reason is not None and "E607" in station.reason
+    last = sent_frames(station.session)[-1]
+    assert (last.kind, json.loads(last.payload)["code"]) == (CONTROL, "E607")
+    [message] = waiting(deliveries, "device:desk-1")
+    assert (message.possible_duplicate, message.unanswered) == (True, 1)
+
+
+async def test_a_station_that_answers_in_time_stays_however_much_it_is_sent(deliveries: Deliveries) -> None:
+    desk = at("desk-1")
+    deliveries.attach("device:desk-1", desk)
+    for msn in (1, 2):
+        deliveries.push("device:desk-1", administrative(msn))
+        sent_long_ago(deliveries, "device:desk-1")
+        deliveries.answered(desk, msn, None if msn == 1 else "E599 OUT OF PAPER")
+    deliveries.tick()
+    assert not desk.closed
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_a_station_chokes_on_goes_to_the_operator_the_third_time_and_the_rest_goes_on(
+    deliveries: Deliveries,
+) -> None:
+    for msn in (1, 2):
+        deliveries.push("device:desk-1", administrative(msn))
+    for _ in range(3):
+        assert mute(deliveries, "device:desk-1", "desk-1").closed
+    assert [entry.msn for entry in deliveries.operator_queue.entries()] == [1]
+    [message] = waiting(deliveries, "device:desk-1")
+    assert (message.msn, message.unanswered) == (2, 0), "it was behind the other, and is no worse for it"
+
+
+async def test_a_connection_lost_before_its_time_counts_for_nothing(deliveries: Deliveries) -> None:
+    for _ in range(5):
+        desk = at("desk-1")
+        deliveries.attach("device:desk-1", desk)
+        if not deliveries.undelivered("device:desk-1"):
+            deliveries.push("device:desk-1", administrative(1))
+        deliveries.pump("device:desk-1")
+        deliveries.tick()
+        deliveries.detach(desk)
+    [message] = waiting(deliveries, "device:desk-1")
+    assert message.unanswered == 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from msc import clock
+from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.store import DirectoryStore
 from msc.journal.database.opening import open_writing
@@ -18,13 +19,17 @@ from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
+from msc.routing.service_state import load_services
+from msc.settings import HitConfirmationSettings
 from msc.switch import recovery
+from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
 from msc.switch.recovery import RESEND_S, TABLE, Action, Case
+from msc.switch.service import ServiceStates
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -237,6 +242,24 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
     assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
 
 
+def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
+    here = "device:desk-1"
+    lives = [(Life.ROUTED, None), (Life.RETURNED, recovery.NOT_ACKNOWLEDGED), (Life.RETURNED, None)]
+    events = tuple(EventRecord(17, 2, life, here, detail) for life, detail in lives)
+    assert recovery.queued_again(Unfinished(inquiry(kind="administrative"), here, True, events)).unanswered == 1
+
+
+@pytest.mark.requirement("C-ADMIN", "L-HITCONF")
+def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
+    text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
+    record = inquiry(kind="administrative", key="AM", system="", text=text, priority="routine")
+    by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
+    message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
+    assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
+    request = inquiry(kind="hit_confirmation", key="YQ", system="", text="YQ.CA0980000.A124.TXT OCA/1")
+    assert owed(request).kind == "hit_confirmation"
+
+
 def test_a_status_message_comes_as_it_was_written() -> None:
     record = inquiry(msn=19, kind="status", line="clets-a", text="E403 clets-a gave no answer in 15 s", code="E403")
     message = owed(record)
@@ -266,13 +289,21 @@ class Restarted:
         await self.writer.open()
         directory = county()
         self.directory_store = DirectoryStore(f"sqlite+aiosqlite:///{self.folder / 'directory.db'}")
-        self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
+        self.audited: list[AuditEvent] = []
+        self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
+        self.confirmations = Confirmations(
+            HitConfirmationSettings(escalate_to="printer-1"), catalog=CATALOG, point=self.point,
+            writer=self.writer, deliveries=self.deliveries, metrics=metrics,
+        )  # fmt: skip
+        databases = {key.database for key in CATALOG}
+        self.services = ServiceStates(load_services(CONFIG / "service.toml", databases), self.audited.append)
         self.traffic = LineTraffic(
-            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
-        )
+            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics,
+            confirmations=self.confirmations, services=self.services,
+        )  # fmt: skip
         self.switch = Switch(
             intake=Intake(CATALOG, plan, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
@@ -280,7 +311,9 @@ class Restarted:
             traffic=self.traffic,
             deliveries=self.deliveries,
             metrics=metrics,
+            confirmations=self.confirmations,
         )
+        self.switch.keepers["hitconf"] = self.confirmations.take_back
         self.traffic.connect([Trunk([self.line])])
 
     async def journaled_before(self, record: MessageRecord, *events: EventRecord) -> None:

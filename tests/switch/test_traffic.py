@@ -316,3 +316,35 @@ async def test_messages_nobody_can_take_wait_for_the_operator(running: Running) 
     assert [entry.why for entry in running.deliveries.operator_queue.entries()] == ["no destination for ZZZZ"] * 2
     assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE, Life.ROUTED] * 2
     assert {event.destination for event in await running.events() if event.event == Life.ROUTED} == {OPERATOR_QUEUE}
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+@pytest.mark.parametrize("text", ["$.H.DELAYED HIT", "$.L.LOCATED", "AM.NV0000000.CD01.TXT CALL ME", "YQ.NV0000000"])
+async def test_what_must_be_seen_goes_to_who_sees_it_and_says_whose_it_was(running: Running, text: str) -> None:
+    running.traffic.line_message(running.line, 1, f"CD01000001.{text}".encode())
+    await running.journaled()
+    for address in ("device:desk-1", "device:desk-2", "device:printer-1"):
+        [message] = running.waiting(address)
+        assert (message.text, message.original_mnemonic) == (text, "CD01")
+    assert not running.waiting("device:cad-1")
+    [forwarded] = [event for event in await running.events() if event.event == Life.FORWARDED]
+    assert forwarded.destination == "device:cad-1" and "C-STAFFED" in (forwarded.detail or "")
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+async def test_what_need_not_be_seen_at_every_hour_goes_where_its_mnemonic_leads(running: Running) -> None:
+    running.traffic.line_message(running.line, 1, b"CD01000001.ER.NO SUCH ADDRESS")
+    await running.journaled()
+    [message] = running.waiting("device:cad-1")
+    assert message.original_mnemonic is None
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+async def test_where_an_agency_has_nobody_who_sees_it_the_operator_gets_it_once(running: Running) -> None:
+    directory = running.point.directory
+    directory.replace([replace(directory.devices["s-desk"], staffed=False)])
+    running.traffic.line_message(running.line, 1, b"S001000001.$.A.AMBER ALERT")
+    await running.journaled()
+    [entry] = running.deliveries.operator_queue.entries()
+    assert "C-STAFFED" in entry.why
+    assert not running.waiting("device:s-desk")
