@@ -180,7 +180,7 @@ class Operations:
             trunk = self._traffic.trunks.get(alternate.replaced.removeprefix("line:"))
             if trunk is not None and alternate.replaced.startswith("line:"):
                 trunk.force(alternate.to.removeprefix("line:"), clock.monotonic())
-        self._forwards.use(self._forwards.forwarding.with_alternates(_of_devices(self._orders)))
+        self._forwards.stand_in(_of_devices(self._orders))
         self._intercepts.use(self._orders.intercepts.values())
         self._traffic.intercepted = self._intercepts.rule_for_unsolicited
         if len(self._orders):
@@ -406,7 +406,7 @@ class Operations:
             if wrong := [each.problem for each in forwarding.problems(facts) if each not in known]:
                 raise OrderRefused("; ".join(wrong))
             await self._change(orders)
-            self._forwards.use(forwarding)
+            self._forwards.stand_in(_of_devices(orders))
             self._deliveries.redirect_waiting(alternate.replaced)
         after = alternate.as_json()
         return Outcome({"alternate": after}, before.as_json() if before is not None else None, after)
@@ -434,7 +434,7 @@ class Operations:
         trunk = self._traffic.trunks.get(replaced.removeprefix("line:"))
         if trunk is not None and replaced.startswith("line:"):
             trunk.force(None, clock.monotonic())
-        self._forwards.use(self._forwards.forwarding.with_alternates(_of_devices(orders)))
+        self._forwards.stand_in(_of_devices(orders))
         return Outcome({"for": replaced}, before.as_json(), None)
 
     # --- intercepts ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -21,13 +21,16 @@ from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, Mes
 from msc.journal.writer import JournalWriter
 from msc.limits import FORWARD_HOPS_MAX
 from msc.protocol.catalog import Catalog
+from msc.protocol.header import parse_header
 from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import Pending
+from msc.routing.service_state import must_be_staffed
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, objection
 from msc.switch.intercept import InterceptDesk, held_events
+from msc.switch.leg import NO_LEGS, Leg, Legs, unsolicited_legs
 from msc.switch.operator_queue import INTERCEPT, Entry
 from msc.switch.queue_view import QueueView
 from msc.switch.traffic import LineTraffic
@@ -63,6 +66,7 @@ class _Way:
         go: Sends it there.
         back: Puts it back where it was.
         beside: What it means for a clock.
+        legs: Its ways to stations, where they were found as for a message that comes.
     """
 
     found: Found
@@ -72,6 +76,12 @@ class _Way:
     go: Callable[[], None]
     back: Callable[[], None] = lambda: None
     beside: Beside = NOTHING
+    legs: Legs = NO_LEGS
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it goes altogether."""
+        return [*self.targets, *(leg.address or OPERATOR_QUEUE for leg in self.legs.legs)]
 
 
 class QueueWork:
@@ -366,36 +376,37 @@ class QueueWork:
         return await self._each(order, INTERCEPT, lambda found: self._release(order, found))
 
     def _release(self, order: Order, found: Found) -> _Way:
-        record, beside = found.message, NOTHING
+        record, beside, detail = found.message, NOTHING, "released"
+        lines: tuple[str, ...] = ()
         if record.direction == Direction.INBOUND:
-            device = self._point.directory.unsolicited_device(record.mnemonic or "")
-            targets, detail = [device.address if device is not None else OPERATOR_QUEUE], "released"
-            go = partial(self._again_unsolicited, found, targets[0])
+            legs = self._legs(record)
         else:
             try:
                 incoming = self._intake.examine_again(record)
             except Refusal as exc:
                 raise OrderRefused(f"{exc.code} {exc.reason}") from exc
-            stations = [device.address for device in incoming.addressees]
-            targets = [*(f"line:{name}" for name in incoming.lines), *stations]
-            detail = incoming.route.name if incoming.route is not None else "released"
-            go = partial(self._let_go, found, incoming.lines, stations)
+            legs, lines = incoming.legs, incoming.lines
+            detail = incoming.route.name if incoming.route is not None else detail
             beside = self._beside(incoming, record.msn)
         taken = self._take(INTERCEPT, record.msn)
-        back = partial(self._put_back, INTERCEPT, taken)
-        return _Way(found, INTERCEPT, targets, detail, go, back, beside)
+        back, go = partial(self._put_back, INTERCEPT, taken), partial(self._let_go, found, lines, legs)
+        return _Way(found, INTERCEPT, [f"line:{name}" for name in lines], detail, go, back, beside, legs)
 
-    def _let_go(self, found: Found, lines: Sequence[str], stations: Sequence[str]) -> None:
+    def _legs(self, record: MessageRecord) -> Legs:
+        """Find where what came from a line goes now."""
+        directory = self._point.directory
+        device = directory.unsolicited_device(record.mnemonic or "")
+        if device is None:
+            return Legs((Leg(None, record.kind, f"no destination for {record.mnemonic}"),))
+        _, rest = parse_header(record.text)
+        return unsolicited_legs(directory, device, record.kind, None, must_be_seen=must_be_staffed(rest))
+
+    def _let_go(self, found: Found, lines: Sequence[str], legs: Legs) -> None:
         if lines:
             self._on_lines(found, lines, duplicate=False)
-        for address in stations:
-            self._deliveries.push(address, recovery.to_station(found.message, False))
-
-    def _again_unsolicited(self, found: Found, target: str) -> None:
-        if target == OPERATOR_QUEUE:
-            self._operator.add(found.message.msn, None, "no destination", clock.wall_us())
-        else:
-            self._deliveries.push(target, recovery.to_station(found.message, False))
+        for leg in legs.legs:
+            message = recovery.to_station(found.message, False)
+            self._deliveries.deliver(leg, replace(message, kind=leg.kind, original_mnemonic=leg.original_mnemonic))
 
     # --- what all of them share ---------------------------------------------------------------------------------
 
@@ -415,7 +426,7 @@ class QueueWork:
                 not_done.append({"msn": msn, "why": str(exc)})
         await self._go(order, ways)
         done = [way.found.message.msn for way in ways]
-        targets = sorted({target for way in ways for target in way.targets})
+        targets = sorted({target for way in ways for target in way.addresses})
         return Outcome(
             {"done": done, "not_done": not_done}, {"at": source, "msns": msns}, {"at": targets, "msns": done}
         )
@@ -437,12 +448,11 @@ class QueueWork:
         for way in ways:
             msn = way.found.message.msn
             if way.source is not None:
-                left = Life.FORWARDED if way.targets else Life.CANCELLED
-                whither = f"to {', '.join(way.targets)} by {order.words}" if way.targets else order.words
+                left = Life.FORWARDED if way.addresses else Life.CANCELLED
+                whither = f"to {', '.join(way.addresses)} by {order.words}" if way.addresses else order.words
                 self._writer.note(EventRecord(msn, at, left, way.source, whither))
-            for target in way.targets:
-                self._writer.note(EventRecord(msn, at, Life.ROUTED, target, way.detail))
-            for event in way.beside.events:
+            routed = [EventRecord(msn, at, Life.ROUTED, target, way.detail) for target in way.targets]
+            for event in (*routed, *way.legs.events(msn, at), *way.beside.events):
                 self._writer.note(event)
         if ways and not await self._durable():
             self._undo(ways)
@@ -456,7 +466,7 @@ class QueueWork:
         at, why = clock.wall_us(), "the journal could not be written"
         for way in reversed(ways):
             msn = way.found.message.msn
-            for target in (*way.targets, *(event.destination for event in way.beside.events)):
+            for target in (*way.addresses, *(event.destination for event in way.beside.events)):
                 self._writer.note(EventRecord(msn, at, Life.CANCELLED, target, why))
             if way.source is not None:
                 self._writer.note(EventRecord(msn, at, Life.ROUTED, way.source, why))

@@ -63,7 +63,7 @@ def unasked(delivery: Delivery) -> bool:
     return delivery.kind == "unsolicited"
 
 
-async def status(station: Station, text: str) -> None:
+async def hears(station: Station, text: str) -> None:
     """Wait for a status message; what another test left may come before it."""
     await station.receive(lambda delivery: delivery.kind == "status" and delivery.text == text)
 
@@ -92,13 +92,13 @@ async def test_a_night_at_the_console(site: Site) -> None:
 
         # One is deleted, and its sender is told.
         await told(site, "queue", "delete", str(third), "--from", "device:PRINTER1")
-        await status(dispatch, f"E401 not delivered to PRINTER1: deleted by the operator: {WHY}")
+        await hears(dispatch, f"E401 not delivered to PRINTER1: deleted by the operator: {WHY}")
         assert await told(site, "queue", "list") == []
 
         # One is intercepted, looked at, edited, and let go.
         await told(site, "intercept", "set", "watch", "--mnemonic", "EXA1", "--destination", "EXA2")
         held = await dispatch.send(LETTER.format("EXA2", "MEET AT THE NORTH GATE"))
-        await status(dispatch, HELD)
+        await hears(dispatch, HELD)
         (shown,) = await told(site, "intercept", "show", str(held))
         assert (shown["message"]["text"], shown["waits_at"]) == (
             LETTER.format("EXA2", "MEET AT THE NORTH GATE"), ["operator:intercept"],
@@ -227,7 +227,7 @@ async def test_what_is_held_outlives_a_switch_that_is_killed(site: Site) -> None
     await told(site, "intercept", "set", "watch", "--destination", "EXPR")
     async with site.signed_on("DISPATCH1") as dispatch:
         held = await dispatch.send(LETTER.format("EXPR", "HELD OVER A CRASH"))
-        await status(dispatch, HELD)
+        await hears(dispatch, HELD)
     site.processes[-1].kill()
     done = await asyncio.to_thread(command, site, "check", alone=True)
     assert "device:RECORDS1: is held, says admin" in done.stderr
