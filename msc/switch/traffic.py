@@ -13,7 +13,6 @@ from typing import Final
 from msc import clock
 from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
-from msc.acp.directory import Device
 from msc.errors import (
     JournalUnavailable,
     LineOutOfService,
@@ -31,6 +30,7 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Function
 from msc.protocol.envelope import ROUTINE, URGENT
 from msc.protocol.header import MNEMONIC_CHARS, parse_header
+from msc.routing.hit_confirmation import is_request
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
 from msc.routing.repeat import Repeats
@@ -389,11 +389,11 @@ class LineTraffic:
             durable,
         )
 
-    def _beside(self, rest: str, device: Device | None, msn: int, received_us: int) -> Beside:
+    def _beside(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """What a message from a line means for the clocks of hit confirmations."""
         if self._confirmations is None:
             return NOTHING
-        return self._confirmations.received(rest, device, msn, received_us)
+        return self._confirmations.received(rest, terminal, msn, received_us)
 
     def _address(self, entry: Pending) -> str:
         """Where an answer goes: to who asked; if they have left and their pool says so, to its destination.
@@ -431,9 +431,7 @@ class LineTraffic:
         device = self._point.directory.unsolicited_device(mnemonic)
         connection, msn, trunk = line.connection, self._writer.allot(), self._of_line[line.name]
         repeated = self._repeats.note(trunk.name, text, clock.monotonic())
-        beside = self._beside(rest, device, msn, received_us)
-        kind = "unsolicited" if beside.request is None else HIT_CONFIRMATION
-        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
+        kind = HIT_CONFIRMATION if is_request(rest) else "unsolicited"
         why, legs = f"no destination for {mnemonic}", NO_LEGS
         if device is not None:
             legs = unsolicited_legs(
@@ -443,6 +441,9 @@ class LineTraffic:
                 REPEATED if repeated else None,
                 must_be_seen=must_be_staffed(rest),
             )
+        terminal = next((leg.address for leg in legs.legs if leg.address is not None), None)
+        beside = self._beside(rest, terminal, msn, received_us)
+        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
         events = legs.events(msn, received_us) or [
             EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
             EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
