@@ -10,7 +10,7 @@ Three kinds never mix:
     ├── Refusal                    E1xx … E6xx, one class a code
     ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
-        ├── SettingsError  CatalogError  RouteError  DirectoryError
+        ├── SettingsError  CatalogError  RouteError  DirectoryError  OrdersError
         ├── SiteError
         └── JournalError
 
@@ -72,6 +72,10 @@ class RouteError(FaultyInput):
 
 class DirectoryError(FaultyInput):
     """The directory cannot be used."""
+
+
+class OrdersError(FaultyInput):
+    """The standing orders cannot be read or written."""
 
 
 class SiteError(FaultyInput):

@@ -228,6 +228,16 @@ STREAM_QUIET_S: Final = 5.0
 """A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
 JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
+ORDER_MESSAGES_MAX: Final = 2_000
+"""Messages one order names: a full outbox."""
+ECHO_WAIT_S_MAX: Final = 20.0
+"""How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
+NOTICE_CHARS_MAX: Final = 1_000
+"""A notice is read on a screen, between two messages."""
+STANDING_ORDERS_MAX: Final = 1_000
+"""Holds, alternates and intercept rules at a time: more than a county has devices. Each intercept rule is looked at
+for every message."""
+INTERCEPT_RULES_MAX: Final = 50
 
 # --- test ---------------------------------------------------------------------------------------
 TEST_DAYS_MAX: Final = 366

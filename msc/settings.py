@@ -475,6 +475,11 @@ class Settings(_Table):
         """Where the directory stands, and with it what a running switch leaves for commands to find."""
         return self.database(self.directory).parent
 
+    @property
+    def orders_file(self) -> Path:
+        """Where operators' standing orders are kept."""
+        return self.data_folder / "orders.json"
+
 
 def salvage_settings(file: Path) -> Settings | None:
     """Read what can be used of faulty settings: what is wrong takes its default, so that the rest can be checked.

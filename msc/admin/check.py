@@ -25,6 +25,7 @@ from msc.routing.plan import Plan, PlanFiles
 from msc.routing.service_state import load_services
 from msc.routing.table import RouteTable
 from msc.settings import Settings, load_settings, salvage_settings
+from msc.switch.orders import StandingOrders, load_orders
 from msc.switch.site_plan import load_site_plan
 
 Loaded = TypeVar("Loaded")
@@ -83,6 +84,7 @@ async def check_site(file: Path) -> Report:
     _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
     _check_group(report, settings)
+    _check_orders(report, settings)
     directory = await _load_directory(report, settings)
     if directory is not None:
         _check_directory(report, settings, directory)
@@ -102,6 +104,21 @@ def _check_journal_keys(report: Report, settings: Settings) -> None:
         return
     report.collect(load_signer, private)
     report.collect(load_signatories, public)
+
+
+def _check_orders(report: Report, settings: Settings) -> None:
+    """Say what operators have ordered that still holds: it is easily forgotten."""
+    file = settings.orders_file
+    orders: StandingOrders | None = report.collect(load_orders, file)
+    if orders is None:
+        return
+    for hold in orders.holds.values():
+        report.remarks.append(Fault(file, hold.address, f"is held, says {hold.by}: {hold.reason}"))
+    for each in orders.alternates.values():
+        report.remarks.append(Fault(file, each.replaced, f"{each.to} takes over, says {each.by}: {each.reason}"))
+    for rule in orders.intercepts.values():
+        report.remarks.append(Fault(file, f"intercept {rule.name}", f"holds messages, says {rule.by}: {rule.reason}"))
+    report.counts["standing orders"] = len(orders)
 
 
 def _check_group(report: Report, settings: Settings) -> None:
