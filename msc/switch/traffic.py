@@ -105,6 +105,18 @@ class LineTraffic:
         """How many messages each destination has not acknowledged."""
         return {name: float(len(trunk)) for name, trunk in self.trunks.items()}
 
+    def in_service(self, name: str) -> bool:
+        """Forget what the state said of a destination's service, by an operator's word, and send what waited.
+
+        Returns:
+            Whether there was anything.
+        """
+        trunk = self.trunks.get(name)
+        if trunk is None or not self.services.clear(name):
+            return False
+        self._pump(trunk)
+        return True
+
     # --- to the lines -------------------------------------------------------------------------------
 
     def send_all(self, entry: Pending, text: str) -> None:
