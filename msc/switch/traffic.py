@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from msc import clock
-from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.errors import (
     JournalUnavailable,
@@ -35,7 +34,6 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import must_be_staffed
-from msc.routing.unanswered import Alarm, Unanswered, Waiting
 from msc.settings import QueueSettings
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
@@ -46,6 +44,7 @@ from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import LinePort
 from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
+from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
 
 log = get_logger("switch")
@@ -70,12 +69,12 @@ class LineTraffic:
         kept: QueueSettings | None = None,
         confirmations: Confirmations | None = None,
         services: ServiceStates | None = None,
-        unanswered: Unanswered | None = None,
+        unanswered: SilenceWatch | None = None,
         repeats: Repeats | None = None,
     ) -> None:
         self.pending = pending
         self.services = services or ServiceStates()
-        self.unanswered = unanswered or Unanswered()
+        self.unanswered = unanswered or SilenceWatch()
         self._confirmations = confirmations
         self._repeats = repeats or Repeats()
         self._kept = kept or QueueSettings()
@@ -522,26 +521,9 @@ class LineTraffic:
                 self._pump(trunk)
         for trunk in self.services.tick(now_us):
             self._pump(trunk)
-        for alarm in self.unanswered.tick(now):
-            self._report(alarm, now)
+        self.unanswered.report(now, self._point.audit)
         if self._confirmations is not None:
             self._confirmations.tick(now)
-
-    def _report(self, alarm: Alarm, now: float) -> None:
-        """An inquiry has been unanswered for too long, or no more: the log and the auditors hear it once each."""
-        event = "unanswered.raised" if alarm.raised else "unanswered.cleared"
-        since_s = round(now - alarm.since, 1)
-        (log.warning if alarm.raised else log.info)(event, **{alarm.what.value: alarm.name}, since_s=since_s)
-        mnemonic = alarm.name if alarm.what is Waiting.MNEMONIC else None
-        subject = f"line {alarm.name}" if mnemonic is None else None
-        self._point.audit(
-            AuditEvent(clock.wall_us(), event, mnemonic=mnemonic, subject=subject, detail=f"since {since_s} s")
-        )
-
-    def alarms(self) -> dict[str, float]:
-        """Count the lines and mnemonics that have waited too long for an answer."""
-        raised = [alarm.what for alarm in self.unanswered.raised()]
-        return {what.value: float(raised.count(what)) for what in Waiting}
 
     def _overdue(self, entry: Pending, name: str) -> Refusal:
         trunk = self.trunks.get(name)
