@@ -21,6 +21,7 @@ from msc.journal.writer import JournalWriter
 from msc.limits import INTERCEPT_RULES_MAX, STANDING_ORDERS_MAX
 from msc.log import get_logger
 from msc.protocol.catalog import Catalog
+from msc.protocol.line_state import LineState
 from msc.protocol.text import check_characters
 from msc.routing.criteria import CriteriaRow, unknown_keys
 from msc.routing.forwarding import Alternate as DeviceAlternate
@@ -263,19 +264,25 @@ class Operations:
         trunk = self._trunk_of(line)
         if trunk is None or trunk.primary is not line:
             return {**row, "why": f"backup of {trunk.name}" if trunk is not None else None}
+        why = self._view.why(trunk.address)
+        if row["held"] and line.state is not LineState.HELD:
+            why = f"{why}; held by an operator" if why else "held by an operator"
         return {
             **row,
             "carried_by": trunk.active.name if trunk.active is not None else None,
             **self._view.load(trunk.address),
             "awaiting": awaiting.get(trunk.name, 0),
-            "why": self._view.why(trunk.address),
+            "why": why,
         }
 
     async def _line_hold(self, order: Order) -> Outcome:
         return await self._set_hold(order, self._line(order).address, self._line_facts)
 
     async def _line_release(self, order: Order) -> Outcome:
-        return await self._clear_hold(order, self._line(order).address, self._line_facts)
+        address = f"line:{order.asked['line']}"
+        # What is held may be no more; then the order is only forgotten.
+        gone = address in self._orders.holds and order.asked["line"] not in self._lines
+        return await self._clear_hold(order, address, _named if gone else self._line_facts)
 
     def _line_facts(self, order: Order) -> dict[str, Any]:
         line = self._line(order)
@@ -328,7 +335,9 @@ class Operations:
         return await self._set_hold(order, f"device:{self._device(order)}", self._device_facts)
 
     async def _device_release(self, order: Order) -> Outcome:
-        return await self._clear_hold(order, f"device:{self._device(order)}", self._device_facts)
+        address = f"device:{order.asked['device']}"
+        gone = address in self._orders.holds and order.asked["device"] not in self._directory.devices
+        return await self._clear_hold(order, address, _named if gone else self._device_facts)
 
     def _device_facts(self, order: Order) -> dict[str, Any]:
         name = self._device(order)
@@ -354,9 +363,9 @@ class Operations:
         return Outcome(after, before, after)
 
     async def _clear_hold(self, order: Order, address: str, facts: Callable[[Order], dict[str, Any]]) -> Outcome:
-        if address not in self._orders.holds:
-            raise OrderRefused(f"{address} is not held")
         before, orders = facts(order), self._orders.copy()
+        if address not in orders.holds:
+            raise OrderRefused(f"{address} is not held")
         del orders.holds[address]
         await self._change(orders)
         self._release(address)
@@ -515,6 +524,11 @@ class Operations:
 
 def _given(order: Order) -> dict[str, Any]:
     return {"by": order.by, "at_us": clock.wall_us(), "reason": order.reason}
+
+
+def _named(order: Order) -> dict[str, Any]:
+    """Return what can be said of a line or device that is no more."""
+    return {**order.asked, "state": "no more"}
 
 
 def _of_devices(orders: StandingOrders) -> list[DeviceAlternate]:
