@@ -62,8 +62,10 @@ from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.intercept import InterceptDesk
+from msc.switch.intercept_work import InterceptWork
 from msc.switch.operations import Operations
 from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.passage import Passage
 from msc.switch.queue_view import QueueView
 from msc.switch.queue_work import QueueWork
 from msc.switch.receipt import ReceiptCounter
@@ -251,18 +253,32 @@ class Daemon:
         view = QueueView(directory, self.traffic, self.deliveries)
         intercepts = InterceptDesk(catalog, directory, self.traffic, self.deliveries)
         self.switch.intercepts = intercepts
-        work = QueueWork(
+        passage = Passage(
             catalog=catalog,
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
             deliveries=self.deliveries,
-            intake=intake,
-            intercepts=intercepts,
-            beside=self.switch.beside,
             view=view,
             records=Lookup(self._journal.searching.ask),
             durable=self._journal.durable,
+        )
+        work = QueueWork(
+            directory=directory,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            view=view,
+            passage=passage,
+        )
+        intercept_work = InterceptWork(
+            directory=directory,
+            writer=self.writer,
+            deliveries=self.deliveries,
+            intake=intake,
+            intercepts=intercepts,
+            beside=self.switch.beside,
+            passage=passage,
         )
         operations = Operations(
             orders=orders,
@@ -278,6 +294,7 @@ class Daemon:
             intercepts=intercepts,
             view=view,
             work=work,
+            intercept_work=intercept_work,
         )
         operations.confirmations = self.confirmations
         return operations
