@@ -15,7 +15,7 @@ from msc.cli.identity import operator_key
 from msc.settings import load_settings
 from tests.e2e.conftest import assert_quiet
 from tests.support.mtp_client import TIMEOUT_S, Refused, Station
-from tests.support.site import ASKING, Site, run_msc
+from tests.support.site import ASKING, GROUPS, Site, run_msc
 
 TABLES = {
     name: f'[[route]]\nname = "{name}"\nkeys = ["IV.4"]\nto = ["{line}"]\n\n'
@@ -29,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site.make(tmp_path_factory.mktemp("routes") / "site")
     try:
         made.quick_lines()
+        (made.folder / "groups.toml").write_text(GROUPS)
         made.edit("routes.toml", (r'(keys = \["IA.QV", "IG.QG"\])', r'\1\nstations = ["PRINTER1"]'))
         made.serve()
         made.simulate()
