@@ -37,9 +37,11 @@ from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
+from msc.admin.switching_desk import SwitchingCounter
 from msc.errors import Fault, SiteError
+from msc.journal.lookup import Lookup
 from msc.journal.office import JournalOffice
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, MessageRecord
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
@@ -47,17 +49,30 @@ from msc.link.station import Listener
 from msc.link.tls_material import TlsMaterial
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import load_catalog
+from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.control import Hello
-from msc.routing.pending import PendingTable
+from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.plan import PlanFiles
+from msc.routing.repeat import Repeats
+from msc.routing.service_state import Services, load_services
+from msc.routing.unanswered import Unanswered, Waiting
 from msc.settings import Settings
+from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
-from msc.switch.site_plan import load_site_plan
+from msc.switch.intercept import InterceptDesk
+from msc.switch.operations import Operations
+from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.queue_view import QueueView
+from msc.switch.queue_work import QueueWork
+from msc.switch.receipt import ReceiptCounter
+from msc.switch.redirect import Redirection
+from msc.switch.service import ServiceStates
+from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
+from msc.switch.trunk import Trunk
 
 log = get_logger("daemon")
 
@@ -89,6 +104,10 @@ class Daemon:
         settings = self.settings
         self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
+        services = Services()
+        if settings.routes.service is not None:
+            services = load_services(settings.path(settings.routes.service), {key.database for key in catalog})
+        orders = load_orders(settings.orders_file)
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
@@ -100,8 +119,10 @@ class Daemon:
         left = await self._directory_store.end_all_leases(clock.wall_us(), "the switch had stopped")
         rested = await self._directory_store.last_leases()
         self._journal = JournalOffice(settings, self.metrics)
-        self.writer = self._journal.writer
-        recent, unfinished = await self._journal.open()
+        journal = self._journal
+        self.writer = journal.writer
+        repeats, self.services = Repeats(), ServiceStates(services, self._audit)
+        recent, unfinished = await journal.open(partial(self._hear_again, repeats))
 
         terms = Terms(
             settings.access,
@@ -121,14 +142,31 @@ class Daemon:
         )
         self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
-        self.pending = PendingTable(PENDING_WINDOW_S)
-        self.deliveries = Deliveries(self.writer, self.metrics)
+        timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
+        self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
+        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
+        self.redirection = Redirection(directory, self.deliveries.absent_s)
+        self.redirection.use(plan.forwarding)
+        self.deliveries.redirect = self.redirection
+        self.confirmations = Confirmations(
+            settings.hit_confirmation,
+            catalog=catalog,
+            point=self.point,
+            writer=self.writer,
+            deliveries=self.deliveries,
+            metrics=self.metrics,
+        )
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
             pending=self.pending,
             deliveries=self.deliveries,
             metrics=self.metrics,
+            kept=settings.queue,
+            confirmations=self.confirmations,
+            services=self.services,
+            unanswered=Unanswered(settings.alarms.unanswered_s),
+            repeats=repeats,
         )
         intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
         self.switch = Switch(
@@ -139,14 +177,16 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
             watch=self._review.take,
+            confirmations=self.confirmations,
         )
+        self.switch.keepers["hitconf"] = self.confirmations.take_back
         self._lines = {
             line.name: UpstreamLine(
                 line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
             )
             for line in settings.line
         }
-        self.traffic.connect(self._lines)
+        self.traffic.connect(self._trunks())
         self.switch.recover(recent, unfinished, catalog)
         self.desk = desk = Desk(
             point=self.point,
@@ -154,23 +194,29 @@ class Daemon:
             deliveries=self.deliveries,
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            receipts=ReceiptCounter(journal.life, directory),
             examine=self.tls.examine,
         )
+        self.services.tell = desk.notify
+        self._operations = self._make_operations(orders, catalog, intake)
+        # Before anybody can connect: what is held stays held, from the first message on.
+        self._operations.begin()
         tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
         self.listener = Listener(
             settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
-        journal = self._journal
         self._admin = AdminSocket(
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
             RoutingCounter(
-                gate, intake, PlanFiles.of(settings), partial(load_site_plan, settings, catalog, directory),
-                catalog, directory, journal.searching, self.point.audit, self._journaled,
+                gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
+                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
+                self.point.audit, self._journaled,
             ),
+            SwitchingCounter(gate, self._operations, self.point.audit, self._journaled),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()
@@ -197,6 +243,65 @@ class Daemon:
         gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _make_operations(self, orders: StandingOrders, catalog: Catalog, intake: Intake) -> Operations:
+        """Bring together what does operators' orders."""
+        directory = self.point.directory
+        view = QueueView(directory, self.traffic, self.deliveries)
+        intercepts = InterceptDesk(catalog, directory, self.traffic, self.deliveries)
+        self.switch.intercepts = intercepts
+        work = QueueWork(
+            catalog=catalog,
+            point=self.point,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            intake=intake,
+            intercepts=intercepts,
+            beside=self.switch.beside,
+            view=view,
+            records=Lookup(self._journal.searching.ask),
+            durable=self._journal.durable,
+        )
+        operations = Operations(
+            orders=orders,
+            file=self.settings.orders_file,
+            catalog=catalog,
+            directory=directory,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            lines=self._lines,
+            stations=self.desk,
+            forwards=self.redirection,
+            intercepts=intercepts,
+            view=view,
+            work=work,
+        )
+        operations.confirmations = self.confirmations
+        return operations
+
+    def _hear_again(self, repeats: Repeats, record: MessageRecord) -> None:
+        """Remember what a line said in the hour before the start."""
+        name = self.settings.destination_of(record.line or "")
+        if name is None:
+            return
+        age_s = (clock.wall_us() - record.received) / 1e6
+        repeats.note(name, record.text, clock.monotonic() - age_s)
+        if record.kind == "unsolicited":
+            self.services.recall(name, record.text.partition(".")[2], record.received)
+
+    def _trunks(self) -> list[Trunk]:
+        """Bring primary and backup lines together."""
+        backups = {line.backup for line in self.settings.line}
+        return [
+            Trunk(
+                [self._lines[name] for name in (line.name, line.backup) if name is not None],
+                line.failback_s,
+            )
+            for line in self.settings.line
+            if line.name not in backups
+        ]
 
     async def _take_up_glass(self, revision: int) -> TakenUp:
         """Put what was read while no switch ran into the journal."""
@@ -290,6 +395,13 @@ class Daemon:
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()
         })  # fmt: skip
+        gauge("msc_line_unanswered_seconds", "Age of what a line has not answered for longest", "line", lambda: {
+            name: clock.monotonic() - since for name, since in self.traffic.unanswered.oldest(Waiting.LINE).items()
+        })  # fmt: skip
+        gauge("msc_unanswered_alarms", "Lines and mnemonics that have waited too long", "what", self.traffic.alarms)
+        gauge("msc_hit_confirmations_open", "Hit confirmations that nobody has answered", "state",
+              self.confirmations.open_by_state)  # fmt: skip
+        gauge("msc_out_of_service", "What the state says is out of service", "line", self._out_of_service)
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
         })  # fmt: skip
@@ -298,6 +410,10 @@ class Daemon:
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
+
+    def _out_of_service(self) -> dict[str, float]:
+        outages = self.services.outages()
+        return {name: float(sum(outage.line == name for outage in outages)) for name in self.traffic.trunks}
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
@@ -316,6 +432,8 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self._operations.tick()
+            self.deliveries.tick()
             self.writer.watch_clock()
 
     def _directory_changed(self) -> None:

@@ -8,8 +8,9 @@ Three kinds never mix:
 
     MSCError
     ├── Refusal                    E1xx … E6xx, one class a code
+    ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
-        ├── SettingsError  CatalogError  RouteError  DirectoryError
+        ├── SettingsError  CatalogError  RouteError  DirectoryError  OrdersError
         ├── SiteError
         └── JournalError
 
@@ -73,12 +74,35 @@ class DirectoryError(FaultyInput):
     """The directory cannot be used."""
 
 
+class OrdersError(FaultyInput):
+    """The standing orders cannot be read or written."""
+
+
 class SiteError(FaultyInput):
     """A site folder cannot be made or lacks something."""
 
 
 class JournalError(MSCError):
     """The journal's database cannot be opened or read."""
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+class LineTestError(MSCError):
+    """A line cannot be tested, or did not pass."""
+
+
+class LineNotConnected(LineTestError):
+    """There is no session to test, or it was lost during the test."""
+
+
+class LineSilent(LineTestError):
+    """The host did not answer in time."""
+
+
+class NoLineTest(LineTestError):
+    """The line's driver has nothing to ask the host."""
 
 
 # --- what goes on the wire ----------------------------------------------------------------------
@@ -219,6 +243,10 @@ class TooManyDestinations(Refusal):
     code, meaning = "E308", "too many destinations"
 
 
+class NotYourMessage(Refusal):
+    code, meaning = "E309", "no such message of yours"
+
+
 class LineOutOfService(Refusal):
     code, meaning = "E401", "line out of service, not sent"
 
@@ -277,6 +305,10 @@ class ControlOutOfPlace(Refusal):
 
 class WindowExceeded(Refusal):
     code, meaning = "E606", "window exceeded"
+
+
+class NotAcknowledged(Refusal):
+    code, meaning = "E607", "a message was left unanswered too long"
 
 
 CODES: dict[str, type[Refusal]] = {cls.code: cls for cls in Refusal.__subclasses__()}

@@ -24,6 +24,9 @@ FRAME_BYTES_MAX_ALLOWED: Final = 1_048_576
 TEXT_CHARS_MAX: Final = 14_600
 """Message text: 14 400 characters of administrative free text and its key, ORI and destinations."""
 
+MSN_MAX: Final = 2**63 - 1
+"""The journal's databases count no further."""
+
 # --- windows ------------------------------------------------------------------------------------
 STATION_WINDOW: Final = 32
 """Unanswered `D` frames a terminal or host may have: an operator has a few, a busy CAD a few dozen."""
@@ -39,6 +42,14 @@ FRAME_COMPLETE_S: Final = 10.0
 HANDSHAKE_S: Final = 10.0
 TLS_SHUTDOWN_S: Final = 2.0
 """uvloop lingers 30 s on a TLS close unless told otherwise."""
+LINE_ACK_S: Final = 10.0
+"""A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
+the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
+LINE_FAILBACK_S: Final = 5.0
+"""How long a primary line must have been open again before its traffic returns from the backup: one that comes and
+goes would drag the traffic to and fro, and hold it up each time."""
+LINE_TEST_S: Final = 5.0
+"""How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
 """A peer that has not read what waits for it for this long is disconnected; its messages stay queued."""
 IDLE_LOCK_S: Final = 1_800
@@ -69,10 +80,38 @@ WRITE_BUFFER_LOW_BYTES: Final = 65_536
 OUTBOX_MESSAGES_MAX: Final = 2_000
 """Undelivered messages for one station. Beyond it messages go to the operator's queue, journaled."""
 OPERATOR_QUEUE_MAX: Final = 10_000
-"""Messages nobody could take are counted up to here, for the monitor; beyond it the number has long said that
-somebody must look. The messages themselves stand in the journal, all of them."""
+"""Messages an operator can list at once; beyond it they are counted, and stand in the journal alone until there is
+room after a restart. Nobody works off so many by hand."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
+ACK_S: Final = 120.0
+"""How long a station may leave a message unanswered: paper is put into a printer meanwhile. Longer is a queue that is
+stuck behind a link that looks sound, and the connection ends."""
+DELIVERIES_UNANSWERED_MAX: Final = 3
+"""A message that is left unanswered this often goes to the operator's queue: what a station chokes on, it chokes on
+again, and all behind it waits."""
+SUBMISSION_ATTEMPTS_MAX: Final = 3
+"""The same for a message that a state host cannot take just now."""
+SUBMIT_AGAIN_S: Final = 1.0
+"""How long such a message rests in between; what came after it goes on meanwhile."""
+
+RECEIPTS_AT_ONCE: Final = 64
+"""Receipts in one control message, of at most 170 bytes each: it fits the smallest frame there may be. The rest is
+asked for with `after`."""
+RECEIPT_REQUESTS_MAX: Final = 16
+"""Requests for receipts under way at once; beyond it E502, as each looks into the journal."""
+RECEIPTS_REST_S: Final = 0.2
+"""How long a station, or a host's user, waits after one answer before asking again: nobody polls in a circle."""
+
+# --- forwarding ---------------------------------------------------------------------------------
+FORWARD_HOPS_MAX: Final = 8
+"""Forwards and alternates one message may follow. Day desk, night desk, the neighbour's, their alternate: four is a
+long way already, and whoever asks where a message went must be able to read it."""
+FORWARD_RULES_MAX: Final = 10_000
+"""Forwards of a site, and likewise alternates: five for each connection there may be."""
+FORWARD_SEARCH_STEPS_MAX: Final = 100_000
+"""Rules looked at in the search for loops, when a file is loaded. Rules so entangled that it takes more are refused:
+nobody could say where a message goes."""
 
 # --- pending inquiries --------------------------------------------------------------------------
 PENDING_WINDOW_S: Final = 3_600.0
@@ -83,6 +122,34 @@ still waits, a new inquiry is refused with E502."""
 ANSWER_TIMEOUT_S: Final = 30.0
 """Until E403, where the catalog names no time of its own."""
 
+REPEATS_MAX: Final = 2 * PENDING_MAX
+"""Messages from the lines remembered by a hash, to know one that comes again: two for each inquiry there may be."""
+
+# --- clocks -------------------------------------------------------------------------------------
+UNANSWERED_S: Final = 10.0
+"""An inquiry without an answer for this long is an alarm: the state answers in well under a second (NCIC: 0.06 s)."""
+UNANSWERED_MAX: Final = 2 * PENDING_MAX
+"""Inquiries watched for that, one for each line they went to: as many as can wait at two lines each."""
+SERVICE_OUT_S: Final = 3_600.0
+"""How long the state's word that it is out of service holds if it does not repeat it. It may have forgotten to say
+that it is back, and a county must not wait for ever; the journal is searched as far back when the switch starts."""
+HIT_CONFIRMATION_URGENT_S: Final = 600.0
+"""Nlets: an urgent hit confirmation is answered within ten minutes,"""
+HIT_CONFIRMATION_ROUTINE_S: Final = 3_600.0
+"""and a routine one within the hour."""
+REMIND_URGENT_S: Final = 120.0
+"""How long before the end its reminder comes (LEADS 1240.60.a.6): time to find the file and type the answer,"""
+REMIND_ROUTINE_S: Final = 900.0
+"""and, where an hour is allowed, to find whoever has it."""
+HIT_CONFIRMATION_KEPT_S: Final = 86_400.0
+"""How long an overdue confirmation stays on the list: whoever has the next shift sees it too."""
+HIT_CONFIRMATIONS_MAX: Final = 10_000
+"""Open confirmations remembered at once: a county has a few dozen. Beyond it the oldest one is forgotten, and its
+end journaled."""
+HIT_CONFIRMATION_MESSAGES_MAX: Final = 8
+"""Requests of one open confirmation that are kept with it. Three are the rule; past this somebody's machine repeats
+itself, and a request ends for the clock as it comes."""
+
 # --- journal ------------------------------------------------------------------------------------
 JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
@@ -90,6 +157,8 @@ JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
 JOURNAL_YEARS_MIN: Final = 3
 """PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
+LIFE_S: Final = 5.0
+"""How long a running switch waits for a message of its journal; looking stands back behind traffic."""
 CHECKPOINT_S: Final = 30.0
 """A record is covered by a signed checkpoint at most this much later: half of the minute that is promised."""
 CHECKPOINT_RECORDS_MAX: Final = 50_000
@@ -106,8 +175,6 @@ WITNESS_RETRY_FIRST_S: Final = 1.0
 WITNESS_RETRY_LAST_S: Final = 60.0
 WITNESS_LAG_S: Final = 300.0
 """A witness that is this far behind is an alarm: what it has not heard can be put back unseen."""
-RECOVERY_WINDOW_S: Final = 7 * 86_400.0
-"""How far back a starting switch looks for messages that had not ended: a printer may be off over a holiday."""
 
 # --- access control -----------------------------------------------------------------------------
 FAILED_SIGN_ONS_MAX: Final = 5
@@ -161,6 +228,20 @@ STREAM_QUIET_S: Final = 5.0
 """A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
 JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
+ORDER_MESSAGES_MAX: Final = 2_000
+"""Messages one order names: a full outbox."""
+ECHO_WAIT_S_MAX: Final = 20.0
+"""How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
+NOTICE_CHARS_MAX: Final = 1_000
+"""A notice is read on a screen, between two messages."""
+STANDING_ORDERS_MAX: Final = 1_000
+"""Holds, alternates and intercept rules at a time: more than a county has devices. Each intercept rule is looked at
+for every message."""
+INTERCEPT_RULES_MAX: Final = 50
+
+# --- test ---------------------------------------------------------------------------------------
+TEST_DAYS_MAX: Final = 366
+"""A test mnemonic, and a test line, ends after a year at most (C-TEST)."""
 
 # --- what a peer may write in an envelope -------------------------------------------------------
 REF_CHARS_MAX: Final = 32

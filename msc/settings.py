@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from msc import limits
+from msc import clock, limits
 from msc.errors import Fault, SettingsError
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+DriverName = Literal["mtp", "stx"]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _SQLITE: Final = "sqlite+aiosqlite:///"
@@ -54,6 +56,8 @@ class ListenerSettings(_Table):
         ge=limits.FRAME_BYTES_MIN_ALLOWED,
         le=limits.FRAME_BYTES_MAX_ALLOWED,
     )
+    ack_s: float = Field(default=limits.ACK_S, ge=1, le=3_600)
+    """How long a station may leave a message unanswered."""
     connections_max: int = Field(default=limits.CONNECTIONS_MAX, ge=1, le=100_000)
     idle_lock_s: int = Field(default=limits.IDLE_LOCK_S, ge=1)
     idle_end_s: int = Field(default=limits.IDLE_END_S, ge=1)
@@ -242,12 +246,68 @@ class CatalogSettings(_Table):
     folder: Path
 
 
+class QueueSettings(_Table):
+    """`[queue]`: how long what waits is kept, in seconds, by its kind; then it has expired."""
+
+    inquiry_s: float = Field(default=300.0, ge=1, le=86_400)
+    """On a line that the state, or an operator, has taken out of service. An answer that comes later helps nobody."""
+    update_s: float = Field(default=86_400.0, ge=1, le=7 * 86_400)
+    hit_confirmation_s: float = Field(default=600.0, ge=1, le=86_400)
+    response_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Answers for who is not there."""
+    administrative_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
+    """Messages to stations, and what comes unsolicited; then they go to the operator's queue."""
+    broadcast_s: float = Field(default=86_400.0, ge=60, le=7 * 86_400)
+
+    def of(self, kind: str) -> float:
+        """Return how long a message is kept, by its function or by its envelope's kind."""
+        name = _KEPT_AS.get(kind, "update")
+        return float(getattr(self, f"{name}_s"))
+
+
+_KEPT_AS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "inquiry": "inquiry",
+        "hit_confirmation": "hit_confirmation",
+        "response": "response",
+        "status": "response",
+        "unsolicited": "administrative",
+        "administrative": "administrative",
+        "broadcast": "broadcast",
+    }
+)
+
+
+class AlarmSettings(_Table):
+    """`[alarms]`: when something is an alarm."""
+
+    unanswered_s: float = Field(default=limits.UNANSWERED_S, ge=1, le=3_600)
+    """The age of the oldest inquiry that a line, or a mnemonic, waits for."""
+
+
+class HitConfirmationSettings(_Table):
+    """`[hit_confirmation]`: reminders before the ten minutes, or the hour, are over, and who is told besides."""
+
+    remind_urgent_s: float = Field(default=limits.REMIND_URGENT_S, ge=1, lt=limits.HIT_CONFIRMATION_URGENT_S)
+    remind_routine_s: float = Field(default=limits.REMIND_ROUTINE_S, ge=1, lt=limits.HIT_CONFIRMATION_ROUTINE_S)
+    escalate_to: Name | None = None
+    """The device that is told when a time is over; None is nobody."""
+    escalate: dict[Name, Name] = {}
+    """The same for one agency: its name, and a device."""
+
+    def second_terminal(self, agency: str) -> str | None:
+        """Return the device that is told besides the terminal concerned."""
+        return self.escalate.get(agency, self.escalate_to)
+
+
 class RoutesSettings(_Table):
     """`[routes]`: the route table, and the groups and the forwarding that belong to it; a site may have neither."""
 
     file: Path
     groups: Path | None = None
     forwarding: Path | None = None
+    service: Path | None = None
+    """What the state's service messages mean."""
 
 
 class MonitorSettings(_Table):
@@ -283,18 +343,30 @@ class LogSettings(_Table):
 class LineSettings(_Table):
     """`[[line]]`: a line to a state host.
 
-    `peer` is the URI name its certificate must hold.
+    `peer` is the URI name its certificate must hold. `backup` names the line that carries this one's traffic while it
+    is out of service. From the day `expires` on the line is not connected any more.
     """
 
     name: Name
     host: str
     port: Port
     peer: str = Field(pattern=r"^msc://host/")
+    driver: DriverName = "mtp"
     mode: Literal["production", "test"] = "production"
+    backup: Name | None = None
+    expires: date | None = None
     window: int = Field(default=256, ge=1, le=limits.WINDOW_MAX)
     heartbeat_s: float = Field(default=limits.HEARTBEAT_S, ge=1, le=600)
+    ack_s: float = Field(default=limits.LINE_ACK_S, ge=1, le=120)
+    failback_s: float = Field(default=limits.LINE_FAILBACK_S, ge=0, le=3_600)
     reconnect_first_s: float = Field(default=0.2, gt=0, le=60)
     reconnect_last_s: float = Field(default=15.0, gt=0, le=600)
+    timeouts: dict[Annotated[str, Field(pattern=r"^[A-Z0-9.]*\*?$")], Annotated[float, Field(gt=0, le=3600)]] = {}
+    """Time-outs that differ from the catalog's here: seconds by key, exact or with a trailing `*`."""
+
+    def is_over(self, today: date) -> bool:
+        """Whether its time has ended."""
+        return self.expires is not None and self.expires <= today
 
 
 class SimulatorSettings(_Table):
@@ -319,6 +391,9 @@ class Settings(_Table):
     catalog: CatalogSettings
     routes: RoutesSettings
     monitor: MonitorSettings
+    queue: QueueSettings = QueueSettings()
+    alarms: AlarmSettings = AlarmSettings()
+    hit_confirmation: HitConfirmationSettings = HitConfirmationSettings()
     access: AccessSettings = AccessSettings()
     credentials: CredentialSettings = CredentialSettings()
     device_class: dict[Name, DeviceClassSettings] = {}
@@ -340,6 +415,17 @@ class Settings(_Table):
     def folder(self) -> Path:
         """The site's folder, which relative paths start from."""
         return self._file.parent
+
+    @property
+    def destinations(self) -> list[str]:
+        """The names routes may name: of lines that are nobody's backup."""
+        backups = {line.backup for line in self.line}
+        return [line.name for line in self.line if line.name not in backups]
+
+    def destination_of(self, name: str) -> str | None:
+        """Return the destination a line carries: itself, or the line whose backup it is; None if there is no line."""
+        whose = next((line.name for line in self.line if line.backup == name), None)
+        return whose or next((line.name for line in self.line if line.name == name), None)
 
     @property
     def device_classes(self) -> dict[str, DeviceClassSettings]:
@@ -388,6 +474,11 @@ class Settings(_Table):
     def data_folder(self) -> Path:
         """Where the directory stands, and with it what a running switch leaves for commands to find."""
         return self.database(self.directory).parent
+
+    @property
+    def orders_file(self) -> Path:
+        """Where operators' standing orders are kept."""
+        return self.data_folder / "orders.json"
 
 
 def salvage_settings(file: Path) -> Settings | None:
@@ -442,10 +533,8 @@ def load_settings(file: Path) -> Settings:
     except ValidationError as exc:
         raise SettingsError([Fault(file, ".".join(map(str, e["loc"])), e["msg"]) for e in exc.errors()]) from exc
     settings._file = file.resolve()
-    faults = []
+    faults = list(_line_faults(file, settings.line, clock.today()))
     names = [line.name for line in settings.line]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.append(Fault(file, "line.name", f"{name!r} stands twice"))
     witnesses = [witness.name for witness in settings.journal.witness]
     for name in sorted({name for name in witnesses if witnesses.count(name) > 1}):
         faults.append(Fault(file, "journal.witness.name", f"{name!r} stands twice"))
@@ -457,3 +546,39 @@ def load_settings(file: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _line_faults(file: Path, lines: list[LineSettings], today: date) -> Iterator[Fault]:
+    """Yield what is wrong with the lines together, and with their dates."""
+    names = [line.name for line in lines]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Fault(file, "line.name", f"{name!r} stands twice")
+    for number, line in enumerate(lines):
+        if line.backup is not None and (problem := _backup_problem(line, lines)):
+            yield Fault(file, f"line.{number}.backup", problem)
+        if line.mode == "test" and (problem := _end_problem(line.expires, today)):
+            yield Fault(file, f"line.{number}.expires", problem)
+
+
+def _backup_problem(line: LineSettings, lines: list[LineSettings]) -> str | None:
+    backup = next((other for other in lines if other.name == line.backup), None)
+    if backup is None:
+        return f"there is no line {line.backup!r}"
+    if backup.name == line.name:
+        return "a line is not its own backup"
+    if backup.mode != line.mode:
+        # C-TEST: what is meant for a test host must never reach a production host, nor the other way round.
+        return f"{backup.name!r} is a {backup.mode} line, this is a {line.mode} line"
+    if backup.backup is not None:
+        return f"{backup.name!r} has a backup itself; a backup has none"
+    if others := [other.name for other in lines if other.backup == backup.name and other.name != line.name]:
+        return f"{backup.name!r} is also the backup of {others[0]!r}; a line backs up one other at most"
+    return None
+
+
+def _end_problem(expires: date | None, today: date) -> str | None:
+    if expires is None:
+        return "a test line needs a day on which it ends (C-TEST)"
+    if (expires - today).days > limits.TEST_DAYS_MAX:
+        return f"a test line ends within a year, not on {expires} (C-TEST)"
+    return None

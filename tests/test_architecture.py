@@ -30,11 +30,13 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
     ("cli",),
     ("__main__",),
 )
-GROUND: Final = frozenset({"__init__", "errors", "limits", "clock", "settings", "log", "metrics", "migration", "tls"})
+GROUND: Final = frozenset({
+    "__init__", "errors", "limits", "clock", "local_time", "settings", "log", "metrics", "migration", "tls",
+})  # fmt: skip
 # Modules of admin that the daemon serves: monitor, administrative socket, and what stands behind that.
 SERVED: Final = frozenset({
     "monitor", "socket", "gate", "sign_in", "signature", "access", "journal_desk", "break_glass", "operator_key",
-    "site_lock", "socket_file", "retention_desk", "routing_desk", "plan_loading",
+    "site_lock", "socket_file", "retention_desk", "routing_desk", "plan_loading", "switching_desk",
 })  # fmt: skip
 
 # (importer, imported): may not be, whatever the floors say.

@@ -102,7 +102,7 @@ async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = Non
 
 async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str | None) -> MadeSite:
     shutil.copytree(shipped_config() / "catalog", building / "catalog")
-    for name in ("routes.toml", "groups.toml"):
+    for name in ("routes.toml", "groups.toml", "forwarding.toml", "service.toml"):
         shutil.copy(shipped_config() / name, building / name)
     (building / "certs").mkdir()
     profile = Path(shutil.copy(shipped_profile(), building / "certs" / "profile.toml"))

@@ -217,7 +217,7 @@ class _Demo:
 
 def _ended(entry: Entry) -> bool:
     """Whether a message has ended for every destination it was routed to."""
-    lives: dict[str, set[str]] = {}
+    lives: dict[str, list[str]] = {}
     for event in entry["events"]:
-        lives.setdefault(event["destination"] or "", set()).add(event["event"])
+        lives.setdefault(event["destination"] or "", []).append(event["event"])
     return all(has_ended(destination, events) for destination, events in lives.items())

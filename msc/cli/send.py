@@ -16,13 +16,16 @@ from msc import clock, tls
 from msc.acp.credential import OTP_STEP_S, present_otp
 from msc.cli.common import Exit, Json, err, fail, out, run, site_and
 from msc.errors import Refusal, SecondFactorFailed
+from msc.limits import RECEIPTS_REST_S
 from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer
 from msc.protocol.catalog import Catalog, Function, load_catalog
-from msc.protocol.control import SignedOn
+from msc.protocol.control import Receipt, Receipts, ReceiptsReport, SignedOn
 from msc.settings import Settings, load_settings
 
 _MORE_S = 0.4
 """How long to listen for further answers once every destination has given one."""
+_RECEIPTS_S = 2.0
+"""How long a message may be on its way to stations before its receipts are printed as they are."""
 
 
 def send(
@@ -42,6 +45,9 @@ def send(
     secondary: Annotated[str | None, typer.Option(help="Who else receives the answer.")] = None,
     urgent: Annotated[bool, typer.Option("--urgent", help="Send with priority.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for answers.", min=0)] = 35.0,
+    receipts: Annotated[
+        bool, typer.Option("--receipts", help="Say what has become of it at each of its destinations.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Sign on, send a message, print its acknowledgement and its answers.
@@ -61,7 +67,9 @@ def send(
     if urgent:
         envelope["priority"] = "urgent"
     envelope = {name: value for name, value in envelope.items() if value is not None}
-    request = Request(settings, device, user, password, new_password, otps, text, envelope or None, wait, json)
+    request = Request(
+        settings, device, user, password, new_password, otps, text, envelope or None, wait, receipts, json
+    )
     try:
         raise typer.Exit(run(request.run()))
     except RefusedByPeer as exc:
@@ -101,6 +109,7 @@ class Request:
     text: str
     envelope: dict[str, Any] | None
     wait_s: float
+    receipts: bool
     json: bool
 
     async def run(self) -> Exit:
@@ -118,6 +127,8 @@ class Request:
             msn = await client.send(self.text, self.envelope)
             self._print({"acknowledged": msn}, f"acknowledged, MSN {msn}")
             code = await self._answers(client, msn)
+            if self.receipts:
+                await self._show_receipts(client, msn)
             await client.sign_off()
             return code
         finally:
@@ -157,6 +168,28 @@ class Request:
             err.print(f"msc: no further answer within {self.wait_s:g} s", style="yellow")
             return Exit.NO_ANSWER
 
+    async def _show_receipts(self, client: Client, msn: int) -> None:
+        """Print the receipts: as they stand once nothing is on its way any more, or a moment later."""
+        until = clock.monotonic() + min(_RECEIPTS_S, self.wait_s)
+        while True:
+            found = await self._all_receipts(client, msn)
+            if clock.monotonic() >= until or not any(receipt.state in ("queued", "sent") for receipt in found):
+                break
+            await asyncio.sleep(2 * RECEIPTS_REST_S)
+        for receipt in found:
+            whose = f", which was for {receipt.original}" if receipt.original else ""
+            members = {"receipt": receipt.model_dump()}
+            self._print(members, f"{receipt.destination}: {receipt.state}{whose} ({receipt.at})")
+
+    async def _all_receipts(self, client: Client, msn: int) -> list[Receipt]:
+        found: list[Receipt] = []
+        while True:
+            report = await client.ask(Receipts(msn=msn, after=len(found)), ReceiptsReport)
+            found += report.destinations
+            if len(found) >= report.total or not report.destinations:
+                return found
+            await asyncio.sleep(2 * RECEIPTS_REST_S)
+
     def _expects_answers(self, catalog: Catalog) -> bool:
         try:
             key, _ = catalog.find(self.text)
@@ -167,6 +200,8 @@ class Request:
     def _show(self, message: Delivered) -> None:
         envelope = message.envelope
         head = f"{envelope.get('kind')} from {envelope.get('source')}, MSN {envelope.get('msn')}"
+        if envelope.get("confirm"):
+            head += "; a hit: confirm with the entering agency before acting"
         self._print({**envelope, "text": message.text}, f"--- {head}\n{message.text}")
 
     def _print(self, members: dict[str, Any], text: str) -> None:

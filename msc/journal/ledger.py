@@ -20,13 +20,12 @@ from msc.journal.proof.canonical import Record, decode, encode
 from msc.journal.proof.chain import FIRST_LINK, Frontier, leaf_of, link_after
 from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signer, Statement, read_checkpoint
 from msc.journal.record import (
-    ENDS_AT_STATION,
-    ENDS_ON_LINE,
     AuditRecord,
     Direction,
     EventRecord,
     Life,
     MessageRecord,
+    ends_at,
 )
 
 RESTORING: Final = b'{"restoring":'
@@ -160,20 +159,17 @@ class Ledger:
         rows: list[TailRow] = []
         sealed: list[CheckpointRow] = []
         for mono, record in records:
+            # First of all: the seal of the old month must state nothing of the record that begins the next.
+            self._turn_to(record.received if isinstance(record, MessageRecord) else record.at, sealed)
             number = None
             if type(record) is EventRecord:
-                at = record.at
                 if record.event == Life.SENT and record.destination is not None:
                     number = self._outputs[record.destination] = self._outputs.get(record.destination, 0) + 1
                 self._follow(record)
             elif type(record) is MessageRecord:
-                at = record.received
                 source = source_of(record)
                 number = self._inputs[source] = self._inputs.get(source, 0) + 1
                 self.msn = record.msn
-            else:
-                at = record.at  # type: ignore[union-attr]
-            self._turn_to(at, sealed)
             body = encode(self.seq + 1, mono, number, record)
             self._take(body)
             rows.append(TailRow(self.seq, body, self.link))
@@ -208,7 +204,7 @@ class Ledger:
         elif destination in here:
             if event.event == Life.SENT:
                 here[destination] = True
-            elif event.event in (ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION):
+            elif event.event in ends_at(destination):
                 del here[destination]
                 if not here:
                     del self.owed[msn]

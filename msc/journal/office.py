@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, Final
+
+import orjson
 
 from msc import clock
 from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
@@ -25,7 +28,7 @@ from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
-from msc.limits import PENDING_WINDOW_S, RECOVERY_WINDOW_S
+from msc.limits import LIFE_S, PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
@@ -91,8 +94,13 @@ class JournalOffice:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def open(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+    async def open(
+        self, hear: Callable[[MessageRecord], None] = lambda _record: None
+    ) -> tuple[list[MessageRecord], list[Unfinished]]:
         """Open the journal.
+
+        Args:
+            hear: Is told what came from lines lately, in order.
 
         Returns:
             The inquiries that may still be answered, and what had not ended when the switch stopped.
@@ -103,7 +111,7 @@ class JournalOffice:
         await self.writer.open()
         await self._hold_end()
         await self._take_over_legacy()
-        return await self._recall()
+        return await self._recall(hear)
 
     def run(self, spawn: Spawn) -> None:
         """Start what works as long as the switch does.
@@ -145,17 +153,17 @@ class JournalOffice:
         if taken:
             log.info("journal.taken_over", records=taken)
 
-    async def _recall(self) -> tuple[list[MessageRecord], list[Unfinished]]:
+    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[MessageRecord], list[Unfinished]]:
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:
-            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6))
-            found, too_old = await unfinished(reader, self.writer.owed, now_us - int(RECOVERY_WINDOW_S * 1e6))
+            recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6), hear=hear)
+            found, gone = await unfinished(reader, self.writer.owed)
         finally:
             await reader.close()
-        for msn, destination in too_old:
-            why = "not delivered in the time a starting switch looks back"
-            self.writer.note(EventRecord(msn, now_us, Life.OPERATOR_QUEUE, destination, why))
+        for msn, destination in gone:
+            why = "the journal no longer holds the message"
+            self.writer.note(EventRecord(msn, now_us, Life.EXPIRED, destination, why))
         return recent, found
 
     # --- running ----------------------------------------------------------------------------------
@@ -168,6 +176,22 @@ class JournalOffice:
                 return False
             await asyncio.sleep(_DURABLE_POLL_S)
         return True
+
+    async def life(self, msn: int) -> dict[str, Any] | None:
+        """Return one message with all its events, as searches show it; None if there is none.
+
+        The process that searches reads it, so that no message waits for it.
+
+        Raises:
+            JournalError: The journal cannot be read.
+            TimeoutError: The machine has no time to spare for looking into the journal.
+        """
+        found = None
+        async with asyncio.timeout(LIFE_S), aclosing(self.searching.ask("life", {"msn": msn})) as parts:
+            async for part in parts:
+                for line in part.lines.splitlines():
+                    found = orjson.loads(line).get("item", found)
+        return found
 
     async def _state_deletion(self, detail: dict[str, Any]) -> CheckpointRow:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from msc.journal.reader import JournalReader
@@ -12,17 +12,28 @@ from msc.limits import PENDING_MAX
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A message that had not ended for a destination when the switch stopped."""
+    """A message that had not ended for a destination when the switch stopped.
+
+    Attributes:
+        events: What happened to it there, in order; of a message that was moved long after it came, perhaps not all.
+    """
 
     message: MessageRecord
     destination: str
     was_sent: bool
+    events: tuple[EventRecord, ...] = ()
 
 
 async def recent_transactions(
-    reader: JournalReader, since_us: int, at_most: int = PENDING_MAX
+    reader: JournalReader,
+    since_us: int,
+    at_most: int = PENDING_MAX,
+    hear: Callable[[MessageRecord], None] = lambda _record: None,
 ) -> list[MessageRecord]:
     """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
+
+    Args:
+        hear: Is told of each message that was taken from a line since then, in order.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -32,8 +43,10 @@ async def recent_transactions(
     async for stored in reader.records_since(since_us):
         record = stored.record
         if isinstance(record, MessageRecord):
-            if record.transaction == record.msn and record.direction != Direction.INBOUND:
+            if record.direction != Direction.INBOUND:
                 found[record.msn] = record
+            elif record.direction == Direction.INBOUND and record.code is None and record.received >= since_us:
+                hear(record)
         elif (
             isinstance(record, EventRecord)
             and record.event == Life.ROUTED
@@ -46,7 +59,7 @@ async def recent_transactions(
 
 
 async def unfinished(
-    reader: JournalReader, owed: Mapping[int, Mapping[str, bool]], since_us: int
+    reader: JournalReader, owed: Mapping[int, Mapping[str, bool]]
 ) -> tuple[list[Unfinished], list[tuple[int, str]]]:
     """Return what had not ended for a destination, oldest first.
 
@@ -54,20 +67,21 @@ async def unfinished(
         owed: What the writer says had not ended.
 
     Returns:
-        What came from a time on, and of the rest MSN and destination: too old to be taken up.
+        What can be taken up, and of the rest MSN and destination: the journal no longer holds the message.
 
     Raises:
         JournalError: The journal cannot be read.
     """
     await reader.refresh()
-    messages = await reader.messages(list(owed))
+    entries = await reader.entries(list(owed))
     found: list[Unfinished] = []
-    given_up: list[tuple[int, str]] = []
+    gone: list[tuple[int, str]] = []
     for msn, destinations in sorted(owed.items()):
-        message = messages.get(msn)
+        entry = entries.get(msn)
         for destination, was_sent in destinations.items():
-            if message is None or message.received < since_us:
-                given_up.append((msn, destination))
+            if entry is None:
+                gone.append((msn, destination))
             else:
-                found.append(Unfinished(message, destination, was_sent))
-    return found, given_up
+                here = tuple(event for event in entry.events if event.destination == destination)
+                found.append(Unfinished(entry.message, destination, was_sent, here))
+    return found, gone

@@ -6,7 +6,7 @@ a member is only ever added at the end.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -40,9 +40,19 @@ class Life(StrEnum):
     RETURNED = "returned"
     """The destination was lost before it acknowledged; it will be sent again."""
     OPERATOR_QUEUE = "operator_queue"
+    FORWARDED = "forwarded"
+    """Taken from here to another destination: by the hour (TAMF), or by an operator."""
+    ALTERNATE_ROUTED = "alternate_routed"
+    """At a station: taken to its alternate. On a line: carried by its backup."""
+    REPRIORITISED = "reprioritised"
+    CANCELLED = "cancelled"
+    """An operator took it out of the queue."""
 
 
-ENDS_ON_LINE: Final = frozenset(
+OPERATOR_QUEUE: Final = "operator:queue"
+"""Where messages wait that nobody else can take; an operator says what becomes of them."""
+
+_ENDS_ON_LINE: Final = frozenset(
     {
         Life.ANSWERED,
         Life.NOT_SENT,
@@ -50,19 +60,47 @@ ENDS_ON_LINE: Final = frozenset(
         Life.OUTCOME_UNKNOWN,
         Life.REFUSED_BY_PEER,
         Life.OPERATOR_QUEUE,
+        Life.FORWARDED,
+        Life.CANCELLED,
     }
 )
-ENDS_AT_STATION: Final = frozenset({Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE})
+_ENDS_AT_STATION: Final = frozenset(
+    {
+        Life.ACKNOWLEDGED,
+        Life.EXPIRED,
+        Life.OPERATOR_QUEUE,
+        Life.FORWARDED,
+        Life.ALTERNATE_ROUTED,
+        Life.CANCELLED,
+    }
+)
+_ENDS_ELSEWHERE: Final = frozenset({Life.ANSWERED, Life.EXPIRED, Life.FORWARDED, Life.CANCELLED})
 
 
-def has_ended(destination: str, lives: Set[str]) -> bool:
-    """Tell from a message's events at one destination whether it has ended there.
+def ends_at(destination: str) -> frozenset[Life]:
+    """Return the events that end a message at a destination.
 
-    For a station it has when it was acknowledged or handed to the operator's queue. On a line it must have been
-    answered or given up, because being taken over by the state is no answer.
+    At a station it ends when it was acknowledged, or waits there no more. On a line it must have been answered or
+    given up, because being taken over by the state is no answer. What waits for a person or a clock
+    (`operator:queue`, `hitconf:clock` …) ends when that has decided.
     """
-    ends = ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION
-    return Life.ROUTED not in lives or bool(lives & ends)
+    if destination.startswith("line:"):
+        return _ENDS_ON_LINE
+    return _ENDS_AT_STATION if destination.startswith(("device:", "user:")) else _ENDS_ELSEWHERE
+
+
+def has_ended(destination: str, lives: Iterable[str]) -> bool:
+    """Tell from a message's events at one destination, in their order, whether it has ended there.
+
+    Another `routed` after its end opens it again: an operator has queued it once more.
+    """
+    ends, ended = ends_at(destination), True
+    for life in lives:
+        if life == Life.ROUTED:
+            ended = False
+        elif life in ends:
+            ended = True
+    return ended
 
 
 class MessageRecord(NamedTuple):

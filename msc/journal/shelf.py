@@ -25,7 +25,7 @@ from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_e
 from msc.journal.index.tokenizer import Sought
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import JournalReader
-from msc.journal.record import ENDS_AT_STATION, ENDS_ON_LINE, EventRecord, Life, MessageRecord
+from msc.journal.record import EventRecord, Life, MessageRecord, ends_at
 
 Choice = Callable[[Directory], Iterable[PageId]]
 """Chooses pages."""
@@ -267,7 +267,7 @@ class Shelf:
                 continue
             elif event.event == Life.ROUTED:
                 owed.setdefault(event.msn, set()).add(event.destination)
-            elif event.event in (ENDS_ON_LINE if event.destination.startswith("line:") else ENDS_AT_STATION):
+            elif event.event in ends_at(event.destination):
                 owed.get(event.msn, set()).discard(event.destination)
         found = sorted(msn for msn, destinations in owed.items() if destinations)
         return np.array(found, np.uint64) if found else NO_PLACES

@@ -197,6 +197,22 @@ class JournalWriter:
         batch.thens.append(then or _nothing)
         self._wake.set()
 
+    def store(self, event: EventRecord, then: Then) -> None:
+        """Store something that happened to a message stored before, for who has to know that it is durable.
+
+        Args:
+            then: See `Then`.
+
+        Raises:
+            JournalUnavailable: The journal cannot be written; nothing was taken.
+        """
+        if not self.available:
+            raise JournalUnavailable
+        batch = self._batch
+        batch.rows.append((clock.monotonic_us(), event))
+        batch.thens.append(then)
+        self._wake.set()
+
     def note(self, event: EventRecord) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
         self._keep(event)

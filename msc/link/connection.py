@@ -1,6 +1,6 @@
 """One TLS connection: an asyncio protocol around a pure session.
 
-All four ends of MTP/1 share it. Bytes leave in one write per connection and turn of the loop; reading stops
+All ends of all protocols share it. Bytes leave in one write per connection and turn of the loop; reading stops
 while the peer does not read what it is owed, or keeps too much unanswered.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, Final, Generic, TypeVar, cast
 from msc import clock
 from msc.limits import SLOW_READER_S, SWEEP_S, WRITE_BUFFER_HIGH_BYTES, WRITE_BUFFER_LOW_BYTES
 from msc.log import get_logger
-from msc.protocol.session import Event, PeerLost, ProtocolFailed, Session
+from msc.protocol.session import End, Event, PeerLost, ProtocolFailed
 from msc.tls import PeerCertificate, read_peer
 
 log = get_logger("link")
 
-AnySession = TypeVar("AnySession", bound=Session)
+AnySession = TypeVar("AnySession", bound=End)
 
 
 class Sweeper:
@@ -96,7 +96,7 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
         self._paused_at = 0.0
         self._ended = False
 
-    # --- what the four ends differ in -----------------------------------------------------------
+    # --- what the ends differ in -----------------------------------------------------------
 
     @abstractmethod
     def open_session(self, now: float) -> AnySession | None:
@@ -130,7 +130,8 @@ class Connection(asyncio.BufferedProtocol, Generic[AnySession]):
             self._transport.abort()
             return
         self._sweeper.add(self)
-        self.flush()
+        # A session may have something to tell before anything came: that it is open.
+        self._dispatch(self._session)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to put the bytes that come."""

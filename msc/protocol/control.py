@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from msc.errors import BadJson, ControlOutOfPlace, Refusal
-from msc.limits import FRAME_BYTES_MAX, HEARTBEAT_S, PASSWORD_CHARS_MAX, STATION_WINDOW, WINDOW_MAX
+from msc.limits import FRAME_BYTES_MAX, HEARTBEAT_S, MSN_MAX, PASSWORD_CHARS_MAX, STATION_WINDOW, WINDOW_MAX
 from msc.protocol.envelope import parse_json
 
 PROTOCOL: Final = "MTP/1"
@@ -125,6 +125,33 @@ class StatusReport(Control):
     lines: dict[str, str] = {}
 
 
+class Receipt(BaseModel):
+    """What has become of a message at one destination; the states stand in docs/protocol.md.
+
+    Attributes:
+        destination: A mnemonic where the station has one of its own, else its name, a line's or a person's.
+        at: When that became so, RFC 3339.
+        original: Whose message it was, where it came here in another's place.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    destination: str
+    state: str
+    at: str | None = None
+    original: str | None = None
+
+
+class ReceiptsReport(Control):
+    """The answer to `receipts`: a part of the destinations, and how many there are in all."""
+
+    type = "receipts"
+    msn: int
+    user: str | None = None
+    total: int = 0
+    after: int = 0
+    destinations: list[Receipt] = []
+
+
 class ErrorNotice(Control):
     """The peer broke the protocol; the connection ends after this."""
 
@@ -200,6 +227,15 @@ class Status(Control):
     type = "status"
 
 
+class Receipts(Control):
+    """What has become of a message of mine? Hosts name the user who sent it."""
+
+    type = "receipts"
+    msn: int = Field(ge=1, le=MSN_MAX)
+    after: int = Field(default=0, ge=0, le=MSN_MAX)
+    user: str | None = Field(default=None, max_length=64)
+
+
 # --- lines --------------------------------------------------------------------------------------
 
 
@@ -220,11 +256,11 @@ class LineOpen(Control):
 
 
 FROM_STATION: Final[tuple[type[Control], ...]] = (
-    SignOn, SignOff, Open, Lock, Unlock, ChangePassword, Status,
+    SignOn, SignOff, Open, Lock, Unlock, ChangePassword, Status, Receipts,
 )  # fmt: skip
 FROM_SWITCH: Final[tuple[type[Control], ...]] = (
     Hello, SignedOn, Refused, SignedOff, Opened, Locked, Unlocked, PasswordChanged, Notice, StatusReport,
-    ErrorNotice,
+    ReceiptsReport, ErrorNotice,
 )  # fmt: skip
 FROM_LINE_HOST: Final[tuple[type[Control], ...]] = (Hello, LineOpen, Refused, Notice, ErrorNotice)
 FROM_LINE_CLIENT: Final[tuple[type[Control], ...]] = (OpenLine, ErrorNotice)

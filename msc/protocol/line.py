@@ -24,21 +24,29 @@ from msc.protocol.control import (
     refusal_of,
     vocabulary,
 )
-from msc.protocol.session import ControlReceived, PeerLost, Session, out_of_place
+from msc.protocol.session import (
+    ControlReceived,
+    LineDeclined,
+    LineOpened,
+    LineRequested,
+    PeerLost,
+    Session,
+    out_of_place,
+)
 
 
-class LineState(IntEnum):
-    """Where the session of a line stands."""
+class LineStage(IntEnum):
+    """How far the session of a line has come."""
 
     CONNECTED = 0
     OPENING = 1
     OPEN = 2
 
 
-TRANSITIONS: Final[Mapping[LineState, Mapping[type[Control], LineState]]] = {
-    LineState.CONNECTED: {Hello: LineState.OPENING},
-    LineState.OPENING: {LineOpen: LineState.OPEN, Refused: LineState.CONNECTED, Notice: LineState.OPENING},
-    LineState.OPEN: {Notice: LineState.OPEN},
+TRANSITIONS: Final[Mapping[LineStage, Mapping[type[Control], LineStage]]] = {
+    LineStage.CONNECTED: {Hello: LineStage.OPENING},
+    LineStage.OPENING: {LineOpen: LineStage.OPEN, Refused: LineStage.CONNECTED, Notice: LineStage.OPENING},
+    LineStage.OPEN: {Notice: LineStage.OPEN},
 }
 """The switch's end; an `error` ends the line in any state."""
 
@@ -58,11 +66,11 @@ class LineSession(Session):
 
     def __init__(self, now: float, opening: OpenLine, *, window: int, heartbeat_s: float) -> None:
         super().__init__(now, frame_bytes_max=FRAME_BYTES_MAX, window=window, heartbeat_s=heartbeat_s)
-        self.state = LineState.CONNECTED
+        self.stage = LineStage.CONNECTED
         self._opening = opening
 
     def _receive_message(self, sequence: int, payload: bytes) -> None:
-        if self.state is not LineState.OPEN:
+        if self.stage is not LineStage.OPEN:
             raise ControlOutOfPlace("a message before the line is open")
         super()._receive_message(sequence, payload)
 
@@ -73,18 +81,22 @@ class LineSession(Session):
             return
         if isinstance(message, Refused) and message.to != "open_line":
             return  # of something we never asked for
-        state = TRANSITIONS[self.state].get(type(message))
-        if state is None:
-            raise out_of_place(message, self.state.name.lower())
+        stage = TRANSITIONS[self.stage].get(type(message))
+        if stage is None:
+            raise out_of_place(message, self.stage.name.lower())
         if isinstance(message, Hello):
             # Ping as often as the more anxious of the two asks for.
             self.heartbeat_s = min(self.heartbeat_s, max(message.heartbeat_s, 1.0))
             self.peer_frame_bytes_max = message.frame_bytes_max
             self.send_control(self._opening)
-        elif isinstance(message, LineOpen):
+        self.stage = stage
+        if isinstance(message, LineOpen):
             self.peer_window = min(message.window, WINDOW_MAX)
-        self.state = state
-        self._events.append(ControlReceived(message))
+            self._events.append(LineOpened(self.peer_window))
+        elif isinstance(message, Refused):
+            self._events.append(LineDeclined(message.code))
+        else:
+            self._events.append(ControlReceived(message))
 
 
 class LineHostSession(Session):
@@ -114,7 +126,7 @@ class LineHostSession(Session):
             self._events.append(PeerLost(f"the switch says {message.code}"[:200]))
         elif isinstance(message, OpenLine) and self.opening is None:
             self.opening = message
-            self._events.append(ControlReceived(message))
+            self._events.append(LineRequested(message))
         else:
             raise out_of_place(message, "open")
 

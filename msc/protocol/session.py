@@ -12,16 +12,27 @@ second window is already waiting is not slow but wrong, and is cut off with E606
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
-from msc.errors import BadJson, ControlOutOfPlace, FrameTooLong, Refusal, SequenceOutOfOrder, WindowExceeded
+from msc.errors import (
+    BadJson,
+    ControlOutOfPlace,
+    FrameTooLong,
+    JournalUnavailable,
+    Overloaded,
+    Refusal,
+    SequenceOutOfOrder,
+    ShuttingDown,
+    WindowExceeded,
+)
 from msc.limits import FRAME_COMPLETE_S, FRAME_OVERHEAD_BYTES, HEARTBEAT_S, PINGS_UNANSWERED_MAX
 from msc.protocol.control import (
     BadMember,
     Control,
     ErrorNotice,
+    OpenLine,
     UnknownControl,
     Vocabulary,
     encode_control,
@@ -30,6 +41,9 @@ from msc.protocol.control import (
 )
 from msc.protocol.envelope import parse_json
 from msc.protocol.frame import ACK, CONTROL, DATA, NAK, PING, PONG, Frame, FrameDecoder, encode_frame
+
+TRANSIENT: Final = frozenset((JournalUnavailable.code, Overloaded.code, ShuttingDown.code))
+"""Codes with which a peer says that it cannot take a message now: it may be sent again, and be taken."""
 
 # --- events -------------------------------------------------------------------------------------
 
@@ -63,7 +77,7 @@ class MessageAcknowledged(NamedTuple):
 
 
 class MessageRefused(NamedTuple):
-    """The peer has refused the data frame we sent with this sequence."""
+    """The peer has refused the data frame we sent with this sequence; for now only, if `code` is `TRANSIENT`."""
 
     sequence: int
     code: str
@@ -74,6 +88,34 @@ class ControlReceived(NamedTuple):
     """A control message that this end has to act on."""
 
     message: Control
+
+
+class LineRequested(NamedTuple):
+    """The switch asks this state host to open a line; answer with `accept` or `decline`."""
+
+    opening: OpenLine
+
+
+class LineOpened(NamedTuple):
+    """The line is open: messages may go both ways.
+
+    Attributes:
+        window: How many messages of ours the peer takes unanswered.
+    """
+
+    window: int
+
+
+class LineDeclined(NamedTuple):
+    """The state host refused to open the line."""
+
+    code: str
+
+
+class PongReceived(NamedTuple):
+    """The answer to a `ping` of ours."""
+
+    number: int
 
 
 class ProtocolFailed(NamedTuple):
@@ -96,9 +138,50 @@ Event = (
     | MessageRefused
     | ControlReceived
     | ControlRefused
+    | LineRequested
+    | LineOpened
+    | LineDeclined
+    | PongReceived
     | ProtocolFailed
     | PeerLost
 )
+
+
+class End(Protocol):
+    """What a connection needs of whatever speaks over it: bytes in, events and bytes out, time as an argument."""
+
+    closed: bool
+    holding: bool
+    """Whether something that came is left undecoded until we have answered."""
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes as they came."""
+
+    def receive_eof(self) -> None:
+        """The peer has closed its side."""
+
+    def resume(self, now: float) -> None:
+        """Decode what was held back, if there is room for it now."""
+
+    def tick(self, now: float) -> None:
+        """Look at the clock."""
+
+    def deadline(self) -> float:
+        """When `tick` next has something to do, in monotonic seconds."""
+
+    def events(self) -> list[Event]:
+        """Take the events so far, in order."""
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+
+    def data_to_send(self) -> bytes:
+        """Take the bytes to send so far."""
+
+
+_FIRST_PING: Final = 0x1_0000
+"""Pings somebody waits for are numbered from here; heartbeats are numbered from 1, and never come so far."""
 
 
 class Session(ABC):
@@ -190,6 +273,10 @@ class Session(ABC):
             self._receive_control_frame(payload)
         elif kind == PING:
             self._out.append(encode_frame(PONG, sequence))
+        elif kind == PONG:
+            # Pongs of heartbeats say no more than any other frame: the peer is there.
+            if sequence >= _FIRST_PING:
+                self._events.append(PongReceived(sequence - _FIRST_PING))
         elif kind == NAK and self._answers(sequence):
             self._events.append(MessageRefused(sequence, *_parse_nak(payload)))
 
@@ -249,6 +336,21 @@ class Session(ABC):
         self._awaiting.add(self._sent_last)
         self._out.append(encode_frame(DATA, self._sent_last, payload))
         return self._sent_last
+
+    @property
+    def sent_last(self) -> int:
+        """The sequence of the last data frame we sent; 0 before the first."""
+        return self._sent_last
+
+    @property
+    def unacknowledged_first(self) -> int | None:
+        """The sequence of the oldest data frame of ours that the peer has not answered."""
+        return min(self._awaiting, default=None)
+
+    def ping(self, number: int) -> None:
+        """Ask the peer for a sign of life; `PongReceived` bears the number, 0 to 65 535."""
+        if not self.closed:
+            self._out.append(encode_frame(PING, _FIRST_PING + number))
 
     def acknowledge(self, sequence: int, payload: bytes = b"") -> None:
         """Answer a data frame: taken over. Each is answered exactly once."""

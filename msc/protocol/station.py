@@ -29,6 +29,7 @@ from msc.protocol.control import (
     Locked,
     Open,
     Opened,
+    Receipts,
     SignedOff,
     SignedOn,
     SignOff,
@@ -72,6 +73,7 @@ TRANSITIONS: Final[Mapping[StationKind, Table]] = {
             SignOff: State.GREETED,
             ChangePassword: State.ACTIVE,
             Status: State.ACTIVE,
+            Receipts: State.ACTIVE,
         },
         State.LOCKED: {Unlock: State.VERIFYING_UNLOCK, SignOff: State.GREETED, Status: State.LOCKED},
         State.VERIFYING_UNLOCK: {},
@@ -84,7 +86,7 @@ TRANSITIONS: Final[Mapping[StationKind, Table]] = {
         State.GREETED: {Open: State.OPEN, Status: State.GREETED},
         State.OPEN: {
             SignOn: State.OPEN, SignOff: State.OPEN, Lock: State.OPEN, Unlock: State.OPEN,
-            ChangePassword: State.OPEN, Status: State.OPEN,
+            ChangePassword: State.OPEN, Status: State.OPEN, Receipts: State.OPEN,
         },
     },
 }  # fmt: skip

@@ -23,6 +23,8 @@ _DESTINATION: Final = re.compile(r"[0-9A-Z]{2,9}")
 _CONTROL: Final = re.compile(r"[0-9A-Z]{1,10}")
 _NOT_ALLOWED: Final = re.compile(r"[^\x20-\x7e\r\n\t]")
 _BODY_MARK: Final = "TXT"
+_HIT_MARK: Final = "MKE/"
+_HIT: Final = re.compile(r"^MKE/", re.MULTILINE)
 
 
 class MessageText(NamedTuple):
@@ -41,6 +43,11 @@ class MessageText(NamedTuple):
     control: str | None
     fields: dict[str, str]
     free: str | None
+
+
+def is_hit(text: str) -> bool:
+    """Tell whether an answer says that a record exists: one of its lines begins with `MKE/`, the entry's kind."""
+    return _HIT_MARK in text and _HIT.search(text) is not None
 
 
 def is_ori(text: str) -> bool:

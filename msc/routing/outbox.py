@@ -1,4 +1,4 @@
-"""What waits to be delivered to one destination: bounded, by priority, in order within a priority.
+"""What waits to be delivered to one destination: bounded, by class, in order within a class.
 
 An entry leaves an outbox only when the destination has acknowledged it. What was sent and not
 acknowledged when the destination is lost goes back to the front, in its old order, marked as a possible
@@ -9,11 +9,40 @@ asked does not) or `line:NAME`.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from msc.limits import OUTBOX_MESSAGES_MAX
 from msc.protocol.envelope import URGENT
+
+
+class Precedence(IntEnum):
+    """The classes of what waits. A lower one goes first; within one, messages keep their order."""
+
+    URGENT = 0
+    """Urgent hit confirmations, and what its sender marked urgent."""
+    STATUS = 1
+    RESPONSE = 2
+    """Answers; on lines inquiries and updates."""
+    ADMINISTRATIVE = 3
+    BROADCAST = 4
+
+
+_OF_KIND: Final = {
+    "status": Precedence.STATUS,
+    "unsolicited": Precedence.ADMINISTRATIVE,
+    "administrative": Precedence.ADMINISTRATIVE,
+    "broadcast": Precedence.BROADCAST,
+}
+_SHARE: Final = {Precedence.ADMINISTRATIVE: 2, Precedence.BROADCAST: 4}
+"""These may take a half and a quarter of an outbox: no flood of them keeps an answer out."""
+
+
+def precedence_of(kind: str, priority: str) -> Precedence:
+    """Return the class of a message by its kind and its sender's priority."""
+    return Precedence.URGENT if priority == URGENT else _OF_KIND.get(kind, Precedence.RESPONSE)
 
 
 @dataclass(slots=True)
@@ -22,7 +51,7 @@ class Outgoing:
 
     Attributes:
         msn: Its own MSN.
-        kind: The envelope's `kind`; empty on lines.
+        kind: The envelope's `kind`; on lines the catalog's function.
         text: As the destination gets it.
         source: Line or device it came from.
         received_us: When we got it.
@@ -32,7 +61,14 @@ class Outgoing:
             connection on which `reply_to` means anything.
         awaiting: Destinations that have not answered yet, where it belongs to an inquiry.
         update: Whether it changes a record: never sent twice unasked.
+        database: What it asks, on lines.
+        late: Whether it answers what its originator had been told was given up.
+        original_mnemonic: Whose it was, when it was forwarded or alternate-routed.
+        hops: How often it was sent elsewhere; bounded, so that nothing goes round in circles.
+        expires_us: Wall time from which on it is of no use any more; None is never.
+        precedence: Its place among what waits.
         attempts: How often the destination has refused it.
+        unanswered: How often it has left it unanswered.
         sent_at: Monotonic time of the last sending, for the delivery's latency.
     """
 
@@ -49,12 +85,19 @@ class Outgoing:
     transaction: int | None = None
     awaiting: int | None = None
     update: bool = False
+    database: str | None = None
     possible_duplicate: bool = False
+    late: bool = False
+    original_mnemonic: str | None = None
+    hops: int = 0
+    expires_us: int | None = None
+    precedence: Precedence = field(init=False)
     attempts: int = 0
+    unanswered: int = 0
     sent_at: float = 0.0
 
-
-_URGENT_FIRST: Final = 2
+    def __post_init__(self) -> None:
+        self.precedence = precedence_of(self.kind, self.priority)
 
 
 class Outbox:
@@ -62,46 +105,75 @@ class Outbox:
 
     def __init__(self, address: str, messages_max: int = OUTBOX_MESSAGES_MAX) -> None:
         self.address = address
+        self.blocked: frozenset[str] = frozenset()
+        """Databases whose messages have to wait; what goes elsewhere overtakes them."""
         self._messages_max = messages_max
-        self._queues: tuple[deque[Outgoing], ...] = tuple(deque() for _ in range(_URGENT_FIRST))
-        self._sent: dict[tuple[int, int], Outgoing] = {}
+        self._queues: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Precedence)
+        self._sent: dict[tuple[Hashable, int], Outgoing] = {}
+        self._waiting = 0
+        # Nothing that waits expires before this.
+        self._expiry_us: int | None = None
 
     def __len__(self) -> int:
         """Return how many have not been acknowledged."""
-        return len(self._queues[0]) + len(self._queues[1]) + len(self._sent)
+        return self._waiting + len(self._sent)
 
     @property
-    def full(self) -> bool:
-        """Whether another message must go elsewhere."""
-        return len(self) >= self._messages_max
+    def waiting(self) -> int:
+        """How many are not on their way."""
+        return self._waiting
 
-    def _queue(self, message: Outgoing) -> deque[Outgoing]:
-        return self._queues[0 if message.priority == URGENT else 1]
+    def full_for(self, message: Outgoing) -> bool:
+        """Whether a message must go elsewhere: its class has no room, or nothing has."""
+        if len(self) >= self._messages_max:
+            return True
+        share = _SHARE.get(message.precedence)
+        return share is not None and len(self._queues[message.precedence]) >= self._messages_max // share
 
     def push(self, message: Outgoing) -> None:
-        """Put a message at the end of its priority. Ask `full` before."""
-        self._queue(message).append(message)
+        """Put a message at the end of its class. Ask `full_for` before."""
+        self._queues[message.precedence].append(message)
+        self._entered(message)
 
     def take(self) -> Outgoing | None:
         """Take the next message to send, or None."""
         for queue in self._queues:
-            if queue:
+            if queue and not self.blocked:
+                self._waiting -= 1
                 return queue.popleft()
+            for message in queue:
+                if message.database not in self.blocked:
+                    self._pull(queue, message)
+                    return message
         return None
 
     def give_back(self, message: Outgoing) -> None:
-        """Put a message that was taken, and cannot be sent now, back to the front of its priority."""
-        self._queue(message).appendleft(message)
+        """Put a message that was taken, and cannot be sent now, back to the front of its class."""
+        self._queues[message.precedence].appendleft(message)
+        self._entered(message)
 
-    def sent(self, sequence: int, message: Outgoing, connection: int = 0) -> None:
+    def sent(self, sequence: int, message: Outgoing, connection: Hashable = 0) -> None:
         """Note that a message taken went out in a data frame of a connection."""
         self._sent[connection, sequence] = message
 
-    def answered(self, sequence: int, connection: int = 0) -> Outgoing | None:
+    def answered(self, sequence: int, connection: Hashable = 0) -> Outgoing | None:
         """Take the message a data frame carried, now that it was acknowledged or refused."""
         return self._sent.pop((connection, sequence), None)
 
-    def lose(self, connection: int = 0) -> list[Outgoing]:
+    def in_flight(self, connection: Hashable) -> bool:
+        """Whether anything is unacknowledged on a connection."""
+        return any(key[0] == connection for key in self._sent)
+
+    def unanswered_since(self, before: float) -> set[Hashable]:
+        """Return the connections on which something is unanswered that went out by a time (monotonic)."""
+        found = set()
+        for (connection, _), message in self._sent.items():
+            if message.sent_at > before:
+                break  # they stand in the order they went
+            found.add(connection)
+        return found
+
+    def lose(self, connection: Hashable = 0) -> list[Outgoing]:
         """A connection is lost: what it had not acknowledged is to be sent again, in its old order.
 
         Returns:
@@ -111,18 +183,60 @@ class Outbox:
         again = [self._sent.pop(key) for key in lost]
         for message in reversed(again):
             message.possible_duplicate = True
-            self._queue(message).appendleft(message)
+            self.give_back(message)
         return again
 
+    # --- what waits ---------------------------------------------------------------------------------
+
+    def queued(self) -> list[Outgoing]:
+        """Return what waits, in the order it will go out."""
+        return [message for queue in self._queues for message in queue]
+
+    def unacknowledged(self) -> list[Outgoing]:
+        """Return what is on its way, in the order it went."""
+        return list(self._sent.values())
+
+    def find(self, msn: int) -> Outgoing | None:
+        """Return the waiting message of an MSN, or None."""
+        return next((message for queue in self._queues for message in queue if message.msn == msn), None)
+
     def drop(self, message: Outgoing) -> None:
-        """Remove a queued message."""
-        self._queue(message).remove(message)
+        """Remove a waiting message."""
+        self._pull(self._queues[message.precedence], message)
 
     def remove(self, msn: int) -> Outgoing | None:
-        """Take the queued message of an MSN out; None if it is not queued (sent, or not here)."""
-        for queue in self._queues:
-            for message in queue:
-                if message.msn == msn:
-                    queue.remove(message)
-                    return message
-        return None
+        """Take the waiting message of an MSN out; None if none waits (sent, or not here)."""
+        message = self.find(msn)
+        if message is not None:
+            self.drop(message)
+        return message
+
+    def reprioritise(self, message: Outgoing, precedence: Precedence) -> None:
+        """Put a waiting message at the end of another class."""
+        self.drop(message)
+        message.precedence = precedence
+        self.push(message)
+
+    def expire(self, now_us: int) -> list[Outgoing]:
+        """Take out what waits and is of no use any more. It costs nothing while nothing is due."""
+        if self._expiry_us is None or now_us < self._expiry_us:
+            return []
+        due = [m for queue in self._queues for m in queue if m.expires_us is not None and m.expires_us <= now_us]
+        for message in due:
+            self.drop(message)
+        left = [m.expires_us for queue in self._queues for m in queue if m.expires_us is not None]
+        self._expiry_us = min(left, default=None)
+        return due
+
+    def _entered(self, message: Outgoing) -> None:
+        self._waiting += 1
+        if message.expires_us is not None and (self._expiry_us is None or message.expires_us < self._expiry_us):
+            self._expiry_us = message.expires_us
+
+    def _pull(self, queue: deque[Outgoing], message: Outgoing) -> None:
+        for place, each in enumerate(queue):
+            if each is message:
+                del queue[place]
+                self._waiting -= 1
+                return
+        raise AssertionError("the message does not wait here")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from msc.errors import Overloaded
 from msc.limits import PENDING_MAX, PENDING_WINDOW_S
@@ -31,10 +33,14 @@ class Pending:
         device, user, agency, ori, mnemonic: Who asked, for the journal.
         priority: `urgent` or `routine`.
         key: Its catalog entry; None if the catalog has lost it since (after a restart).
-        timeout_s: Until each destination is given up.
+        timeout_s: Until a destination is given up.
         received_us: Wall time of receipt.
+        timeouts: Until one is that has a time of its own, by line.
+        lines: Those it was meant for.
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
+        failed: Lines that were given up; an answer of one of them comes late.
+        began: MSN of the message this one was edited from, whose number its originator knows.
     """
 
     msn: int
@@ -54,14 +60,61 @@ class Pending:
     key: MessageKey | None
     timeout_s: float
     received_us: int
+    lines: tuple[str, ...] = ()
     awaited: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    began: int | None = None
     closes_at: float = 0.0
+    timeouts: Mapping[str, float] | None = None
+
+    @property
+    def transaction(self) -> int:
+        """The transaction's number: that of its first message, which an operator may have edited."""
+        return self.msn if self.began is None else self.began
+
+    def timeout_of(self, line: str) -> float:
+        """Return how many seconds a line has."""
+        return self.timeouts.get(line, self.timeout_s) if self.timeouts else self.timeout_s
 
     @property
     def update(self) -> bool:
         """Whether it changes a record: a time-out means E404, not E403. What is not known counts as one."""
         return self.key is None or self.key.is_update
+
+
+class TimeOuts:
+    """Times that differ from the catalog's at one destination: the state's own file answers sooner than the nation's.
+
+    Args:
+        by_line: For each line seconds by key, exact or with a trailing `*`; the longest that fits counts.
+    """
+
+    def __init__(self, by_line: Mapping[str, Mapping[str, float]] = MappingProxyType({})) -> None:
+        self._by_line = {line: dict(times) for line, times in by_line.items() if times}
+        self._of_key: dict[str, Mapping[str, float]] = {}
+
+    def of(self, key: MessageKey | None) -> Mapping[str, float]:
+        """Return the seconds of a key's messages by line, where they are not the catalog's."""
+        if key is None or not self._by_line:
+            return _NO_TIMES
+        found = self._of_key.get(key.code)
+        if found is None:
+            fitting = {
+                line: [(len(pattern), seconds) for pattern, seconds in times.items() if fits(pattern, key.code)]
+                for line, times in self._by_line.items()
+            }
+            found = {line: max(times)[1] for line, times in fitting.items() if times}
+            self._of_key[key.code] = found
+        return found
+
+
+def fits(pattern: str, code: str) -> bool:
+    """Tell whether a pattern, exact or with a trailing `*`, fits a key."""
+    return code.startswith(pattern[:-1]) if pattern.endswith("*") else code == pattern
+
+
+_NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
 class PendingTable:
@@ -70,15 +123,22 @@ class PendingTable:
     Args:
         window_s: How long an entry stays.
         entries_max: How many are remembered; see `limits.PENDING_MAX`.
+        timeouts: What differs from the catalog's times.
     """
 
-    def __init__(self, window_s: float = PENDING_WINDOW_S, entries_max: int = PENDING_MAX) -> None:
+    def __init__(
+        self,
+        window_s: float = PENDING_WINDOW_S,
+        entries_max: int = PENDING_MAX,
+        timeouts: TimeOuts | None = None,
+    ) -> None:
+        self._timeouts = timeouts or TimeOuts()
         self._window_s = window_s
         self._entries_max = entries_max
         self._waiting: dict[str, Pending] = {}
         # Answered by all, kept for late and further answers: oldest first.
         self._settled: OrderedDict[str, Pending] = OrderedDict()
-        self._deadlines: list[tuple[float, int, str]] = []
+        self._deadlines: list[tuple[float, int, str, str]] = []
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._settled)
@@ -100,11 +160,13 @@ class PendingTable:
     def add(self, entry: Pending, now: float) -> None:
         """Remember a transaction from now on; its time-out begins."""
         entry.closes_at = now + self._window_s
+        entry.timeouts = self._timeouts.of(entry.key)
         while self._settled and len(self) >= self._entries_max:
             self._settled.popitem(last=False)
         if entry.awaited:
             self._waiting[entry.header] = entry
-            heapq.heappush(self._deadlines, (now + entry.timeout_s, entry.msn, entry.header))
+            for line in entry.awaited:
+                heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
         else:
             self._settled[entry.header] = entry
 
@@ -118,28 +180,47 @@ class PendingTable:
         if not entry.awaited and self._waiting.pop(entry.header, None) is not None:
             self._settled[entry.header] = entry
 
-    def postpone(self, entry: Pending, until: float) -> None:
-        """Look at a transaction again at a later time."""
-        heapq.heappush(self._deadlines, (until, entry.msn, entry.header))
+    def await_also(self, entry: Pending, line: str, now: float) -> None:
+        """Wait for an answer of another destination as well, or of one once more; its time-out begins."""
+        entry.awaited.add(line)
+        entry.failed.discard(line)
+        if line not in entry.lines:
+            entry.lines = (*entry.lines, line)
+        entry.closes_at = now + self._window_s
+        self._settled.pop(entry.header, None)
+        self._waiting[entry.header] = entry
+        heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
 
-    def expire(self, now: float) -> list[Pending]:
-        """Take the transactions whose time-out has come, and forget those whose window has closed.
+    def postpone(self, entry: Pending, line: str, until: float) -> None:
+        """Look at a destination of a transaction again at a later time."""
+        heapq.heappush(self._deadlines, (until, entry.msn, entry.header, line))
+
+    def expire(self, now: float) -> list[tuple[Pending, str]]:
+        """Take the destinations whose time-out has come, and forget transactions whose window has closed.
 
         Returns:
-            Entries with the lines still awaited; the caller settles them.
+            Entries and lines still awaited; the caller settles them.
         """
-        expired: list[Pending] = []
+        expired: list[tuple[Pending, str]] = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, msn, header = heapq.heappop(self._deadlines)
+            _, msn, header, line = heapq.heappop(self._deadlines)
             entry = self._waiting.get(header)
-            if entry is not None and entry.msn == msn:
-                expired.append(entry)
+            if entry is not None and entry.msn == msn and line in entry.awaited:
+                expired.append((entry, line))
         while self._settled:
             entry = next(iter(self._settled.values()))
             if entry.closes_at > now:
                 break
             self._settled.popitem(last=False)
         return expired
+
+    def awaited(self) -> dict[str, int]:
+        """Return how many transactions wait for an answer of each line. It looks at every one."""
+        counts: dict[str, int] = {}
+        for entry in self._waiting.values():
+            for line in entry.awaited:
+                counts[line] = counts.get(line, 0) + 1
+        return counts
 
     def oldest(self) -> Pending | None:
         """Return the transaction that has waited longest, if any waits."""

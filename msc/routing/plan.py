@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
 from msc.errors import Fault, RouteError
 from msc.protocol.catalog import Catalog
+from msc.routing.forwarding import Forwarding, StationFacts, load_forwarding
 from msc.routing.groups import Groups, Stations, read_groups, unattended
 from msc.routing.table import Route, RouteTable, read_routes
 from msc.settings import Settings
@@ -35,12 +36,15 @@ class PlanFiles(NamedTuple):
         )
 
 
+NOWHERE_ELSE: Final = Forwarding()
+
+
 class Plan(NamedTuple):
     """A whole plan. It is never changed; another takes its place."""
 
     routes: RouteTable
     groups: Groups = Groups()
-    forwarding: Any = None
+    forwarding: Forwarding = NOWHERE_ELSE
 
     def dismantle(self) -> None:
         """Let go of all rows, one after the other, so that others may run in between. Nobody may use it any more."""
@@ -48,10 +52,20 @@ class Plan(NamedTuple):
 
     def counts(self) -> dict[str, int]:
         """Return how many rows of each kind it holds."""
-        return {"routes": len(self.routes.routes), "groups": len(self.groups)}
+        return {
+            "routes": len(self.routes.routes),
+            "groups": len(self.groups),
+            "forwards": len(self.forwarding.forwards) + len(self.forwarding.alternates),
+        }
 
 
-def load_plan(files: PlanFiles, catalog: Catalog | None, lines: Collection[str], stations: Stations | None) -> Plan:
+def load_plan(
+    files: PlanFiles,
+    catalog: Catalog | None,
+    lines: Collection[str],
+    stations: Stations | None,
+    facts: Mapping[str, StationFacts] | None = None,
+) -> Plan:
     """Load a plan.
 
     Args:
@@ -59,6 +73,7 @@ def load_plan(files: PlanFiles, catalog: Catalog | None, lines: Collection[str],
         lines: The names of the lines there are.
         stations: Where members of groups, and stations of routes, are; None if that is not known, and they are not
             looked at.
+        facts: What forwarding must know of the devices; None if that is not known.
 
     Raises:
         RouteError: With every fault of every file.
@@ -81,10 +96,16 @@ def load_plan(files: PlanFiles, catalog: Catalog | None, lines: Collection[str],
             faults += _station_faults(files.routes, routes, groups, stations)
     except RouteError as exc:
         faults += exc.faults
+    forwarding = NOWHERE_ELSE
+    if files.forwarding is not None:
+        try:
+            forwarding = load_forwarding(files.forwarding, facts)
+        except RouteError as exc:
+            faults += exc.faults
     if faults:
         raise RouteError(faults)
     assert groups is not None
-    return Plan(RouteTable(routes), groups)
+    return Plan(RouteTable(routes), groups, forwarding)
 
 
 def _station_faults(file: Path, routes: list[Route], groups: Groups, stations: Stations | None) -> Iterator[Fault]:

@@ -8,19 +8,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from msc.errors import FrameTooLong, Overloaded, Refusal, UnknownDestination
+from msc.errors import Overloaded, Refusal, UnknownDestination
 from msc.limits import HANDSHAKE_S
-from msc.link.connection import Connection
+from msc.link.connection import Connection, Sweeper
 from msc.log import get_logger
-from msc.protocol.control import OpenLine
+from msc.protocol.control import Hello, OpenLine
+from msc.protocol.driver import DRIVERS, HostDriver
 from msc.protocol.header import parse_head
-from msc.protocol.line import LineHostSession
-from msc.protocol.session import ControlReceived, Event, MessageAcknowledged, MessageReceived, MessageRefused
-
-if TYPE_CHECKING:
-    from msc.simulators.host import StateHost
+from msc.protocol.session import (
+    TRANSIENT,
+    Event,
+    LineOpened,
+    LineRequested,
+    MessageAcknowledged,
+    MessageReceived,
+    MessageRefused,
+)
+from msc.settings import LineSettings
 
 log = get_logger("simulators")
 
@@ -34,16 +40,53 @@ thousand a second that is five seconds of delay, and some 20 MB."""
 CONNECTIONS_MAX: Final = 16
 """A line is one connection; while a switch comes back, the one before may not be gone yet."""
 
-TRY_AGAIN: Final = frozenset(("E501", "E502", "E503"))
-"""The switch cannot take an answer now: it is kept, and sent again at the next look at the clock."""
+
+class Answering(Protocol):
+    """What makes the answers: `StateResponder`, `NcicResponder`, or a test's own."""
+
+    def answer(self, text: str) -> list[str]:
+        """Answer a message, whatever its text; never raises."""
 
 
-class LineEnd(Connection[LineHostSession]):
+class Host(Protocol):
+    """What a connection needs of the host it is one of."""
+
+    name: str
+    line: LineSettings
+    responder: Answering
+    delay_s: float
+    sweeper: Sweeper
+    connections: list[LineEnd]
+
+    def hello(self) -> Hello:
+        """Return the greeting, for drivers that have one."""
+
+    @property
+    def kept(self) -> int:
+        """How many answers wait for their time or for a connection."""
+
+    def keep(self, answers: list[bytes]) -> None:
+        """Keep answers for the next time that a switch takes them."""
+
+    def hand_over(self, connection: LineEnd) -> None:
+        """Give a connection what was kept."""
+
+    def delay(self, connection: LineEnd, answers: list[bytes]) -> None:
+        """Deliver answers after the host's delay."""
+
+    def made(self, connection: LineEnd) -> None:
+        """Count a connection."""
+
+    def gone(self, connection: LineEnd) -> None:
+        """Count a connection no more."""
+
+
+class LineEnd(Connection[HostDriver]):
     """One connection of a switch."""
 
-    session: LineHostSession
+    session: HostDriver
 
-    def __init__(self, host: StateHost) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(host.sweeper)
         self.is_open = False
         self._host = host
@@ -66,7 +109,7 @@ class LineEnd(Connection[LineHostSession]):
         super().connection_lost(exc)
         self._host.gone(self)
 
-    def open_session(self, now: float) -> LineHostSession | None:
+    def open_session(self, now: float) -> HostDriver | None:
         """Greet a switch; nobody else."""
         host = self._host
         self._made_at = now
@@ -80,7 +123,7 @@ class LineEnd(Connection[LineHostSession]):
                 "simulator.refused", simulator=host.name, reason=reason, certificate=str(self.peer), ip=self.ip
             )
             return None
-        self.session = LineHostSession(now, host.hello())
+        self.session = DRIVERS[host.line.driver].host_end(now, host.hello())
         return self.session
 
     def handle(self, event: Event) -> None:
@@ -93,13 +136,16 @@ class LineEnd(Connection[LineHostSession]):
                 self._pump()
         elif isinstance(event, MessageRefused):
             payload = self._sent.pop(event.sequence)
-            if event.code in TRY_AGAIN:
+            if event.code in TRANSIENT:
+                # The switch cannot take it now: it is sent again at the next look at the clock.
                 self._host.keep([payload])
             else:
                 log.warning("simulator.answer_refused", simulator=self._host.name, code=event.code)
             self._pump()
-        elif isinstance(event, ControlReceived) and isinstance(event.message, OpenLine):
-            self._open_line(event.message)
+        elif isinstance(event, LineRequested):
+            self._open_line(event.opening)
+        elif isinstance(event, LineOpened):
+            self._opened()
 
     def _take(self, sequence: int, payload: bytes) -> None:
         host = self._host
@@ -127,8 +173,11 @@ class LineEnd(Connection[LineHostSession]):
             self.session.decline(UnknownDestination(f"this is the host of {line.name} ({line.mode})"))
             return
         self.session.accept()
+        self._opened()
+
+    def _opened(self) -> None:
         self.is_open = True
-        log.info("simulator.line_opened", simulator=self._host.name, line=opening.line, switch=opening.switch)
+        log.info("simulator.line_opened", simulator=self._host.name, line=self._host.line.name, switch=str(self.peer))
         self._host.hand_over(self)
 
     def deliver(self, answers: Iterable[bytes]) -> None:
@@ -143,8 +192,8 @@ class LineEnd(Connection[LineHostSession]):
             payload = waiting.popleft()
             try:
                 self._sent[session.send_message(payload)] = payload
-            except FrameTooLong:
-                log.error("simulator.answer_too_long", simulator=self._host.name, length=len(payload))
+            except Refusal as refusal:
+                log.error("simulator.answer_unfit", simulator=self._host.name, code=refusal.code, length=len(payload))
 
     def writable(self) -> None:
         """The switch reads again."""

@@ -46,6 +46,7 @@ class StateResponder(Responder):
             "RQ": self._nlets_registration,
             "DQ": self._nlets_driver,
             "YQ": self._hit_confirmation,
+            "YR": self._hit_confirmation,
         }
 
     # --- inquiries ------------------------------------------------------------------------------
@@ -107,12 +108,12 @@ class StateResponder(Responder):
         return [_nlets(message, "DR", state, self._drivers(message.fields, state)) for state in message.destinations]
 
     @staticmethod
-    def _hit_confirmation(_key: MessageKey, message: MessageText) -> list[str]:
-        """Take a request over. The agency that is asked is another; its YR would come unsolicited."""
+    def _hit_confirmation(key: MessageKey, message: MessageText) -> list[str]:
+        """Take a request or an answer over. The agency it is for is another; what that sends comes unsolicited."""
         if not all(map(is_ori, message.destinations)):
             return [answer.rejected("19", "a hit confirmation goes to ORIs")]
         control = f" CONTROL {message.control}" if message.control else ""
-        return [f"ACCEPTED HIT CONFIRMATION REQUEST FOR {','.join(message.destinations)}{control}"]
+        return [f"ACCEPTED {key.name.upper()} FOR {','.join(message.destinations)}{control}"]
 
 
 def _nlets(message: MessageText, key: str, state: str, body: str) -> str:

@@ -6,20 +6,38 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Final
 
 from msc import clock
-from msc.errors import FrameTooLong
-from msc.journal.record import EventRecord, Life
+from msc.errors import FrameTooLong, NotAcknowledged
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
-from msc.limits import DELIVERY_ATTEMPTS_MAX, OPERATOR_QUEUE_MAX
+from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.protocol.control import ErrorNotice
 from msc.protocol.envelope import encode_payload
+from msc.protocol.text import is_hit
 from msc.routing.outbox import Outbox, Outgoing
+from msc.settings import QueueSettings
+from msc.switch.leg import Leg
+from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
+from msc.switch.recovery import FORWARDED_FOR, NOT_ACKNOWLEDGED
+from msc.switch.redirect import Redirected
 
 log = get_logger("switch")
+
+FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
+"""Kinds that go with the desk. Answers and status messages are for the person who asked, and wait for them."""
+
+
+_FROM_THE_STATE: Final = frozenset({"response", "unsolicited"})
+"""Kinds that may be hits (C-CONFIRM)."""
+
+Redirect = Callable[[str], Redirected | None]
+"""Says of an address where its messages go now; None is to it."""
 
 
 def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
@@ -42,19 +60,41 @@ def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
         members["awaiting"] = message.awaiting
     if message.possible_duplicate:
         members["possible_duplicate"] = True
+    if message.kind in _FROM_THE_STATE and is_hit(message.text):
+        members["confirm"] = True
+    if message.late:
+        members["late"] = True
+    if message.original_mnemonic is not None:
+        members["original_mnemonic"] = message.original_mnemonic
     return members
 
 
 class Deliveries:
-    """All outboxes of stations, and which connection empties which."""
+    """All outboxes of stations, and which connection empties which.
 
-    def __init__(self, writer: JournalWriter, metrics: Metrics) -> None:
+    Args:
+        ack_s: How long a station may leave a message unanswered.
+    """
+
+    def __init__(
+        self, writer: JournalWriter, metrics: Metrics, kept: QueueSettings | None = None, ack_s: float = ACK_S
+    ) -> None:
+        self.operator_queue = OperatorQueue()
+        self.outboxes: dict[str, Outbox] = {}
+        """What waits, by address."""
+        self.held: set[str] = set()
+        """Addresses that get nothing, by an operator's word, until they are released."""
+        self.redirect: Redirect = lambda _address: None
+        self.heard: list[Callable[[Outgoing, str, str | None], None]] = []
+        """Are told what a station has acknowledged, and what it has refused: message, address, why."""
         self._writer = writer
         self._metrics = metrics
-        self._outboxes: dict[str, Outbox] = {}
+        self._kept = kept or QueueSettings()
+        self._ack_s = ack_s
         self._stations: dict[str, list[StationPort]] = {}
         self._addresses: dict[int, list[str]] = {}
-        self.operator_queue = 0
+        self._began = clock.monotonic()
+        self._left: dict[str, float] = {}
 
     # --- who receives ---------------------------------------------------------------------------
 
@@ -67,6 +107,7 @@ class Deliveries:
         Returns:
             How many messages wait for it; `pump` sends them.
         """
+        self._left.pop(address, None)
         self._stations.setdefault(address, []).append(station)
         self._addresses.setdefault(station.identity, []).append(address)
         return self.undelivered(address)
@@ -81,58 +122,147 @@ class Deliveries:
         stations.remove(station)
         if not stations:
             del self._stations[address]
-        outbox = self._outboxes.get(address)
+            self._left[address] = clock.monotonic()
+        outbox = self.outboxes.get(address)
         if outbox is None:
             return
         at = clock.wall_us()
-        for message in outbox.lose(station.identity):
-            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address))
+        for place, message in enumerate(outbox.lose(station.identity)):
+            # The first is what the station choked on; those behind it are innocent.
+            stalled = place == 0 and clock.monotonic() - message.sent_at >= self._ack_s
+            message.unanswered += stalled
+            detail = NOT_ACKNOWLEDGED if stalled else None
+            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address, detail))
+            if message.unanswered >= DELIVERIES_UNANSWERED_MAX:
+                outbox.drop(message)
+                self.to_operator(address, message, f"left unanswered {message.unanswered} times")
         if stations:
             self.pump(address)
         if not len(outbox):
-            del self._outboxes[address]
+            del self.outboxes[address]
 
     def attended(self, address: str) -> bool:
         """Whether somebody receives for an address now."""
         return address in self._stations
 
+    def absent_s(self, address: str) -> float:
+        """How many seconds nobody has received for an address; 0 while somebody does."""
+        if address in self._stations:
+            return 0.0
+        return max(clock.monotonic() - self._left.get(address, self._began), 1e-9)
+
     def undelivered(self, address: str) -> int:
         """How many messages wait for an address."""
-        outbox = self._outboxes.get(address)
+        outbox = self.outboxes.get(address)
         return len(outbox) if outbox else 0
 
     def depths(self) -> dict[str, float]:
         """How many messages wait altogether: delivered but not acknowledged ones, too."""
         return {
-            "stations": float(sum(map(len, self._outboxes.values()))),
-            "operator": float(self.operator_queue),
+            "stations": float(sum(map(len, self.outboxes.values()))),
+            "operator": float(len(self.operator_queue)),
         }
 
     @property
     def in_flight(self) -> int:
         """How many messages wait for stations that are there to take them."""
-        return sum(len(self._outboxes[a]) for a in self._stations if a in self._outboxes)
+        return sum(len(self.outboxes[a]) for a in self._stations if a in self.outboxes)
 
     # --- messages -------------------------------------------------------------------------------
 
+    def deliver(self, leg: Leg, message: Outgoing) -> None:
+        """Bring a message that is in the journal on its way to a station, or into the operator's queue."""
+        if leg.address is None:
+            self.operator_queue.add(message.msn, None, leg.detail or "", message.received_us)
+            return
+        message.hops = int(leg.original_mnemonic is not None)
+        self.push(leg.address, message)
+
     def push(self, address: str, message: Outgoing) -> None:
         """Deliver a message that is in the journal, now or when somebody is there."""
-        outbox = self._outboxes.get(address)
+        if _may_go_elsewhere(message) and (elsewhere := self.redirect(address)):
+            self._send_elsewhere(address, message, elsewhere)
+            return
+        outbox = self.outboxes.get(address)
         if outbox is None:
-            outbox = self._outboxes[address] = Outbox(address)
-        if outbox.full:
+            outbox = self.outboxes[address] = Outbox(address)
+        if outbox.full_for(message):
             self.to_operator(address, message, "too many messages wait")
             return
+        if message.expires_us is None:
+            message.expires_us = self.expiry(message.kind, message.received_us)
         outbox.push(message)
-        if address not in self._stations:
+        if address not in self._stations or address in self.held:
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
+
+    def expiry(self, kind: str, since_us: int) -> int:
+        """Return until when a message of a kind waits."""
+        return since_us + int(self._kept.of(kind) * 1e6)
+
+    def _send_elsewhere(self, address: str, message: Outgoing, elsewhere: Redirected) -> None:
+        at = clock.wall_us()
+        message.hops += 1
+        message.original_mnemonic = message.original_mnemonic or elsewhere.original_mnemonic
+        self._writer.note(EventRecord(message.msn, at, elsewhere.life, address, elsewhere.why))
+        whose = f"{FORWARDED_FOR}{message.original_mnemonic or address}"
+        self._writer.note(EventRecord(message.msn, at, Life.ROUTED, elsewhere.address, whose))
+        self.push(elsewhere.address, message)
+
+    def redirect_waiting(self, address: str) -> None:
+        """Send what waits for an address to where its messages go now; what nobody may take over stays."""
+        outbox = self.outboxes.get(address)
+        if outbox is None or (elsewhere := self.redirect(address)) is None:
+            return
+        for message in outbox.queued():
+            if _may_go_elsewhere(message):
+                outbox.drop(message)
+                self._send_elsewhere(address, message, elsewhere)
+
+    def hold(self, address: str) -> None:
+        """Deliver nothing more to an address until `release`."""
+        self.held.add(address)
+
+    def release(self, address: str) -> None:
+        """Deliver to an address again, and what has waited."""
+        self.held.discard(address)
+        self.pump(address)
+
+    def tick(self) -> None:
+        """Take out what has waited too long, and what belongs elsewhere by now."""
+        now_us = clock.wall_us()
+        before = clock.monotonic() - self._ack_s
+        for address, outbox in list(self.outboxes.items()):
+            if stalled := outbox.unanswered_since(before):
+                self._end_stalled(address, stalled)
+            if not outbox.waiting:
+                continue
+            for message in outbox.expire(now_us):
+                self._expired(address, message)
+            if address not in self._stations or address in self.held:
+                self.redirect_waiting(address)
+
+    def _end_stalled(self, address: str, stalled: set[Hashable]) -> None:
+        """End connections that leave a message unanswered: all behind it would wait, while the link looks sound."""
+        for station in list(self._stations.get(address, ())):
+            if station.identity in stalled and not station.closed:
+                refusal = NotAcknowledged(f"a message was left unanswered for {self._ack_s:.0f} s")
+                log.warning("station.stalled", device=station.device.device, waiting=self.undelivered(address))
+                station.session.send_control(ErrorNotice(code=refusal.code, reason=refusal.reason))
+                station.close(f"{refusal.code} {refusal.reason}")
+
+    def _expired(self, address: str, message: Outgoing) -> None:
+        why = f"waited {self._kept.of(message.kind) / 3600:.0f} h for {address}"
+        if message.kind in FORWARDABLE:
+            self.to_operator(address, message, why)
+        else:
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.EXPIRED, address, why))
 
     def pump(self, address: str) -> None:
         """Send what waits, as far as stations take it."""
         stations = self._stations.get(address)
-        outbox = self._outboxes.get(address)
-        if stations is None or outbox is None:
+        outbox = self.outboxes.get(address)
+        if stations is None or outbox is None or address in self.held:
             return
         while (message := outbox.take()) is not None:
             station = _ready(stations, message.station)
@@ -158,7 +288,7 @@ class Deliveries:
     def answered(self, station: StationPort, sequence: int, refused: str | None) -> None:
         """A station has acknowledged a message, or refused it."""
         for address in self._addresses.get(station.identity, ()):
-            outbox = self._outboxes.get(address)
+            outbox = self.outboxes.get(address)
             message = outbox.answered(sequence, station.identity) if outbox is not None else None
             if message is not None:
                 break
@@ -166,6 +296,8 @@ class Deliveries:
             return  # an answer to what has been given back since
         assert outbox is not None
         at = clock.wall_us()
+        for hear in self.heard:
+            hear(message, address, refused)
         if refused is None:
             detail = f"device:{station.device.device}" if address.startswith("user:") else None
             self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, address, detail))
@@ -180,15 +312,17 @@ class Deliveries:
                 outbox.push(message)
         self.pump_station(station)
 
-    def to_operator(self, address: str, message: Outgoing, why: str) -> None:
-        """Hand a message nobody can take to the operator's queue: it stays in the journal under that event."""
-        self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.OPERATOR_QUEUE, address, why))
-        self.count_for_operator(message.msn, address, why)
+    def to_operator(self, address: str | None, message: Outgoing, why: str) -> None:
+        """Hand a message nobody can take to the operator: it is over where it was, and waits in their queue."""
+        at = clock.wall_us()
+        self._writer.note(EventRecord(message.msn, at, Life.OPERATOR_QUEUE, address, why))
+        self._writer.note(EventRecord(message.msn, at, Life.ROUTED, OPERATOR_QUEUE, why))
+        self.operator_queue.add(message.msn, address, why, at)
 
-    def count_for_operator(self, msn: int, address: str | None, why: str) -> None:
-        """Count a message whose event says already that nobody could take it."""
-        self.operator_queue = min(self.operator_queue + 1, OPERATOR_QUEUE_MAX)
-        log.warning("message.to_operator", msn=msn, destination=address, why=why)
+
+def _may_go_elsewhere(message: Outgoing) -> bool:
+    """Tell whether a message goes with the desk, and has not been sent about too often already."""
+    return message.kind in FORWARDABLE and message.hops < FORWARD_HOPS_MAX
 
 
 def _ready(stations: list[StationPort], asked: int) -> StationPort | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,9 @@ from msc.errors import (
     InternalFault,
     MnemonicInUse,
     NotSignedOn,
+    Overloaded,
     Refusal,
+    SessionLocked,
     ShuttingDown,
 )
 from msc.limits import REAUTHENTICATE_S
@@ -34,8 +36,10 @@ from msc.protocol.control import (
     Control,
     ErrorNotice,
     Lock,
+    Notice,
     Open,
     PasswordChanged,
+    Receipts,
     SignedOn,
     SignOff,
     SignOn,
@@ -47,7 +51,8 @@ from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
 from msc.switch.delivery import Deliveries
-from msc.switch.port import StationPort
+from msc.switch.port import Presence, StationPort
+from msc.switch.receipt import ReceiptCounter
 from msc.switch.switch import Switch
 from msc.tls import Examine, PeerCertificate
 
@@ -61,6 +66,7 @@ class Visit:
     station: StationPort
     operator: OperatorSession | None = None
     users: HostSessions | None = None
+    since_us: int = field(default_factory=clock.wall_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class Desk:
     """Takes what stations do, and answers it.
 
     Args:
+        receipts: Says what has become of a message.
         examine: Says what is wrong with a certificate that TLS has let pass.
     """
 
@@ -99,6 +106,7 @@ class Desk:
         deliveries: Deliveries,
         settings: ListenerSettings,
         line_states: Callable[[], dict[str, str]],
+        receipts: ReceiptCounter,
         examine: Examine,
     ) -> None:
         self._point = point
@@ -106,6 +114,7 @@ class Desk:
         self._deliveries = deliveries
         self._settings = settings
         self._line_states = line_states
+        self._receipts = receipts
         self._examine = examine
         self._visits: dict[int, Visit] = {}
         self._open_devices: dict[str, StationPort] = {}
@@ -259,6 +268,55 @@ class Desk:
                 )  # fmt: skip
         return sorted(found, key=lambda report: report.began)
 
+    def presence(self, device: str | None = None) -> list[Presence]:
+        """Return who is there, at one device or at all."""
+        return [
+            self._presence(visit)
+            for visit in self._visits.values()
+            if device in (None, visit.station.device.device) and not visit.station.closed
+        ]
+
+    def _presence(self, visit: Visit) -> Presence:
+        station, session = visit.station, visit.station.session
+        people = [each.user for each in (*(visit.users or ()), *([visit.operator] if visit.operator else []))]
+        address = None
+        if visit.operator is not None:
+            address = visit.operator.address
+        elif self._open_devices.get(station.device.device) is station:
+            address = station.device.address
+        return Presence(
+            station.identity, station.device, session.state.name.lower(), visit.since_us, tuple(people), address,
+            session.receptive and not station.write_paused,
+        )  # fmt: skip
+
+    def notify(
+        self, text: str, wanted: Callable[[Presence], bool] = lambda presence: bool(presence.people)
+    ) -> list[Presence]:
+        """Show a text to the people at stations; it is no message and is not kept.
+
+        Args:
+            wanted: At which; all where somebody is signed on, if left out.
+
+        Returns:
+            Where it was shown: nobody reads at a station that is neither signed on nor open.
+        """
+        shown = []
+        for visit in list(self._visits.values()):
+            presence = self._presence(visit)
+            if (presence.people or presence.address is not None) and wanted(presence) and not visit.station.closed:
+                visit.station.session.send_control(Notice(text=text))
+                visit.station.flush()
+                shown.append(presence)
+        return shown
+
+    def disconnect(self, device: str, reason: str) -> int:
+        """End a device's connections, and what is signed on through them; returns how many there were."""
+        found = [visit for visit in self._visits.values() if visit.station.device.device == device]
+        for visit in found:
+            self._sign_all_off(visit, reason)
+            visit.station.close(reason)
+        return len(found)
+
     # --- messages ---------------------------------------------------------------------------------
 
     def message_received(self, station: StationPort, sequence: int, payload: bytes) -> None:
@@ -289,6 +347,8 @@ class Desk:
             self._start(station, message, partial(self._unlock, station, message))
         elif isinstance(message, ChangePassword):
             self._start(station, message, partial(self._change_password, station, message))
+        elif isinstance(message, Receipts):
+            self._run(self._guard(station, message, self._report_receipts(station, message)))
         else:
             try:
                 if isinstance(message, Open):
@@ -340,10 +400,14 @@ class Desk:
             self.control_refused(station, refusal)
             return
         self._checking.add(checked)
-        task = asyncio.get_running_loop().create_task(self._guard(station, message, work()))
+        task = self._run(self._guard(station, message, work()))
+        task.add_done_callback(lambda _: self._checking.discard(checked))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._checking.discard(checked))
+        return task
 
     async def _guard(self, station: StationPort, message: Control, work: Coroutine[Any, Any, None]) -> None:
         """Run what takes time; whatever comes of it, the station gets an answer."""
@@ -490,6 +554,29 @@ class Desk:
         operator = self._operator(station, message.user)
         await self._point.change_password(operator, message)
         station.session.send_control(PasswordChanged(user=message.user))
+
+    async def _report_receipts(self, station: StationPort, message: Receipts) -> None:
+        if station.identity not in self._visits:
+            return
+        user = self._asker(station, message.user)
+        asker = (station.identity, user)
+        try:
+            report = await self._receipts.report(message, asker, station.device, user)
+        except Overloaded as refusal:
+            station.session.deny(message, refusal)  # no auditor's business: who asks too often is told so
+            return
+        # Meanwhile the session may have ended, or been locked; what was asked in it is for nobody else's eyes.
+        if station.identity in self._visits and self._asker(station, message.user) == user:
+            station.session.send_control(report)
+
+    def _asker(self, station: StationPort, user: str | None) -> str:
+        """Return who asks; a delegated host speaks for users that need not be signed on."""
+        if station.device.delegated and user is not None:
+            return user
+        operator = self._operator(station, user)
+        if operator.locked:
+            raise SessionLocked
+        return operator.user
 
     def _status(self, station: StationPort) -> StatusReport:
         operator = self._visits[station.identity].operator

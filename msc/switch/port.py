@@ -4,10 +4,11 @@ daemon brings the two together.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msc.acp.directory import Device
 from msc.errors import Refusal
+from msc.protocol.line_state import LineState
 from msc.protocol.station import StationSession
 from msc.tls import PeerCertificate
 
@@ -36,19 +37,51 @@ class StationPort(Protocol):
         """End the connection."""
 
 
+class Presence(NamedTuple):
+    """A station that is connected, for who runs the switch.
+
+    Attributes:
+        identity: Of its connection.
+        state: Its session's: `active`, `locked`, `open` …
+        since_us: When it connected.
+        people: Who is signed on there.
+        address: Where what it receives waits; None if it receives nothing.
+        receptive: Whether it takes messages now.
+    """
+
+    identity: int
+    device: Device
+    state: str
+    since_us: int
+    people: tuple[str, ...]
+    address: str | None
+    receptive: bool
+
+
 class LinePort(Protocol):
     """A line to a state host."""
 
     name: str
-    state: str
+
+    @property
+    def mode(self) -> str:
+        """`production` or `test`."""
+
+    @property
+    def state(self) -> LineState:
+        """Where it stands."""
 
     @property
     def address(self) -> str:
         """`line:NAME`."""
 
     @property
+    def connected(self) -> bool:
+        """Whether its session stands, whatever an operator has ordered: answers come in."""
+
+    @property
     def is_open(self) -> bool:
-        """Whether it takes messages."""
+        """Whether it takes messages: in state `open` alone."""
 
     @property
     def room(self) -> int:
@@ -63,3 +96,18 @@ class LinePort(Protocol):
 
     def answer(self, connection: object, sequence: int, outcome: int | Refusal) -> None:
         """Acknowledge a message of the host with its MSN, or refuse it."""
+
+    def hold(self) -> None:
+        """Let no more messages out, on this connection and the next ones, until released."""
+
+    def release(self) -> None:
+        """Let messages out again; `line_writable` follows if the line is connected."""
+
+    def drain(self) -> None:
+        """Let nothing new out until released, and await what the host has not acknowledged."""
+
+    def restart(self, reason: str) -> None:
+        """Drop the connection and connect at once; `line_lost` comes before this returns."""
+
+    async def test(self) -> float:
+        """Ask the host for a sign of life; returns how long it took in seconds, or raises `LineTestError`."""

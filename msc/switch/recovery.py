@@ -1,46 +1,114 @@
-"""What a starting switch does with messages that had not ended when it stopped, decided from the journal.
-
-    destination   message               what happens
-    station       any                   queued again for it, as a possible duplicate
-    line          inquiry, recent       sent again, as answers may still be wanted; its time-out begins anew
-    line          inquiry, older, or    the originator is told: E403
-                  its line is no more
-    line          update                the originator is told: E404; never sent again blindly
+"""What a starting switch does with what had not ended when it stopped, decided from the journal by a table (`TABLE`).
 
 Answers that come after the restart find their inquiries, because those of the last hour are remembered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from msc.acp.directory import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
-from msc.journal.record import MessageRecord
+from msc.journal.recall import Unfinished
+from msc.journal.record import Direction, Life, MessageRecord
 from msc.limits import ANSWER_TIMEOUT_S
-from msc.protocol.catalog import Catalog, MessageKey
-from msc.protocol.header import MessageHead, parse_head, parse_header, write_head
+from msc.protocol.catalog import Catalog, Function, MessageKey
+from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
 from msc.protocol.station import StationKind
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import Pending
 
-RESEND_S = 60.0
+RESEND_S: Final = 60.0
 """An inquiry older than this is not sent again: whoever asked has long asked again."""
+REPEATED: Final = "possible duplicate"
+LATE: Final = "late"
+"""What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
+FORWARDED_FOR: Final = "for "
+"""How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
+NOT_ACKNOWLEDGED: Final = "not acknowledged in time"
+"""Detail of `returned`: the station was there, and said nothing of the message."""
+BY_GROUP: Final = "; by group"
+"""How the detail of `routed` ends at a station that a message reached by a group, as a broadcast."""
+
+
+_MARKED: Final = frozenset({LATE, REPEATED, f"{LATE}, {REPEATED}"})
 
 
 class Action(Enum):
-    """What to do with a message that had not ended on a line."""
+    """What to do with a message that had not ended somewhere."""
 
+    LIST = "list"
+    """It waits for the operator again."""
+    HAND_BACK = "hand_back"
+    """A clock runs on, a bulletin hangs again: whoever keeps these takes it back."""
+    TO_OPERATOR = "to_operator"
+    QUEUE = "queue"
+    """It waits for its station again, as a possible duplicate if it was sent."""
+    WAIT_AGAIN = "wait_again"
+    """It was told to wait, and never sent: it still will be."""
     SEND_AGAIN = "send_again"
+    """It goes out on its line again, if that is there soon: an answer may still be wanted."""
     TELL_NO_ANSWER = "tell_no_answer"
+    """Its originator is told: E403."""
     TELL_UNKNOWN = "tell_unknown"
+    """Its originator is told: E404. It is never sent again blindly, and the operator's list has it."""
 
 
-def decide(*, update: bool, age_s: float, has_line: bool = True) -> Action:
-    """Decide by the table above."""
-    if update:
-        return Action.TELL_UNKNOWN
-    return Action.SEND_AGAIN if age_s <= RESEND_S and has_line else Action.TELL_NO_ANSWER
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the decision depends on.
+
+    Attributes:
+        place: What its address begins with: `line`, `device`, `user`, `operator`, `hitconf`, `board`.
+        known: Whether there still is such a line, device or user.
+        update: Whether it changes a record.
+        waited: Whether its originator was told that it waits (E402), and it was never sent. Of such an update the
+            journal would know for certain: it is asked before the line is.
+        age_s: Since it was received.
+    """
+
+    place: str
+    known: bool = True
+    update: bool = False
+    waited: bool = False
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table."""
+
+    name: str
+    holds: Callable[[Case], bool]
+    action: Action
+
+
+_STATIONS: Final = ("device", "user")
+
+TABLE: Final = (
+    Row("what waited for the operator", lambda case: case.place == "operator", Action.LIST),
+    Row("a clock, or a bulletin", lambda case: case.place not in ("line", *_STATIONS), Action.HAND_BACK),
+    Row("a station that is no more", lambda case: case.place in _STATIONS and not case.known, Action.TO_OPERATOR),
+    Row("a station", lambda case: case.place in _STATIONS, Action.QUEUE),
+    Row(
+        "an update that waited for its line",
+        lambda case: case.update and case.waited and case.known,
+        Action.WAIT_AGAIN,
+    ),
+    Row("an update on a line", lambda case: case.update, Action.TELL_UNKNOWN),
+    Row("a line that is no more", lambda case: not case.known, Action.TELL_NO_ANSWER),
+    Row("a recent inquiry on a line", lambda case: case.age_s <= RESEND_S, Action.SEND_AGAIN),
+    Row("an older inquiry on a line", lambda _case: True, Action.TELL_NO_ANSWER),
+)
+"""The first row that holds decides."""
+
+
+def decide(case: Case) -> Action:
+    """Decide by the table."""
+    return next(row.action for row in TABLE if row.holds(case))
 
 
 def refusal_for(action: Action, line: str) -> Refusal:
@@ -86,6 +154,7 @@ def pending_of(record: MessageRecord, catalog: Catalog, directory: Directory) ->
         key=key,
         timeout_s=key.timeout_s if key else ANSWER_TIMEOUT_S,
         received_us=record.received,
+        began=record.transaction if record.transaction != record.msn else None,
     )
 
 
@@ -97,19 +166,57 @@ def line_text(record: MessageRecord) -> str:
     return write_head(MessageHead(record.header or "", record.oif, record.taf)) + text
 
 
-def to_station(record: MessageRecord, was_sent: bool) -> Outgoing:
-    """Rebuild what a station is still owed."""
+def queued_again(leg: Unfinished) -> Outgoing:
+    """Rebuild what a station is still owed, with what had become of it there."""
+    routed = [event.detail or "" for event in leg.events if event.event == Life.ROUTED]
+    message = to_station(
+        leg.message,
+        leg.was_sent or any(event.event == Life.SENT for event in leg.events),
+        broadcast=any(detail.endswith(BY_GROUP) for detail in routed),
+    )
+    for event in leg.events:
+        detail = event.detail or ""
+        if event.event == Life.REFUSED_BY_PEER:
+            message.attempts += 1
+        elif event.event == Life.RETURNED and detail == NOT_ACKNOWLEDGED:
+            message.unanswered += 1
+        elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
+            message.precedence = Precedence[detail]
+        elif event.event == Life.ROUTED and detail in _MARKED:
+            message.late = message.late or LATE in detail
+            message.possible_duplicate = message.possible_duplicate or REPEATED in detail
+        elif event.event == Life.ROUTED and detail.startswith(FORWARDED_FOR):
+            message.hops += 1
+            if is_mnemonic(whose := detail.removeprefix(FORWARDED_FOR)):
+                message.original_mnemonic = whose
+    return message
+
+
+def _station_kind(record: MessageRecord, broadcast: bool) -> str:
+    if record.kind == Function.HIT_CONFIRMATION:
+        return record.kind
+    return "broadcast" if broadcast else "unsolicited"
+
+
+def to_station(record: MessageRecord, was_sent: bool, *, broadcast: bool = False) -> Outgoing:
+    """Rebuild what a station is still owed.
+
+    Args:
+        was_sent: Whether it may have been delivered.
+        broadcast: Whether it came by a group or from the bulletin board.
+    """
     text, kind, source = record.text, record.kind, record.line or "switch"
     header: str | None = record.own_header or record.header
-    if kind in ("response", "unsolicited"):
+    if kind in ("response", "unsolicited") or record.direction == Direction.INBOUND:
         _, text = parse_header(text)
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
-    elif kind == "status":
+    elif kind == "status" or (kind == "hit_confirmation" and record.sequence is None):
+        # The switch's own word on it; what a station says of a hit came in a data frame.
         if record.own_header is not None:
             text = f"{record.own_header}.{text}"
     else:
-        kind, source = "unsolicited", record.device or "switch"
+        kind, source = _station_kind(record, broadcast), record.device or "switch"
         if record.own_header is not None:
             _, text = parse_head(text)
             header = record.header

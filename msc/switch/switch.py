@@ -10,28 +10,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.host import HostSessions
 from msc.acp.misuse import Asked
-from msc.errors import InternalFault, JournalUnavailable, Refusal, ShuttingDown
+from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
 from msc.journal.recall import Unfinished
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import Catalog
+from msc.protocol.catalog import Catalog, Function
 from msc.protocol.envelope import ROUTINE
 from msc.protocol.header import MessageHead, make_header, write_head
 from msc.protocol.session import MessageOutOfPlace
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
+from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import StationPort
 from msc.switch.traffic import LineTraffic, not_sent
 
@@ -39,6 +41,16 @@ log = get_logger("switch")
 
 CUT: Final = " [cut: {} characters]"
 """Marks the journaled text of a refused message that was too long to keep; it says how long it was."""
+
+
+class Intercepts(Protocol):
+    """What holds messages back for the operator."""
+
+    def rule_for(self, incoming: Incoming) -> str | None:
+        """Name the rule by which a message waits; None is no rule."""
+
+    def hold(self, record: MessageRecord, rule: str) -> None:
+        """Keep a message that is journaled and acknowledged, and tell its originator."""
 
 
 class Switch:
@@ -58,8 +70,14 @@ class Switch:
         deliveries: Deliveries,
         metrics: Metrics,
         watch: Callable[[Asked], None] = lambda _asked: None,
+        confirmations: Confirmations | None = None,
     ) -> None:
+        self._confirmations = confirmations
         self.draining = False
+        self.intercepts: Intercepts | None = None
+        """Holds messages for the operator; None holds none."""
+        self.keepers: dict[str, Callable[[Unfinished], None]] = {}
+        """Who takes back what had not ended when the switch stopped, by the place it waited in."""
         self._intake = intake
         self._point = point
         self._writer = writer
@@ -117,14 +135,29 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        addresses = [f"line:{name}" for name in incoming.lines]
-        addresses += [device.address for device in incoming.addressees]
-        at = incoming.received_us
+        at, record = incoming.received_us, self._record(incoming, msn, key.function.value, header)
+        rule = self.intercepts.rule_for(incoming) if self.intercepts is not None else None
+        if rule is not None:
+            held = [EventRecord(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
+            self._writer.append(record, held, partial(self._held, station, incoming, record, rule))
+            return
+        beside = self.beside(incoming, msn)
         self._writer.append(
-            self._record(incoming, msn, key.function.value, header),
-            [EventRecord(msn, at, Life.ROUTED, address, route.name) for address in addresses],
-            partial(self._accepted, station, incoming, msn, header),
+            record,
+            [
+                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
+                *incoming.legs.events(msn, at),
+                *beside.events,
+            ],
+            partial(self._accepted, station, incoming, msn, header, beside),
         )
+
+    def beside(self, incoming: Incoming, msn: int) -> Beside:
+        """Say what a message that is sent now means for the clocks of hit confirmations."""
+        key = incoming.key
+        if key is None or key.function is not Function.HIT_CONFIRMATION or self._confirmations is None:
+            return NOTHING
+        return self._confirmations.accepted(incoming, msn)
 
     def _record(
         self, incoming: Incoming, msn: int, kind: str, header: str | None, code: str | None = None
@@ -167,14 +200,24 @@ class Switch:
         if len(incoming.text) > TEXT_CHARS_MAX:
             # No message is longer, so nothing of one is lost; and what nobody may send must not fill the disk.
             incoming.text = incoming.text[:TEXT_CHARS_MAX] + CUT.format(len(incoming.text))
+        at, header = incoming.received_us, None
         try:
             self._writer.check_room()
             msn = self._writer.allot()
-            self._writer.append(
-                self._record(incoming, msn, kind, None, refusal.code),
-                [EventRecord(msn, incoming.received_us, Life.REFUSED, None, str(refusal))],
-                lambda failure: self._say_refused(station, incoming.sequence, failure or refusal),
-            )
+            events = [EventRecord(msn, at, Life.REFUSED, None, str(refusal))]
+            unrouted = isinstance(refusal, NoRoute) and incoming.operator is not None
+            if unrouted and incoming.operator is not None:
+                # In order but for the table: the operator may see to it, so it gets the header it would have had.
+                header = make_header(incoming.operator.mnemonic, msn)
+                refusal = NoRoute(f"{refusal.reason}; it is in the operator's queue")
+                events.append(EventRecord(msn, at, Life.ROUTED, OPERATOR_QUEUE, refusal.reason))
+
+            def durable(failure: JournalUnavailable | None) -> None:
+                if failure is None and unrouted:
+                    self._deliveries.operator_queue.add(msn, None, refusal.reason, at)
+                self._say_refused(station, incoming.sequence, failure or refusal)
+
+            self._writer.append(self._record(incoming, msn, kind, header, refusal.code), events, durable)
         except Refusal as failure:
             lower = min(refusal, failure, key=lambda r: r.code)
             self._say_refused(station, incoming.sequence, lower)
@@ -186,12 +229,33 @@ class Switch:
 
     # --- journaled: acknowledge, route, send ------------------------------------------------------
 
+    def _held(
+        self,
+        station: StationPort,
+        incoming: Incoming,
+        record: MessageRecord,
+        rule: str,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        """Acknowledge a message that an operator wants to see before it goes anywhere."""
+        operator, key = incoming.operator, incoming.key
+        assert operator is not None and key is not None and self.intercepts is not None
+        self._metrics.messages[record.kind, failure.code if failure is not None else "accepted"] += 1
+        if failure is not None:
+            self._say_refused(station, incoming.sequence, failure)
+            return
+        station.session.acknowledge(incoming.sequence, str(record.msn).encode())
+        station.flush()
+        self._watch(Asked(record.msn, record.received, operator, key, incoming.fields, incoming.envelope.reason))
+        self.intercepts.hold(record, rule)
+
     def _accepted(
         self,
         station: StationPort,
         incoming: Incoming,
         msn: int,
         header: str,
+        beside: Beside,
         failure: JournalUnavailable | None,
     ) -> None:
         operator, key = incoming.operator, incoming.key
@@ -206,15 +270,16 @@ class Switch:
         self._metrics.messages[kind, "accepted"] += 1
         self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
         self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
+        beside.then()
         self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
         envelope = incoming.envelope
         priority = envelope.priority or ROUTINE
-        for device in incoming.addressees:
-            self._deliveries.push(
-                device.address,
+        for leg in incoming.legs.legs:
+            self._deliveries.deliver(
+                leg,
                 Outgoing(
-                    msn, "unsolicited", incoming.message, incoming.device.device, incoming.received_us,
-                    header=header, priority=priority,
+                    msn, leg.kind, incoming.message, incoming.device.device, incoming.received_us, header=header,
+                    priority=priority, original_mnemonic=leg.original_mnemonic,
                 ),
             )  # fmt: skip
         if not incoming.lines:
@@ -237,6 +302,7 @@ class Switch:
             key=key,
             timeout_s=key.timeout_s,
             received_us=incoming.received_us,
+            lines=incoming.lines,
             awaited=set(incoming.lines),
         )
         self._pending.add(entry, clock.monotonic())
@@ -245,11 +311,11 @@ class Switch:
         # Mostly no row has changed meanwhile, which is quickly seen; only otherwise are the rules asked again.
         assert incoming.case is not None
         against = None if holds(self._point.directory, incoming.case) else objection(self._point, entry)
-        for name in incoming.lines:
-            if against is None:
-                self._traffic.send(entry, name, text)
-            else:
-                self._traffic.give_up(entry, name, not_sent(name, against))
+        if against is None:
+            self._traffic.send_all(entry, text)
+            return
+        for name in entry.lines:
+            self._traffic.give_up(entry, name, not_sent(name, against))
 
     # --- after a restart ----------------------------------------------------------------------------
 
@@ -266,27 +332,54 @@ class Switch:
         now, now_us = clock.monotonic(), clock.wall_us()
         entries = {r.msn: recovery.pending_of(r, catalog, self._point.directory) for r in recent}
         given_up: list[tuple[Pending, str, Refusal]] = []
-        resend: list[tuple[str, Pending, str]] = []
+        resend: list[tuple[Callable[[Pending, str, str], None], Pending, str, str]] = []
         for leg in unfinished:
             record, (place, _, name) = leg.message, leg.destination.partition(":")
-            if place != "line":
-                self._deliveries.push(leg.destination, recovery.to_station(record, leg.was_sent))
-                continue
-            entry = entries.get(record.msn)
-            if entry is None:
-                entry = entries[record.msn] = recovery.pending_of(record, catalog, self._point.directory)
-            entry.awaited.add(name)
-            age_s = (now_us - record.received) / 1e6
-            action = recovery.decide(update=entry.update, age_s=age_s, has_line=self._traffic.has_line(name))
-            if action is recovery.Action.SEND_AGAIN:
-                resend.append((name, entry, recovery.line_text(record)))
+            entry = None
+            if place == "line":
+                entry = entries.get(record.msn)
+                if entry is None:
+                    entry = entries[record.msn] = recovery.pending_of(record, catalog, self._point.directory)
+                entry.awaited.add(name)
+            action = recovery.decide(
+                recovery.Case(
+                    place,
+                    known=self._knows(place, name),
+                    update=entry is not None and entry.update,
+                    waited=not leg.was_sent and any(event.event == Life.QUEUED for event in leg.events),
+                    age_s=(now_us - record.received) / 1e6,
+                )
+            )
+            if action is recovery.Action.LIST:
+                self._deliveries.operator_queue.restore(leg)
+            elif action is recovery.Action.HAND_BACK:
+                self.keepers[place](leg)
+            elif action is recovery.Action.TO_OPERATOR:
+                message = recovery.queued_again(leg)
+                self._deliveries.to_operator(leg.destination, message, f"{leg.destination} is no more")
+            elif action is recovery.Action.QUEUE:
+                self._deliveries.push(leg.destination, recovery.queued_again(leg))
+            elif action is recovery.Action.SEND_AGAIN:
+                assert entry is not None
+                resend.append((self._traffic.send_again, entry, name, recovery.line_text(record)))
+            elif action is recovery.Action.WAIT_AGAIN:
+                assert entry is not None
+                resend.append((self._traffic.wait_again, entry, name, recovery.line_text(record)))
             else:
+                assert entry is not None
                 given_up.append((entry, name, recovery.refusal_for(action, name)))
         for entry in entries.values():
             self._pending.add(entry, now)
-        for name, entry, text in resend:
-            self._traffic.send_again(entry, name, text)
+        for send, entry, name, text in resend:
+            send(entry, name, text)
         for entry, name, refusal in given_up:
             self._traffic.give_up(entry, name, refusal)
         if unfinished:
             log.info("switch.recovered", unfinished=len(unfinished), sent_again=len(resend))
+
+    def _knows(self, place: str, name: str) -> bool:
+        """Tell whether there is a line, device or user of a name."""
+        directory = self._point.directory
+        if place == "line":
+            return self._traffic.has_line(name)
+        return name in (directory.devices if place == "device" else directory.users)

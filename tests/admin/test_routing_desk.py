@@ -260,8 +260,8 @@ async def test_whoever_loses_their_standing_sees_no_more_of_a_replay(
 @pytest.mark.requirement("F-AUDIT")
 async def test_a_reload_takes_up_the_files_whole_and_is_journaled_with_its_counts(switch: Switch) -> None:
     switch.files.routes.write_text(OTHER)
-    assert await switch.ask("reload") == {"reloaded": True, "routes": 2, "groups": 1}
-    assert switch.told("route.reloaded") == [{"routes": 2, "groups": 1}]
+    assert await switch.ask("reload") == {"reloaded": True, "routes": 2, "groups": 1, "forwards": 0}
+    assert switch.told("route.reloaded") == [{"routes": 2, "groups": 1, "forwards": 0}]
     assert [route.name for route in switch.in_force.plan.routes.routes] == ["wanted", "rest"]
     assert len(switch.in_force.used) == 1
 

@@ -152,6 +152,15 @@ async def test_statistics_come_for_each_thing_asked_and_a_day_if_nothing_is(coun
     assert [(item["by"], item["count"]) for item in days] == [("day", 12)] * 6
 
 
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_one_message_is_shown_with_its_life_wherever_it_stands(county: County) -> None:
+    for msn in (1, 25, 71):
+        [item] = await county.items("life", msn=msn)
+        assert item["msn"] == msn and item["events"][0]["event"] == "received" and len(item["events"]) > 2
+    assert await county.items("life", msn=999) == []
+    assert (await county.items("search", oldest_first=True))[-1]["msn"] == 72, "a look at one message hid the newest"
+
+
 @pytest.mark.requirement("C-SAMPLE")
 async def test_a_sample_is_drawn_again_wherever_its_messages_stand(county: County) -> None:
     first = await county.items("sample", count=10, seed=5)

@@ -17,14 +17,18 @@ from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Record, decode
 from msc.journal.proof.chain import Frontier, leaf_of
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import OPERATOR_QUEUE, AuditRecord, Direction, EventRecord, Life, MessageRecord, has_ended
 from tests.support.journal import SIGNER, enter, found_by_writer
 
 LINE, OTHER_LINE, STATION, USER = "line:clets-a", "line:ncic-a", "device:desk-1", "user:J40217"
 ENDS_ON_LINE = {
     Life.ANSWERED, Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER, Life.OPERATOR_QUEUE,
+    Life.FORWARDED, Life.CANCELLED,
 }  # fmt: skip
-ENDS_AT_STATION = {Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE}
+ENDS_AT_STATION = {
+    Life.ACKNOWLEDGED, Life.OPERATOR_QUEUE, Life.EXPIRED, Life.FORWARDED, Life.ALTERNATE_ROUTED, Life.CANCELLED,
+}  # fmt: skip
+ENDS_IN_QUEUE = {Life.ANSWERED, Life.EXPIRED, Life.FORWARDED, Life.CANCELLED}
 AFTER_ROUTING = [life for life in Life if life not in (Life.RECEIVED, Life.ROUTED, Life.REFUSED)]
 NOVEMBER, DECEMBER = (clock.parse_rfc3339(f"2026-{month}-01") for month in (11, 12))
 
@@ -73,7 +77,13 @@ async def restarted(url: str) -> Ledger:
 @pytest.mark.parametrize("checkpoint", [True, False], ids=["stated", "tail alone"])
 @pytest.mark.parametrize("life", AFTER_ROUTING)
 @pytest.mark.parametrize(
-    ("destination", "ends"), [(LINE, ENDS_ON_LINE), (STATION, ENDS_AT_STATION), (USER, ENDS_AT_STATION)]
+    ("destination", "ends"),
+    [
+        (LINE, ENDS_ON_LINE),
+        (STATION, ENDS_AT_STATION),
+        (USER, ENDS_AT_STATION),
+        (OPERATOR_QUEUE, ENDS_IN_QUEUE),
+    ],
 )
 async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
     url: str, life: Life, destination: str, ends: set[Life], checkpoint: bool
@@ -82,6 +92,15 @@ async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
     await enter(url, inquiry(1), *events(1, destination, Life.ROUTED, life), checkpoint=checkpoint)
     owed = {} if life in ends else {1: {destination: life is Life.SENT}}
     assert (await restarted(url)).owed == owed
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_an_operator_queues_once_more_is_open_again(url: str) -> None:
+    again = [Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED, Life.ROUTED]
+    await enter(url, unsolicited(1), *events(1, STATION, *again))
+    assert (await restarted(url)).owed == {1: {STATION: False}}
+    assert not has_ended(STATION, again)
+    assert has_ended(STATION, [*again, Life.CANCELLED])
 
 
 @pytest.mark.requirement("F-BACKUP")
@@ -227,6 +246,16 @@ def test_the_end_of_a_month_is_sealed_over_its_own_records_and_the_next_tree_beg
     assert (sealed.root, sealed.link) == (tree.root(), found.rows[4].link)
     held = read_checkpoint(ledger.checkpoint(DECEMBER).body)
     assert (held.seq, held.month, held.first, held.previous) == (8, 202612, 6, sealed.digest())
+
+
+@pytest.mark.requirement("F-AUPROT")
+def test_the_seal_of_a_month_states_nothing_of_the_message_that_begins_the_next() -> None:
+    # A verification names the first message after the last good checkpoint: stated here, it would be passed over.
+    ledger = new_ledger()
+    [row] = ledger.enter((0, inquiry(msn, received=at)) for msn, at in ((1, NOVEMBER), (2, DECEMBER))).checkpoints
+    sealed = read_checkpoint(row.body)
+    assert (sealed.statement, sealed.seq, sealed.msn) == (Statement.SEALED, 1, 1)
+    assert read_checkpoint(ledger.checkpoint(DECEMBER).body).msn == 2
 
 
 @pytest.mark.requirement("F-CLOCK")

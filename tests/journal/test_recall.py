@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,10 @@ class Journal:
         if self._where == "in blocks":
             await drop(self.url, entered.seq)
 
-    async def unfinished(self, since_us: int = 0) -> tuple[list[Unfinished], list[tuple[int, str]]]:
+    async def unfinished(self) -> tuple[list[Unfinished], list[tuple[int, str]]]:
         async with reading(self.url) as reader:
-            return await unfinished(reader, self.owed, since_us)
+            found, gone = await unfinished(reader, self.owed)
+        return [replace(leg, events=()) for leg in found], gone
 
     async def recent(self, since_us: int = 0, **bound: int) -> list[MessageRecord]:
         async with reading(self.url) as reader:
@@ -75,16 +77,17 @@ async def test_what_was_given_back_still_waits(journal: Journal) -> None:
 
 
 @pytest.mark.requirement("F-BACKUP")
-async def test_what_is_too_old_to_be_taken_up_is_told_apart(journal: Journal) -> None:
-    await journal.hold(*[record for n in (1, 2, 3) for record in (inquiry(n), *events(n, LINE, Life.ROUTED))])
-    found, too_old = await journal.unfinished(2000)
-    assert [leg.message.msn for leg in found] == [2, 3]
-    assert too_old == [(1, LINE)]
-    assert [record.msn for record in await journal.recent(2000)] == [2, 3]
+async def test_what_is_old_is_taken_up_as_well_and_with_what_happened_to_it_there(journal: Journal) -> None:
+    happened = events(1, LINE, Life.ROUTED, Life.SENT, Life.RETURNED)
+    await journal.hold(inquiry(1), *happened, *events(1, STATION, Life.ROUTED), *events(1, OTHER_LINE, Life.ROUTED))
+    async with reading(journal.url) as reader:
+        found, _ = await unfinished(reader, journal.owed)
+    assert {leg.destination: leg.events for leg in found}[LINE] == tuple(happened)
+    assert [record.msn for record in await journal.recent(2000)] == []
 
 
 @pytest.mark.requirement("F-BACKUP")
-async def test_a_message_whose_month_was_deleted_is_told_as_too_old(journal: Journal) -> None:
+async def test_a_message_whose_month_was_deleted_is_told_apart(journal: Journal) -> None:
     await journal.hold(inquiry(2), *events(2, LINE, Life.ROUTED))
     journal.owed = {1: {STATION: True}, **journal.owed}
     assert await journal.unfinished() == ([Unfinished(inquiry(2), LINE, was_sent=False)], [(1, STATION)])
@@ -125,3 +128,18 @@ async def test_what_went_to_stations_alone_is_no_transaction_answers_may_come_fo
 async def test_of_more_than_are_remembered_the_newest_are(journal: Journal) -> None:
     await journal.hold(*[record for n in range(1, 8) for record in (inquiry(n), *events(n, LINE, Life.ROUTED))])
     assert [record.msn for record in await journal.recent(at_most=3)] == [5, 6, 7]
+
+
+@pytest.mark.requirement("C-HDR")
+async def test_what_lines_said_lately_is_heard_again_in_order(journal: Journal) -> None:
+    await journal.hold(
+        unsolicited(1)._replace(received=1_000),
+        unsolicited(2)._replace(received=3_000),
+        inquiry(3)._replace(received=3_500),
+        unsolicited(4)._replace(received=4_000, code="E202"),
+        unsolicited(5)._replace(received=5_000),
+    )
+    heard: list[int] = []
+    async with reading(journal.url) as reader:
+        await recent_transactions(reader, 2_000, hear=lambda record: heard.append(record.msn))
+    assert heard == [2, 5], "not what is older, what a station sent, or what was refused"

@@ -27,6 +27,9 @@ from msc.protocol.control import (
     Opened,
     OpenLine,
     PasswordChanged,
+    Receipt,
+    Receipts,
+    ReceiptsReport,
     Refused,
     SignedOff,
     SignedOn,
@@ -73,6 +76,11 @@ ONE_OF_EACH: list[Control] = [
     Unlock(password=SecretStr("s3cret"), user="J40217"),
     ChangePassword(old=SecretStr("s3cret"), new=SecretStr("s3cret-2"), user="J40217"),
     Status(),
+    Receipts(msn=1042, after=64, user="J40217"),
+    ReceiptsReport(
+        msn=1042, user="J40217", total=65, after=64,
+        destinations=[Receipt(destination="EXA2", state="sent", at="t", original="EXA1")],
+    ),
     OpenLine(line="clets-a", switch="msc-1", mode="production"),
     LineOpen(window=256),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A line's two ends: open, refuse, exchange; every control message in every state."""
+"""A line's two ends: open, refuse, exchange; every control message at every stage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pytest
 from msc.errors import AgencySuspended
 from msc.protocol.control import FROM_LINE_HOST, Control, ErrorNotice, Hello, LineOpen, Notice, OpenLine, Refused
 from msc.protocol.frame import DATA, encode_frame
-from msc.protocol.line import TRANSITIONS, LineHostSession, LineSession, LineState
+from msc.protocol.line import TRANSITIONS, LineHostSession, LineSession, LineStage
 from msc.protocol.session import (
     ControlReceived,
+    Event,
+    LineDeclined,
+    LineOpened,
+    LineRequested,
     MessageAcknowledged,
     MessageReceived,
     MessageRefused,
@@ -28,39 +32,41 @@ MESSAGES: dict[type[Control], Control] = {
     Notice: Notice(text="maintenance at 2300"),
     ErrorNotice: ErrorNotice(code="E599", reason="internal"),
 }
+TOLD: dict[type[Control], Event] = {LineOpen: LineOpened(7), Refused: LineDeclined("E307")}
+"""What the line is told of a message that is not told as it is."""
 ALLOWED = {
-    LineState.CONNECTED: {"hello"},
-    LineState.OPENING: {"line_open", "refused", "notice"},
-    LineState.OPEN: {"notice"},
+    LineStage.CONNECTED: {"hello"},
+    LineStage.OPENING: {"line_open", "refused", "notice"},
+    LineStage.OPEN: {"notice"},
 }
 PAIRS = [
-    pytest.param(state, type_, id=f"{state.name.lower()}-{type_.type}")
-    for state, type_ in itertools.product(LineState, FROM_LINE_HOST)
+    pytest.param(stage, type_, id=f"{stage.name.lower()}-{type_.type}")
+    for stage, type_ in itertools.product(LineStage, FROM_LINE_HOST)
 ]
 
 
-def line_in(state: LineState) -> LineSession:
-    session = open_line() if state is LineState.OPEN else fresh_line()
-    if state is LineState.OPENING:
+def line_in(stage: LineStage) -> LineSession:
+    session = open_line() if stage is LineStage.OPEN else fresh_line()
+    if stage is LineStage.OPENING:
         session.receive_data(written(make_hello()), 0.0)
     session.events()
     session.data_to_send()
-    assert session.state is state
+    assert session.stage is stage
     return session
 
 
-@pytest.mark.parametrize(("state", "type_"), PAIRS)
+@pytest.mark.parametrize(("stage", "type_"), PAIRS)
 def test_every_control_message_in_every_state_is_taken_or_ends_the_line(
-    state: LineState, type_: type[Control], cut: Cut
+    stage: LineStage, type_: type[Control], cut: Cut
 ) -> None:
-    session = line_in(state)
+    session = line_in(stage)
     events = feed(session, written(MESSAGES[type_]), cut)
     if type_ is ErrorNotice:
         assert [type(e) for e in events] == [PeerLost]
         assert session.closed
-    elif type_.type in ALLOWED[state]:
-        assert events == [ControlReceived(MESSAGES[type_])]
-        assert session.state is TRANSITIONS[state][type_]
+    elif type_.type in ALLOWED[stage]:
+        assert events == [TOLD.get(type_, ControlReceived(MESSAGES[type_]))]
+        assert session.stage is TRANSITIONS[stage][type_]
         assert not session.closed
     else:
         [failed] = events
@@ -72,15 +78,15 @@ def test_every_control_message_in_every_state_is_taken_or_ends_the_line(
 
 
 def test_every_state_is_walked() -> None:
-    assert set(TRANSITIONS) == set(LineState)
+    assert set(TRANSITIONS) == set(LineStage)
     assert set(MESSAGES) == set(FROM_LINE_HOST)
-    table = {state: {type_.type for type_ in row} for state, row in TRANSITIONS.items()}
+    table = {stage: {type_.type for type_ in row} for stage, row in TRANSITIONS.items()}
     assert table == ALLOWED
 
 
-@pytest.mark.parametrize("state", [LineState.CONNECTED, LineState.OPENING])
-def test_a_message_before_the_line_is_open_ends_it(state: LineState, cut: Cut) -> None:
-    session = line_in(state)
+@pytest.mark.parametrize("stage", [LineStage.CONNECTED, LineStage.OPENING])
+def test_a_message_before_the_line_is_open_ends_it(stage: LineStage, cut: Cut) -> None:
+    session = line_in(stage)
     [failed] = feed(session, encode_frame(DATA, 1, b"X"), cut)
     assert isinstance(failed, ProtocolFailed) and failed.code == "E605"
 
@@ -129,7 +135,7 @@ def joined(cut: Cut) -> tuple[LineSession, LineHostSession, Wire]:
     wire = Wire(session, host, cut)
     wire.run()
     assert wire.take(session) == [ControlReceived(make_hello(window=3))]
-    assert wire.take(host) == [ControlReceived(OPEN_LINE)]
+    assert wire.take(host) == [LineRequested(OPEN_LINE)]
     return session, host, wire
 
 
@@ -148,8 +154,8 @@ def test_a_line_opens_and_carries_messages_both_ways(cut: Cut) -> None:
     session, host, wire = joined(cut)
     host.accept()
     wire.run()
-    assert wire.take(session) == [ControlReceived(LineOpen(window=3))]
-    assert session.state is LineState.OPEN
+    assert wire.take(session) == [LineOpened(3)]
+    assert session.stage is LineStage.OPEN
     assert session.room == host.room == 3
 
     session.send_message(b"A123000001.*J40217.IW.QW.CA0980000.NAM/DOE,JOHN")
@@ -175,13 +181,11 @@ def test_a_refused_line_is_not_open_and_may_be_asked_for_again(cut: Cut) -> None
     session, host, wire = joined(cut)
     host.decline(AgencySuspended())
     wire.run()
-    [refused] = wire.take(session)
-    assert isinstance(refused, ControlReceived)
-    assert refused.message == Refused(to="open_line", code="E307", reason="agency suspended")
-    assert session.state is LineState.CONNECTED
+    assert wire.take(session) == [LineDeclined("E307")]
+    assert session.stage is LineStage.CONNECTED
     session.send_control(OPEN_LINE)
     wire.run()
-    assert wire.take(host) == [ControlReceived(OPEN_LINE)]
+    assert wire.take(host) == [LineRequested(OPEN_LINE)]
 
 
 def test_a_newer_hosts_unknown_control_type_does_not_end_the_line(cut: Cut) -> None:
@@ -200,9 +204,9 @@ def test_a_newer_hosts_unknown_control_type_does_not_end_the_line(cut: Cut) -> N
 
 
 def test_a_refusal_of_something_else_is_not_a_refusal_of_the_line(cut: Cut) -> None:
-    session = line_in(LineState.OPENING)
+    session = line_in(LineStage.OPENING)
     feed(session, control_frame({"type": "refused", "to": "weather", "code": "E605", "reason": "unknown"}), cut)
-    assert session.state is LineState.OPENING
+    assert session.stage is LineStage.OPENING
 
 
 def test_two_idle_ends_keep_each_other_alive() -> None:

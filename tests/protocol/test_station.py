@@ -18,6 +18,7 @@ from msc.protocol.control import (
     Notice,
     Open,
     Opened,
+    Receipts,
     Refused,
     SignedOff,
     SignedOn,
@@ -47,17 +48,18 @@ MESSAGES: dict[type[Control], Control] = {
     Unlock: Unlock(password=SecretStr("correct horse")),
     ChangePassword: ChangePassword(old=SecretStr("correct horse"), new=SecretStr("battery staple")),
     Status: Status(),
+    Receipts: Receipts(msn=1042),
 }
 
 # What MTP/1 says may be sent when, written down a second time: a change of the table must be meant.
 ALLOWED = {
     (StationKind.TERMINAL, State.GREETED): "sign_on status",
-    (StationKind.TERMINAL, State.ACTIVE): "lock sign_off change_password status",
+    (StationKind.TERMINAL, State.ACTIVE): "lock sign_off change_password status receipts",
     (StationKind.TERMINAL, State.LOCKED): "unlock sign_off status",
     (StationKind.PRINTER, State.GREETED): "open status",
     (StationKind.PRINTER, State.OPEN): "status",
     (StationKind.HOST, State.GREETED): "open status",
-    (StationKind.HOST, State.OPEN): "sign_on sign_off lock unlock change_password status",
+    (StationKind.HOST, State.OPEN): "sign_on sign_off lock unlock change_password status receipts",
 }
 
 REACHABLE = [(kind, state) for kind, table in TRANSITIONS.items() for state in table]
@@ -115,7 +117,7 @@ def test_every_control_message_in_every_state_is_taken_or_refused_by_name(
 def test_every_kind_and_every_message_is_walked() -> None:
     assert set(TRANSITIONS) == set(StationKind)
     assert set(MESSAGES) == set(FROM_STATION)
-    assert len(PAIRS) == 9 * 7
+    assert len(PAIRS) == 9 * 8
     allowed = {(kind, state, type_) for (kind, state), names in ALLOWED.items() for type_ in names.split()}
     table = {(k, s, t.type) for k, states in TRANSITIONS.items() for s, row in states.items() for t in row}
     assert table == allowed

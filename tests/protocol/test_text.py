@@ -12,6 +12,7 @@ from msc.errors import BadCharacter, BadField
 from msc.protocol.text import (
     MessageText,
     check_characters,
+    is_hit,
     is_ori,
     parse_addressed,
     parse_direct,
@@ -56,6 +57,24 @@ def test_an_ori_is_two_letters_and_seven_alphanumerics(text: str) -> None:
     assert is_ori(text)
     for wrong in (text[:-1], text + "0", text.lower(), "1" + text[1:], text[0] + "1" + text[2:], text[:-1] + "."):
         assert not is_ori(wrong)
+
+
+@pytest.mark.requirement("C-CONFIRM")
+@pytest.mark.parametrize(
+    ("text", "hit"),
+    [
+        ("MKE/WANTED PERSON\nNAM/SPECIMEN, WANTED", True),
+        ("***CAUTION - ARMED AND DANGEROUS***\r\nMKE/WANTED PERSON", True),
+        ("DELAYED HIT\nMKE/STOLEN VEHICLE", True),
+        ("NO RECORD IN WPS\nNAM/DOE,JOHN", False),
+        ("ACCEPTED STOLEN VEHICLE ENTRY\nNIC/V999000001", False),
+        ("NO RECORD IN WPS MKE/X", False),
+        ("VEHICLE REGISTRATION\nLIC/ZZ0001X VMA/MAKE/MKE/", False),
+        ("", False),
+    ],
+)
+def test_an_answer_with_a_line_that_names_an_entry_is_a_hit(text: str, hit: bool) -> None:
+    assert is_hit(text) is hit
 
 
 def reads_as_one(value: str) -> bool:

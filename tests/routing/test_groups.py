@@ -169,7 +169,7 @@ def test_a_missing_file_is_told_and_a_site_may_have_none(folder: Path) -> None:
     with pytest.raises(RouteError, match="cannot be read"):
         load_plan(PlanFiles(folder / "routes.toml", folder / "groups.toml"), None, LINES, None)
     plan = load_plan(PlanFiles(folder / "routes.toml"), None, LINES, None)
-    assert plan.counts() == {"routes": 0, "groups": 0}
+    assert plan.counts() == {"routes": 0, "groups": 0, "forwards": 0}
 
 
 CODES = [f"G{n}" for n in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msc.errors import Overloaded
-from msc.routing.pending import Pending, PendingTable
+from msc.protocol.catalog import load_catalog
+from msc.routing.pending import Pending, PendingTable, TimeOuts
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 pytestmark = pytest.mark.requirement("C-HDR")
 
@@ -19,7 +23,9 @@ def entry(msn: int, *lines: str, timeout_s: float = 30.0, header: str | None = N
     members: dict[str, Any] = {field.name: "" for field in fields(Pending)}
     members |= {
         "msn": msn, "header": header or f"A123{msn:06d}", "host": False, "station": 1, "sequence": 1, "ref": None,
-        "key": None, "timeout_s": timeout_s, "received_us": 0, "awaited": set(lines), "closes_at": 0.0,
+        "key": None, "timeout_s": timeout_s, "received_us": 0, "lines": lines, "awaited": set(lines),
+        "given_up": set(), "failed": set(),
+        "closes_at": 0.0,
     }  # fmt: skip
     return Pending(**members)
 
@@ -66,7 +72,7 @@ def test_an_inquiry_is_overdue_once_and_then_late_answers_still_find_it() -> Non
     one = entry(1, "clets-a", "ncic-a", timeout_s=15.0)
     table.add(one, 100.0)
     assert table.expire(114.9) == []
-    assert table.expire(115.0) == [one]
+    assert sorted(line for _, line in table.expire(115.0)) == ["clets-a", "ncic-a"]
     assert table.expire(115.0) == []
     assert one.awaited == {"clets-a", "ncic-a"}, "the caller settles them"
     table.settle(one, "clets-a")
@@ -75,24 +81,44 @@ def test_an_inquiry_is_overdue_once_and_then_late_answers_still_find_it() -> Non
     assert table.expire(10_000.0) == []
 
 
+def test_a_destination_may_have_a_time_of_its_own_by_key() -> None:
+    key = next(key for key in load_catalog(CONFIG / "catalog") if key.code == "IW.QW")
+    times = TimeOuts({"ncic-a": {"*": 5.0, "IW.*": 20.0, "IA.QV": 1.0}, "nlets-a": {"RQ": 60.0}, "x": {}})
+    table = PendingTable(timeouts=times)
+    one = entry(1, "clets-a", "ncic-a", "nlets-a", timeout_s=15.0)
+    one.key = key
+    table.add(one, 0.0)
+    assert {line: one.timeout_of(line) for line in sorted(one.awaited)} == {
+        "clets-a": 15.0, "ncic-a": 20.0, "nlets-a": 15.0,
+    }  # fmt: skip
+    assert sorted(line for _, line in table.expire(15.0)) == ["clets-a", "nlets-a"]
+    assert table.expire(19.9) == []
+    assert [line for _, line in table.expire(20.0)] == ["ncic-a"]
+
+
+def test_without_times_of_their_own_destinations_have_the_catalogs() -> None:
+    assert TimeOuts().of(None) == {}
+    assert TimeOuts({"ncic-a": {"*": 5.0}}).of(None) == {}
+
+
 def test_inquiries_are_overdue_in_the_order_of_their_time_outs() -> None:
     table = PendingTable()
     slow, quick, answered = entry(1, "a", timeout_s=20.0), entry(2, "a", timeout_s=5.0), entry(3, "a", timeout_s=1.0)
     for one in (slow, quick, answered):
         table.add(one, 0.0)
     table.settle(answered, "a")
-    assert table.expire(30.0) == [quick, slow]
+    assert table.expire(30.0) == [(quick, "a"), (slow, "a")]
 
 
 def test_a_postponed_inquiry_comes_again_at_that_time() -> None:
     table = PendingTable()
     one = entry(1, "clets-a", timeout_s=15.0)
     table.add(one, 0.0)
-    assert table.expire(15.0) == [one]
-    table.postpone(one, 16.0)
+    assert table.expire(15.0) == [(one, "clets-a")]
+    table.postpone(one, "clets-a", 16.0)
     assert table.expire(15.9) == []
-    assert table.expire(16.0) == [one]
-    table.postpone(one, 17.0)
+    assert table.expire(16.0) == [(one, "clets-a")]
+    table.postpone(one, "clets-a", 17.0)
     table.settle(one, "clets-a")
     assert table.expire(17.0) == []
 
@@ -115,7 +141,7 @@ def test_an_inquiry_that_still_waits_outlives_its_window() -> None:
     table.add(one, 0.0)
     table.expire(20.0)
     assert table.find(one.header) is one
-    assert table.expire(30.0) == [one]
+    assert table.expire(30.0) == [(one, "clets-a")]
     table.settle(one, "clets-a")
     table.expire(30.0)
     assert table.find(one.header) is None
@@ -127,7 +153,7 @@ def test_a_header_that_came_round_again_does_not_inherit_the_old_time_out() -> N
     table.add(old, 0.0)
     table.add(new, 1.0)
     assert table.expire(5.0) == []
-    assert table.expire(51.0) == [new]
+    assert table.expire(51.0) == [(new, "a")]
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -203,12 +229,12 @@ def test_property_memory_is_bounded_and_nothing_that_waits_is_forgotten(steps: l
         elif step == "settle" and waiting:
             table.settle(waiting.pop(pick % len(waiting)), "a")
         elif step == "expire":
-            for overdue in table.expire(now):
+            for overdue, _ in table.expire(now):
                 assert now >= overdue.closes_at - 60.0 + 20.0
                 waiting.remove(overdue)
                 table.settle(overdue, "a")
         assert len(table) <= 5
         assert table.waiting == len(waiting)
         assert all(table.find(one.header) is one for one in waiting)
-    overdue = table.expire(now + 20.0)
+    overdue = [one for one, _ in table.expire(now + 20.0)]
     assert overdue == waiting, "each inquiry is given up in its turn"

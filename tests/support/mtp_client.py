@@ -306,6 +306,19 @@ class Station:
             raise Refused(told["code"], told["reason"])
         return told
 
+    async def receipts(self, msn: int, **more: Any) -> dict[str, Any]:
+        """Ask what has become of a message.
+
+        Raises:
+            Refused: With the code.
+        """
+        await self.say(type="receipts", msn=msn, **more)
+        told = await self.control("receipts", "refused")
+        if told["type"] == "refused":
+            assert told["to"] == "receipts", told
+            raise Refused(told["code"], told["reason"])
+        return told
+
     async def open(self) -> dict[str, Any]:
         """Open a printer's or host's connection."""
         await self.say(type="open")

@@ -28,7 +28,9 @@ from msc.admin.operator_key import OperatorKey
 from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.socket import AdminSocket, reachable
+from msc.admin.switching_desk import SwitchingCounter
 from msc.settings import AdminSettings, Settings
+from msc.switch.verb import Order, Outcome
 
 PROFILE = CertificateProfile(organization="Example", curve="P-256", authority_days=30, certificate_days=9)
 AUTHORITY = Authority.create(PROFILE)
@@ -147,6 +149,27 @@ class FakeStations:
         return session_id == "s1"
 
 
+class FakeOperations:
+    """Does nothing, and keeps what it was told to do.
+
+    Attributes:
+        outcome: What comes of every order.
+        fault: Raised instead.
+    """
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.outcome = Outcome({"done": True}, before={"held": False}, after={"held": True})
+        self.fault: Exception | None = None
+
+    async def perform(self, order: Order) -> Outcome:
+        """Keep an order."""
+        self.orders.append(order)
+        if self.fault is not None:
+            raise self.fault
+        return self.outcome
+
+
 class Served:
     """A served administrative socket, and what it told the auditors.
 
@@ -171,9 +194,11 @@ class Served:
         self.sign_in = SignIn(directory, self.anchor.trust, now)
         gate = Gate(self.sign_in, self.audited.append, now)
         self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self.journaled)
+        self.operations = FakeOperations()
         self.socket = AdminSocket(
             file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group,
             routing=routing(self, gate) if routing is not None else None,
+            switching=SwitchingCounter(gate, self.operations, self.audited.append, self.journaled),
         )  # fmt: skip
         self.file = file
         self.settings = Settings.model_construct(admin=AdminSettings(socket=file))

@@ -6,6 +6,7 @@ import itertools
 
 from msc.acp.directory import Device
 from msc.errors import Refusal
+from msc.protocol.line_state import LineState
 from msc.protocol.station import StationKind, StationSession
 from msc.tls import PeerCertificate
 from tests.support.ends import active_terminal, open_host
@@ -44,19 +45,44 @@ class FakeStation:
 class FakeLine:
     """A line to a state host that takes what it is sent, or is down."""
 
+    mode = "production"
+
     def __init__(self, name: str, room: int = 10) -> None:
         self.name = name
-        self.state = "open"
-        self.room = room
-        self.is_open = True
+        self.state = LineState.OPEN
+        self.room_when_open = room
         self.sent: list[bytes] = []
         self.answers: list[tuple[int, Refusal | None]] = []
         self.connection: object = object()
+        self.restarts: list[str] = []
 
     @property
     def address(self) -> str:
         """Its name in journal and queues."""
         return f"line:{self.name}"
+
+    @property
+    def connected(self) -> bool:
+        """Whether its session stands."""
+        return self.state.is_connected
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes messages."""
+        return self.state is LineState.OPEN
+
+    @is_open.setter
+    def is_open(self, value: bool) -> None:
+        self.state = LineState.OPEN if value else LineState.DOWN
+
+    @property
+    def room(self) -> int:
+        """How many more messages it takes."""
+        return self.room_when_open if self.is_open else 0
+
+    @room.setter
+    def room(self, value: int) -> None:
+        self.room_when_open = value
 
     def send(self, payload: bytes) -> int:
         """Take a message."""
@@ -67,3 +93,27 @@ class FakeLine:
         """Note an answer."""
         assert connection is self.connection
         self.answers.append((sequence, refusal))
+
+    def hold(self) -> None:
+        """Be held, if connected."""
+        self._ordered(LineState.HELD)
+
+    def drain(self) -> None:
+        """Be drained, if connected."""
+        self._ordered(LineState.DRAINING)
+
+    def release(self) -> None:
+        """Be open again, if connected."""
+        self._ordered(LineState.OPEN)
+
+    def _ordered(self, state: LineState) -> None:
+        if self.connected:
+            self.state = state
+
+    def restart(self, reason: str) -> None:
+        """Note it."""
+        self.restarts.append(reason)
+
+    async def test(self) -> float:
+        """Answer at once."""
+        return 0.0

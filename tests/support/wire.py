@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from msc.protocol.control import Hello
 from msc.protocol.frame import CONTROL, Frame, FrameDecoder, encode_frame
-from msc.protocol.session import Event, Session
+from msc.protocol.session import End, Event, Session
 
 FRAME_BYTES_MAX = 65_536
 
@@ -81,7 +81,7 @@ class Events(list[Event]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def feed(session: Session, data: bytes, cut: Cut = whole, now: float = 0.0) -> Events:
+def feed(session: End, data: bytes, cut: Cut = whole, now: float = 0.0) -> Events:
     """Feed a session bytes in pieces and take the events they made."""
     events = Events()
     for piece in cut(data):
@@ -97,7 +97,7 @@ class Wire:
         left_events, right_events: What each end was told since it was last asked.
     """
 
-    def __init__(self, left: Session, right: Session, cut: Cut = whole, now: float = 0.0) -> None:
+    def __init__(self, left: End, right: End, cut: Cut = whole, now: float = 0.0) -> None:
         self.left, self.right, self.cut, self.now = left, right, cut, now
         self._events = {id(left): Events(), id(right): Events()}
 
@@ -113,7 +113,7 @@ class Wire:
                 return
         raise AssertionError("the two ends keep talking")
 
-    def _move(self, sender: Session, receiver: Session) -> int:
+    def _move(self, sender: End, receiver: End) -> int:
         data = sender.data_to_send()
         for piece in self.cut(data):
             receiver.receive_data(piece, self.now)
@@ -121,7 +121,7 @@ class Wire:
             self._events[id(session)] += session.events()
         return len(data)
 
-    def take(self, session: Session) -> Events:
+    def take(self, session: End) -> Events:
         """Take what an end was told."""
         events, self._events[id(session)] = self._events[id(session)], Events()
         return events

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from msc import clock
+from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.store import DirectoryStore
 from msc.journal.database.opening import open_writing
@@ -17,15 +19,20 @@ from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
+from msc.routing.service_state import load_services
+from msc.settings import HitConfirmationSettings
 from msc.switch import recovery
+from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
-from msc.switch.recovery import RESEND_S, Action
+from msc.switch.recovery import RESEND_S, TABLE, Action, Case
+from msc.switch.service import ServiceStates
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
+from msc.switch.trunk import Trunk
 from tests.support.county import county
 from tests.support.journal import SIGNER, enter, reading
 from tests.support.port import FakeLine
@@ -61,25 +68,60 @@ FROM_HOST: dict[str, Any] = {
 # --- the table, a row each ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("age_s", [0.0, 1.0, RESEND_S])
-def test_a_recent_inquiry_on_a_line_is_sent_again(age_s: float) -> None:
-    assert recovery.decide(update=False, age_s=age_s) is Action.SEND_AGAIN
+@dataclass(frozen=True)
+class Expected:
+    """A row of the table: what it is called, what it is about, what happens."""
+
+    row: str
+    cases: tuple[Case, ...]
+    action: Action
 
 
-@pytest.mark.parametrize("age_s", [RESEND_S + 0.001, 3600.0])
-def test_of_an_older_inquiry_on_a_line_the_originator_is_told_e403(age_s: float) -> None:
-    action = recovery.decide(update=False, age_s=age_s)
-    assert action is Action.TELL_NO_ANSWER
-    refusal = recovery.refusal_for(action, "clets-a")
-    assert refusal.code == "E403"
-    assert "clets-a" in refusal.reason
+EXPECTED = (
+    Expected(
+        "what waited for the operator",
+        (Case("operator"), Case("operator", known=False, update=True, age_s=1e9)),
+        Action.LIST,
+    ),
+    Expected("a clock, or a bulletin", (Case("hitconf"), Case("board", known=False, age_s=1e9)), Action.HAND_BACK),
+    Expected(
+        "a station that is no more", (Case("device", known=False), Case("user", known=False)), Action.TO_OPERATOR
+    ),
+    Expected("a station", (Case("device"), Case("user", age_s=1e9), Case("device", update=True)), Action.QUEUE),
+    Expected(
+        "an update that waited for its line",
+        (Case("line", update=True, waited=True), Case("line", update=True, waited=True, age_s=80_000)),
+        Action.WAIT_AGAIN,
+    ),
+    Expected(
+        "an update on a line",
+        (
+            Case("line", update=True),
+            Case("line", update=True, age_s=1e9),
+            Case("line", known=False, update=True, waited=True),
+        ),
+        Action.TELL_UNKNOWN,
+    ),
+    Expected("a line that is no more", (Case("line", known=False),), Action.TELL_NO_ANSWER),
+    Expected("a recent inquiry on a line", (Case("line"), Case("line", age_s=RESEND_S)), Action.SEND_AGAIN),
+    Expected("an older inquiry on a line", (Case("line", age_s=RESEND_S + 0.001),), Action.TELL_NO_ANSWER),
+)
 
 
-@pytest.mark.parametrize("age_s", [0.0, RESEND_S, 3600.0])
-def test_of_an_update_on_a_line_the_originator_is_told_e404_and_it_is_never_sent_again(age_s: float) -> None:
-    action = recovery.decide(update=True, age_s=age_s)
-    assert action is Action.TELL_UNKNOWN
-    assert recovery.refusal_for(action, "clets-a").code == "E404"
+@pytest.mark.requirement("F-BACKUP", "C-TRAFFIC")
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda expected: expected.row)
+def test_a_row_of_the_table_decides_what_becomes_of_what_had_not_ended(expected: Expected) -> None:
+    assert {recovery.decide(case) for case in expected.cases} == {expected.action}
+
+
+def test_every_row_of_the_table_has_its_test() -> None:
+    assert [row.name for row in TABLE] == [expected.row for expected in EXPECTED]
+
+
+def test_what_originators_are_told() -> None:
+    for action, code in ((Action.TELL_NO_ANSWER, "E403"), (Action.TELL_UNKNOWN, "E404")):
+        refusal = recovery.refusal_for(action, "clets-a")
+        assert (refusal.code, "clets-a" in refusal.reason) == (code, True)
 
 
 @pytest.mark.parametrize("was_sent", [False, True])
@@ -200,6 +242,24 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
     assert (message.text, message.source, message.header) == (text, "cad-1", "CD0100000H")
 
 
+def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
+    here = "device:desk-1"
+    lives = [(Life.ROUTED, None), (Life.RETURNED, recovery.NOT_ACKNOWLEDGED), (Life.RETURNED, None)]
+    events = tuple(EventRecord(17, 2, life, here, detail) for life, detail in lives)
+    assert recovery.queued_again(Unfinished(inquiry(kind="administrative"), here, True, events)).unanswered == 1
+
+
+@pytest.mark.requirement("C-ADMIN", "L-HITCONF")
+def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
+    text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
+    record = inquiry(kind="administrative", key="AM", system="", text=text, priority="routine")
+    by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
+    message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
+    assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
+    request = inquiry(kind="hit_confirmation", key="YQ", system="", text="YQ.CA0980000.A124.TXT OCA/1")
+    assert owed(request).kind == "hit_confirmation"
+
+
 def test_a_status_message_comes_as_it_was_written() -> None:
     record = inquiry(msn=19, kind="status", line="clets-a", text="E403 clets-a gave no answer in 15 s", code="E403")
     message = owed(record)
@@ -229,13 +289,21 @@ class Restarted:
         await self.writer.open()
         directory = county()
         self.directory_store = DirectoryStore(f"sqlite+aiosqlite:///{self.folder / 'directory.db'}")
-        self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
+        self.audited: list[AuditEvent] = []
+        self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
+        self.confirmations = Confirmations(
+            HitConfirmationSettings(escalate_to="printer-1"), catalog=CATALOG, point=self.point,
+            writer=self.writer, deliveries=self.deliveries, metrics=metrics,
+        )  # fmt: skip
+        databases = {key.database for key in CATALOG}
+        self.services = ServiceStates(load_services(CONFIG / "service.toml", databases), self.audited.append)
         self.traffic = LineTraffic(
-            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
-        )
+            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics,
+            confirmations=self.confirmations, services=self.services,
+        )  # fmt: skip
         self.switch = Switch(
             intake=Intake(CATALOG, plan, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
@@ -243,8 +311,10 @@ class Restarted:
             traffic=self.traffic,
             deliveries=self.deliveries,
             metrics=metrics,
+            confirmations=self.confirmations,
         )
-        self.traffic.connect({"clets-a": self.line})
+        self.switch.keepers["hitconf"] = self.confirmations.take_back
+        self.traffic.connect([Trunk([self.line])])
 
     async def journaled_before(self, record: MessageRecord, *events: EventRecord) -> None:
         """Enter a message and its life as a switch did that ran before this one."""
@@ -255,7 +325,7 @@ class Restarted:
     async def recover(self, since_us: int = 0) -> list[Unfinished]:
         async with reading(self.url) as reader:
             recent = await recent_transactions(reader, since_us)
-            found, _ = await unfinished(reader, self.writer.owed, since_us)
+            found, _ = await unfinished(reader, self.writer.owed)
         self.switch.recover(recent, found, CATALOG)
         self.writer.close()
         await self.writer.run()
@@ -268,7 +338,7 @@ class Restarted:
 
     def waiting(self, address: str) -> list[Outgoing]:
         """Take what waits for an address."""
-        outbox = self.deliveries._outboxes.get(address)
+        outbox = self.deliveries.outboxes.get(address)
         messages = []
         while outbox is not None and (message := outbox.take()) is not None:
             messages.append(message)
@@ -361,3 +431,61 @@ async def test_a_message_for_a_line_that_is_no_more_is_told_to_its_originator(re
     await restarted.journaled_before(record, *routed(record, Life.SENT, destination="line:old"))
     await restarted.recover()
     assert [status.text[:5] for status in restarted.waiting("device:desk-1")] == ["E404 "]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_update_whose_outcome_is_unknown_is_on_the_operators_list_until_they_have_decided(
+    restarted: Restarted, tmp_path: Path
+) -> None:
+    record = update(received=clock.wall_us())
+    await restarted.journaled_before(record, *routed(record, Life.SENT))
+    await restarted.recover()
+    again = Restarted(tmp_path)
+    await again.start()
+    try:
+        await again.recover()
+        for switch in (restarted, again):
+            [entry] = switch.deliveries.operator_queue.entries()
+            assert entry.msn == record.msn
+            assert entry.why.startswith("E404 ")
+    finally:
+        await again.stop()
+
+
+@pytest.mark.requirement("C-TAMF")
+async def test_what_was_forwarded_waits_where_it_was_forwarded_to_and_says_whose_it_was(restarted: Restarted) -> None:
+    record = inquiry(msn=18, kind="unsolicited", line="clets-a", text="A123000001.MEET", header="A123000001")
+    at = record.received
+    await restarted.journaled_before(
+        record,
+        EventRecord(18, at, Life.ROUTED, "device:desk-1"),
+        EventRecord(18, at, Life.FORWARDED, "device:desk-1", "by night"),
+        EventRecord(18, at, Life.ROUTED, "device:desk-2", "for A123"),
+        EventRecord(18, at, Life.REPRIORITISED, "device:desk-2", "URGENT"),
+    )
+    await restarted.recover()
+    assert restarted.waiting("device:desk-1") == []
+    [message] = restarted.waiting("device:desk-2")
+    assert (message.original_mnemonic, message.hops, message.precedence.name) == ("A123", 1, "URGENT")
+
+
+async def test_what_waits_for_a_station_that_is_no_more_is_the_operators(restarted: Restarted) -> None:
+    answer = inquiry(msn=18, kind="response", line="clets-a", text="A12300000H.NO RECORD", header="A12300000H")
+    await restarted.journaled_before(answer, *routed(answer, destination="device:sold"))
+    await restarted.recover()
+    assert [entry.address for entry in restarted.deliveries.operator_queue.entries()] == ["device:sold"]
+
+
+@pytest.mark.requirement("F-BACKUP")
+async def test_an_update_that_was_told_to_wait_and_never_sent_is_sent_after_the_restart_as_promised(
+    restarted: Restarted,
+) -> None:
+    record = update(received=clock.wall_us())
+    await restarted.journaled_before(record, *routed(record, Life.QUEUED))
+    await restarted.recover()
+    assert restarted.waiting("device:desk-1") == []
+    restarted.line.room = 10
+    restarted.traffic.line_opened(restarted.line)
+    assert restarted.line.sent == [], "the journal says first that it is sent"
+    await restarted.writer.run()
+    assert len(restarted.line.sent) == 1

@@ -12,13 +12,14 @@ from msc import clock
 from msc.acp.control_point import OperatorSession
 from msc.acp.directory import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
-from msc.journal.record import EventRecord, Life, MessageRecord
-from msc.limits import OPERATOR_QUEUE_MAX, TEXT_CHARS_MAX
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
+from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.trunk import Trunk
 from tests.support.ends import fresh_station
 from tests.support.journal import records_of
 from tests.support.port import FakeLine, FakeStation
@@ -37,7 +38,9 @@ class Running(Restarted):
         await super().start()
         self.line.room = 10
         self.other = FakeLine("ncic-a")
-        self.traffic.connect({"clets-a": self.line, "ncic-a": self.other})
+        self.traffic.connect([Trunk([self.line]), Trunk([self.other])])
+        for line in (self.line, self.other):
+            self.traffic.line_opened(line)
 
     def entry(self, **members: str) -> Pending:
         """Make the entry of an inquiry that is in the journal, on its way to the line."""
@@ -209,6 +212,75 @@ def _asking(running: Running, text: str) -> FakeStation:
     return station
 
 
+# --- what has to wait -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_a_held_line_may_not_have_waits_its_originator_is_told_and_then_it_goes(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    await running.journaled()
+    assert running.line.sent == []
+    assert running.told() == ["E402 clets-a is held by an operator; queued, will be sent to clets-a"]
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    assert running.told() == [], "no time-out runs while it waits by somebody's word"
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    assert running.line.sent == [TEXT.encode()]
+    assert entry.awaited == {"clets-a"}
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_the_time_out_of_what_waited_begins_when_it_is_sent(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E402", "E403"]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_originator_is_told_of_a_destination_that_was_not_reached_and_which_was(running: Running) -> None:
+    running.other.is_open = False
+    running.traffic.line_lost(running.other, "cut")
+    _asking(running, TEXT)
+    await running.journaled()
+    assert running.told() == ["E401 ncic-a is out of service; not sent (asked clets-a: yes)"]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+@pytest.mark.parametrize("code", ["E502", "E206"], ids=["for the moment", "for good"])
+async def test_what_a_host_refuses_ends_and_the_rest_goes_on(running: Running, code: str) -> None:
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    tries = 3 if code == "E502" else 1
+    for attempt in range(1, tries + 1):
+        assert len(running.line.sent) == attempt
+        running.traffic.line_answered(running.line, attempt, f"{code} no")
+        running.traffic.tick(clock.monotonic() + 2)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E405"]
+    assert len(running.deliveries.operator_queue) == (1 if code == "E502" else 0)
+
+
+@pytest.mark.requirement("C-ADMIN")
+async def test_a_message_for_somebody_beyond_the_state_ends_when_the_state_has_taken_it_over(
+    running: Running,
+) -> None:
+    entry = running.entry(key="YQ", system="", database="NLETS", kind="hit_confirmation")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.line_answered(running.line, 1, None)
+    assert entry.awaited == set()
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert running.told() == []
+    assert [event.event for event in await running.events()] == [Life.SENT, Life.ACKNOWLEDGED, Life.ANSWERED]
+
+
 # --- what is refused ------------------------------------------------------------------------------------------
 
 
@@ -237,10 +309,42 @@ async def test_a_message_whose_sender_is_no_longer_on_file_is_journaled_whole(
 
 
 @pytest.mark.requirement("C-UNSOL")
-async def test_messages_nobody_can_take_are_counted_up_to_their_bound(running: Running) -> None:
-    running.deliveries.operator_queue = OPERATOR_QUEUE_MAX - 1
+async def test_messages_nobody_can_take_wait_for_the_operator(running: Running) -> None:
     for sequence in (1, 2):
         running.traffic.line_message(running.line, sequence, b"ZZZZ000001.NOBODY ASKED")
     await running.journaled()
-    assert running.deliveries.operator_queue == OPERATOR_QUEUE_MAX
-    assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE] * 2
+    assert [entry.why for entry in running.deliveries.operator_queue.entries()] == ["no destination for ZZZZ"] * 2
+    assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE, Life.ROUTED] * 2
+    assert {event.destination for event in await running.events() if event.event == Life.ROUTED} == {OPERATOR_QUEUE}
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+@pytest.mark.parametrize("text", ["$.H.DELAYED HIT", "$.L.LOCATED", "AM.NV0000000.CD01.TXT CALL ME", "YQ.NV0000000"])
+async def test_what_must_be_seen_goes_to_who_sees_it_and_says_whose_it_was(running: Running, text: str) -> None:
+    running.traffic.line_message(running.line, 1, f"CD01000001.{text}".encode())
+    await running.journaled()
+    for address in ("device:desk-1", "device:desk-2", "device:printer-1"):
+        [message] = running.waiting(address)
+        assert (message.text, message.original_mnemonic) == (text, "CD01")
+    assert not running.waiting("device:cad-1")
+    [forwarded] = [event for event in await running.events() if event.event == Life.FORWARDED]
+    assert forwarded.destination == "device:cad-1" and "C-STAFFED" in (forwarded.detail or "")
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+async def test_what_need_not_be_seen_at_every_hour_goes_where_its_mnemonic_leads(running: Running) -> None:
+    running.traffic.line_message(running.line, 1, b"CD01000001.ER.NO SUCH ADDRESS")
+    await running.journaled()
+    [message] = running.waiting("device:cad-1")
+    assert message.original_mnemonic is None
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+async def test_where_an_agency_has_nobody_who_sees_it_the_operator_gets_it_once(running: Running) -> None:
+    directory = running.point.directory
+    directory.replace([replace(directory.devices["s-desk"], staffed=False)])
+    running.traffic.line_message(running.line, 1, b"S001000001.$.A.AMBER ALERT")
+    await running.journaled()
+    [entry] = running.deliveries.operator_queue.entries()
+    assert "C-STAFFED" in entry.why
+    assert not running.waiting("device:s-desk")

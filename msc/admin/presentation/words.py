@@ -176,7 +176,7 @@ def open_at(entry: Entry) -> list[str]:
     return [
         destination
         for destination, events in lives_of(entry).items()
-        if not has_ended(destination, {event["event"] for event in events})
+        if not has_ended(destination, [event["event"] for event in events])
     ]
 
 

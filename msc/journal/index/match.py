@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.term import AS_ON_AUDIT, AS_ON_MESSAGE, OPEN, is_refused, subjects_of
 from msc.journal.index.tokenizer import query_words, words
-from msc.journal.record import ENDS_AT_STATION, ENDS_ON_LINE, AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord, ends_at
 
 
 def matches(criteria: Criteria, message: MessageRecord, events: Sequence[EventRecord]) -> bool:
@@ -70,7 +70,7 @@ def is_open(events: Iterable[EventRecord]) -> bool:
             continue
         elif event.event == Life.ROUTED:
             owed.add(destination)
-        elif event.event in (ENDS_ON_LINE if destination.startswith("line:") else ENDS_AT_STATION):
+        elif event.event in ends_at(destination):
             owed.discard(destination)
     return bool(owed)
 

@@ -51,7 +51,7 @@ class Checkpoint(NamedTuple):
         at: Wall time, microseconds since 1970 UTC.
         journal: The journal's identity: 16 random bytes made with it.
         seq: The last record it speaks of; 0 in an empty journal.
-        msn: The highest MSN so far.
+        msn: The highest MSN up to that record; 0 before the first message.
         link: The chain's value after that record.
         month: The month the record belongs to, 202611; 0 in an empty journal.
         first: The month's first record.

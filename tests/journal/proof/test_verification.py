@@ -9,8 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from msc import clock
 from msc.journal.database.layout import Block, CheckpointRow, JournalDatabase, TailRow
 from msc.journal.proof.canonical import decode
+from msc.journal.proof.chain import leaf_of, link_after
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
 from msc.journal.proof.deletion import deletion_detail
 from msc.journal.proof.finding import Kind, Report
@@ -18,7 +20,7 @@ from msc.journal.proof.testimony import Testimony, witness_line
 from msc.journal.proof.verification import verify
 from msc.journal.record import AuditRecord, EventRecord, MessageRecord
 from tests.journal.proof.conftest import NOVEMBER, OCTOBER, SEPTEMBER, Victim
-from tests.support.journal_builder import DAY, SECOND, JournalBuilder, new_signer, signatories_of
+from tests.support.journal_builder import DAY, SECOND, JournalBuilder, an_inquiry, new_signer, signatories_of
 from tests.support.memory_journal import MemoryJournal
 
 pytestmark = pytest.mark.requirement("F-AUPROT", "C-JOURNAL")
@@ -47,6 +49,16 @@ def a_message(victim: Victim, block: int = 3, after: int = 20) -> tuple[int, int
     bodies = victim.bodies(OCTOBER, first)
     place = next(p for p, body in enumerate(bodies) if p >= after and b'"inquiry"' in body)
     return first + place, msn_of(bodies[place])
+
+
+def first_message(victim: Victim, seq: int) -> int:
+    """Return the MSN of October's first message from a record on."""
+    for first, last in victim.blocks(OCTOBER):
+        if last >= seq:
+            for body in victim.bodies(OCTOBER, first)[max(0, seq - first) :]:
+                if body.startswith(b'["m"'):
+                    return msn_of(body)
+    raise AssertionError("there is none")
 
 
 def a_row(victim: Victim) -> tuple[int, bytes]:
@@ -131,7 +143,7 @@ async def test_a_changed_record_whose_traces_were_wiped_is_found_by_the_next_che
     finding = report.faults[0]
     assert (finding.kind, finding.first, finding.last) == (Kind.RECORDS_CHANGED, before + 1, after)
     last_good = victim.sql("SELECT body FROM checkpoint WHERE seq = ?", before)[0][0]
-    assert report.first_bad_msn == read_checkpoint(last_good).msn + 1
+    assert report.first_bad_msn == first_message(victim, before + 1)
     assert f"checkpoint {read_checkpoint(last_good).number}," in finding.text
     assert set(kinds(report)[1:]) <= {Kind.LINKS_CHANGED}
     assert proven(report, before)
@@ -337,6 +349,7 @@ async def test_a_month_replaced_by_another_is_named(victim: Victim) -> None:
     report = await victim.verify()
     found = report.faults[0]
     assert (found.kind, found.first, found.last, found.month) == (Kind.MONTH_REPLACED, first, last, OCTOBER)
+    assert report.first_bad_msn == first_message(victim, first)
     assert set(kinds(report)[1:]) <= {Kind.LINKS_CHANGED}
     assert proven(report, last + 1)
 
@@ -622,6 +635,31 @@ async def test_a_clock_that_was_set_is_seen_and_a_record_that_waited_is_not() ->
     assert [finding.first for finding in steps] == [seq + 1]
     assert "+90.000 s" in steps[0].text
     assert before
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["sealed at once", "held before it was sealed"])
+async def test_a_changed_message_that_begins_a_month_is_the_first_bad_one(held: bool) -> None:
+    journal = MemoryJournal()
+    builder = JournalBuilder(journal)
+    december = clock.parse_rfc3339("2026-12-01")
+    november = an_inquiry(1, december - SECOND, builder.rng)
+    if held:
+        await builder.enter(november, state=True)
+        november = []
+    await builder.enter([*november, *an_inquiry(2, december, builder.rng)])
+    first = 1 + next(row.seq for row in journal.statements.values() if row.statement == Statement.SEALED)
+    link = journal.rows[first - 1].link
+    for seq in range(first, max(journal.rows) + 1):
+        body = journal.rows[seq].body
+        body = changed(body) if seq == first else body
+        link = link_after(link, leaf_of(body))
+        journal.rows[seq] = TailRow(seq, body, link)
+    report = await verify(journal, builder.signatories, now_us=builder.now)
+    assert (report.faults[0].kind, report.faults[0].first) == (Kind.RECORDS_CHANGED, first)
+    assert set(kinds(report)[1:]) <= {Kind.LINKS_CHANGED}
+    assert report.first_bad_msn == 2
+    assert [(s.first_msn, s.last_msn) for s in report.proven] == [(1, 1)]
+    assert [(s.first_msn, s.last_msn) for s in report.unproven] == [(2, 2)]
 
 
 async def test_late_and_missing_statements_are_warned_of() -> None:

@@ -1,0 +1,348 @@
+"""Hit confirmations under way: their clocks, kept over restarts, and what terminals are told of them.
+
+`msc.routing.hit_confirmation` knows when something is due; here it is journaled and sent. A request is owed to
+`hitconf:clock` from the commit that stores it until its answer is stored or it has expired, so a starting switch
+finds it; what had been told of it stands with it as `sent` events, so nobody is reminded twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from msc import clock
+from msc.acp.audit import AuditEvent
+from msc.acp.control_point import AccessControlPoint
+from msc.acp.directory import Device
+from msc.errors import JournalUnavailable, Refusal
+from msc.journal.recall import Unfinished
+from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.journal.writer import JournalWriter
+from msc.log import get_logger
+from msc.metrics import Metrics
+from msc.protocol.catalog import Catalog
+from msc.protocol.envelope import ROUTINE, URGENT
+from msc.protocol.header import parse_head, parse_header
+from msc.routing.hit_confirmation import (
+    ADDRESS,
+    Confirmation,
+    HitAnswer,
+    HitConfirmations,
+    HitRequest,
+    Side,
+    Stage,
+    Terms,
+    What,
+    notice_text,
+    parse_hit_confirmation,
+)
+from msc.routing.outbox import Outgoing
+from msc.settings import HitConfirmationSettings
+from msc.switch.delivery import Deliveries
+from msc.switch.intake import Incoming
+from msc.switch.recovery import address_of
+
+log = get_logger("switch")
+
+KIND: Final = "hit_confirmation"
+_TOLD: Final = {What.REMIND: "reminded", What.ALARM: "overdue"}
+"""What the journal says at the clock once it was told: see `_stage_of`."""
+
+
+class Beside(NamedTuple):
+    """What a message means for a clock.
+
+    Attributes:
+        events: To be stored with it.
+        then: To be called when it is durable.
+        request: What it asks, if it is a request.
+    """
+
+    events: tuple[EventRecord, ...] = ()
+    then: Callable[[], None] = lambda: None
+    request: HitRequest | None = None
+
+
+NOTHING: Final = Beside()
+
+
+class Confirmations:
+    """All hit confirmations that are open.
+
+    Args:
+        catalog: What requests and answers are read with.
+    """
+
+    def __init__(
+        self,
+        settings: HitConfirmationSettings,
+        *,
+        catalog: Catalog,
+        point: AccessControlPoint,
+        writer: JournalWriter,
+        deliveries: Deliveries,
+        metrics: Metrics,
+    ) -> None:
+        self.clocks = HitConfirmations(
+            Terms(remind_urgent_s=settings.remind_urgent_s, remind_routine_s=settings.remind_routine_s)
+        )
+        self._settings = settings
+        self._catalog = catalog
+        self._point = point
+        self._writer = writer
+        self._deliveries = deliveries
+        self._metrics = metrics
+        self._untold: deque[tuple[What, Confirmation, str]] = deque()
+
+    # --- messages -----------------------------------------------------------------------------------
+
+    def accepted(self, incoming: Incoming, msn: int) -> Beside:
+        """Look at a message of a station of ours that is about to be stored: a request's clock begins with it."""
+        operator = incoming.operator
+        said = parse_hit_confirmation(incoming.message, self._catalog)
+        if not isinstance(said, HitRequest) or operator is None:
+            return NOTHING
+        own_header = incoming.head.header if incoming.head is not None else None
+        return self._asked(
+            Side.ASKING, said, msn, operator.agency, operator.address, incoming.received_us, own_header
+        )
+
+    def acknowledged(self, message: Outgoing) -> None:
+        """A line has taken a message over: only now is a request answered that it answers. What never left the county
+        would stop no clock that runs elsewhere.
+        """
+        try:
+            said = parse_hit_confirmation(parse_head(message.text)[1], self._catalog)
+        except Refusal:
+            return  # not as the switch writes texts for lines: nothing can be told from it
+        item = self.clocks.find(Side.ASKED, said) if isinstance(said, HitAnswer) else None
+        if item is not None:
+            self._end(item.msns, Life.ANSWERED, f"msn {message.msn}")
+            self._close(item, message.msn)
+
+    def received(self, rest: str, device: Device | None, msn: int, received_us: int) -> Beside:
+        """Look at a message from a line that is about to be stored.
+
+        Args:
+            rest: Its text after the header.
+            device: Where it is delivered, if anywhere.
+        """
+        said = parse_hit_confirmation(rest, self._catalog)
+        if said is None:
+            return NOTHING
+        if isinstance(said, HitAnswer):
+            return self._answered(said, msn, received_us)
+        agency, terminal = self._who_is_asked(said, device)
+        return self._asked(Side.ASKED, said, msn, agency, terminal, received_us, None)
+
+    def _who_is_asked(self, request: HitRequest, device: Device | None) -> tuple[str, str]:
+        """Return agency and address of ours; the address is empty where nobody got the request."""
+        rows = [self._point.directory.oris[ori] for ori in request.asked if ori in self._point.directory.oris]
+        agency = rows[0].agency if rows else device.agency if device is not None else ""
+        return agency, device.address if device is not None else ""
+
+    def _asked(
+        self,
+        side: Side,
+        request: HitRequest,
+        msn: int,
+        agency: str,
+        terminal: str,
+        at_us: int,
+        own_header: str | None,
+    ) -> Beside:
+        def begin() -> None:
+            item = self.clocks.ask(
+                side, request, msn=msn, agency=agency, terminal=terminal, asked_us=at_us,
+                now=clock.monotonic(), own_header=own_header,
+            )  # fmt: skip
+            if msn not in item.msns:
+                self._end([msn], Life.EXPIRED, "too many requests for one record")
+            log.info(
+                "hit_confirmation.asked", msn=msn, side=side.value, agency=agency, urgent=request.urgent,
+                requests=item.requests,
+            )  # fmt: skip
+            if item.beyond:
+                self._audit("hit_confirmation.beyond", item, f"request {item.requests}; three are the rule")
+
+        return Beside((EventRecord(msn, at_us, Life.ROUTED, ADDRESS),), begin, request)
+
+    def _answered(self, answer: HitAnswer, msn: int, at_us: int) -> Beside:
+        item = self.clocks.find(Side.ASKING, answer)
+        if item is None:
+            return NOTHING
+        msns = list(item.msns)
+
+        def close() -> None:
+            # A request may have come while the answer was being stored: it is answered by it, too.
+            self._end([late for late in item.msns if late not in msns], Life.ANSWERED, f"msn {msn}")
+            self._close(item, msn)
+
+        return Beside(tuple(EventRecord(each, at_us, Life.ANSWERED, ADDRESS, f"msn {msn}") for each in msns), close)
+
+    def _close(self, item: Confirmation, msn: int) -> None:
+        self.clocks.close(item)
+        log.info("hit_confirmation.answered", msn=msn, side=item.side.value, agency=item.agency)
+
+    def not_sent(self, msn: int) -> None:
+        """A request did not go out on any line: its originator has been told, and no clock runs for it."""
+        if self.clocks.withdraw(msn):
+            self._end([msn], Life.CANCELLED, "was not sent")
+
+    def _end(self, msns: Sequence[int], life: Life, why: str) -> None:
+        at = clock.wall_us()
+        for msn in msns:
+            self._writer.note(EventRecord(msn, at, life, ADDRESS, why))
+
+    # --- the clock ----------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Tell terminals what is due. What the journal cannot take now is told when it can."""
+        for what, item in self.clocks.due(now):
+            if what is What.EXPIRE:
+                self._end(item.msns, Life.EXPIRED, "nobody answered")
+                self._audit("hit_confirmation.expired", item, "nobody answered")
+                continue
+            if what is What.ALARM:
+                self._audit("hit_confirmation.overdue", item, "the time is over")
+            if what is not What.ESCALATE:
+                self._writer.note(EventRecord(item.msns[-1], clock.wall_us(), Life.SENT, ADDRESS, _TOLD[what]))
+                self._metrics.messages[KIND, _TOLD[what]] += 1
+            addresses = self._addresses(what, item)
+            if not addresses and what is not What.ESCALATE:
+                log.warning("hit_confirmation.nobody_told", msn=item.msns[-1], what=what.value, agency=item.agency)
+            self._untold.extend((what, item, address) for address in addresses)
+        while self._untold and self._writer.available:
+            what, item, address = self._untold.popleft()
+            # It may have been answered since; and who is told that it is overdue needs no reminder.
+            if item in self.clocks and not (what is What.REMIND and item.stage is Stage.OVERDUE):
+                self._tell(what, item, address, now)
+
+    def _addresses(self, what: What, item: Confirmation) -> list[str]:
+        """Say who is told: the terminal; the second one when the time is over, or if nobody is at the first."""
+        name = self._settings.second_terminal(item.agency)
+        second = [f"device:{name}"] if name is not None and f"device:{name}" != item.terminal else []
+        if what is What.ESCALATE:
+            return second
+        first = [item.terminal] if item.terminal else []
+        left_alone = what is What.REMIND and not self._deliveries.attended(item.terminal)
+        return [*first, *second] if left_alone else first
+
+    def _tell(self, what: What, item: Confirmation, address: str, now: float) -> None:
+        text, at = notice_text(what, item, now), clock.wall_us()
+        place, _, name = address.partition(":")
+        own_header = item.own_header if address == item.terminal else None
+        priority = URGENT if item.urgent else ROUTINE
+
+        def durable(failure: JournalUnavailable | None) -> None:
+            if failure is not None:
+                self._untold.append((what, item, address))
+                return
+            shown = f"{own_header}.{text}" if own_header is not None else text
+            self._deliveries.push(
+                address, Outgoing(msn, KIND, shown, "switch", at, priority=priority, transaction=item.msns[0])
+            )
+
+        msn = self._writer.allot()
+        try:
+            self._writer.append(
+                MessageRecord(
+                    msn, at, Direction.LOCAL, KIND, device=name if place == "device" else None,
+                    user=name if place == "user" else None, agency=item.agency, own_header=own_header, text=text,
+                    transaction=item.msns[0], priority=priority,
+                ),
+                [EventRecord(msn, at, Life.ROUTED, address)],
+                durable,
+            )  # fmt: skip
+        except JournalUnavailable as failure:
+            durable(failure)
+
+    def _audit(self, event: str, item: Confirmation, detail: str) -> None:
+        place, _, name = item.terminal.partition(":")
+        log.warning(event, msn=item.msns[0], side=item.side.value, agency=item.agency, urgent=item.urgent)
+        self._point.audit(
+            AuditEvent(
+                clock.wall_us(), event, device=name if place == "device" else None,
+                user=name if place == "user" else None, subject=f"message {item.msns[0]}",
+                detail=f"{item.side.value}, {'urgent' if item.urgent else 'routine'}: {detail}",
+            )
+        )  # fmt: skip
+
+    # --- after a restart ----------------------------------------------------------------------------
+
+    def take_back(self, leg: Unfinished) -> None:
+        """Let the clock of a request run on that a stop of the switch left open."""
+        record = leg.message
+        said, own_header = None, None
+        try:
+            if record.direction == Direction.INBOUND:
+                _, text = parse_header(record.text)
+            else:
+                text, own_header = record.text, record.own_header
+                if own_header is not None:
+                    _, text = parse_head(text)
+            said = parse_hit_confirmation(text, self._catalog)
+        except Refusal:
+            pass
+        if not isinstance(said, HitRequest):
+            self._end([record.msn], Life.EXPIRED, "the catalog no longer knows it as a request")
+            return
+        directory = self._point.directory
+        if record.direction == Direction.INBOUND:
+            side, terminal = Side.ASKED, f"device:{record.device}" if record.device else ""
+            agency = self._who_is_asked(said, directory.devices.get(record.device or ""))[0]
+        else:
+            side, terminal, agency = Side.ASKING, address_of(record, directory), record.agency or ""
+        age_s = (clock.wall_us() - record.received) / 1e6
+        item = self.clocks.ask(
+            side, said, msn=record.msn, agency=agency, terminal=terminal, asked_us=record.received,
+            now=clock.monotonic() - age_s, own_header=own_header, stage=_stage_of(leg),
+        )  # fmt: skip
+        if record.msn not in item.msns:
+            self._end([record.msn], Life.EXPIRED, "too many requests for one record")
+
+    # --- for operators ------------------------------------------------------------------------------
+
+    def rows(self, agency: str | None = None) -> list[dict[str, Any]]:
+        """Return what is open, the soonest due first.
+
+        Args:
+            agency: Only this agency's.
+        """
+        now = clock.monotonic()
+        items = [item for item in self.clocks.open() if agency in (None, item.agency)]
+        return [
+            {
+                "side": item.side.value,
+                "agency": item.agency,
+                "from": item.request.asker,
+                "to": ",".join(item.request.asked),
+                "priority": "urgent" if item.urgent else "routine",
+                "request": item.number,
+                "requests": item.requests,
+                "due_s": round(item.due - now),
+                "state": "overdue" if item.due <= now else "reminded" if item.stage is Stage.REMINDED else "open",
+                "terminal": item.terminal.partition(":")[2],
+                "asked": clock.rfc3339(item.asked_us),
+                "msn": item.msns[-1],
+                "oca": item.request.oca,
+                "nic": item.request.nic,
+            }
+            for item in sorted(items, key=lambda item: item.due)
+        ]
+
+    def open_by_state(self) -> dict[str, float]:
+        """Count what is open, for the monitor."""
+        now, counts = clock.monotonic(), {"in_time": 0.0, "overdue": 0.0}
+        for item in self.clocks.open():
+            counts["overdue" if item.due <= now else "in_time"] += 1
+        return counts
+
+
+def _stage_of(leg: Unfinished) -> Stage:
+    """Tell from a request's events at the clock what was told before."""
+    told = {event.detail for event in leg.events if event.event == Life.SENT}
+    if _TOLD[What.ALARM] in told:
+        return Stage.OVERDUE
+    return Stage.REMINDED if _TOLD[What.REMIND] in told else Stage.WAITING

@@ -1,0 +1,76 @@
+"""What waits for an operator: messages nobody could take, updates whose outcome is unknown, what was intercepted.
+
+It stands in the journal as what is owed to `operator:queue` and `operator:intercept`; a starting switch reads it back
+from there, and what becomes of an entry is an event of its message. Here it is only remembered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from msc.journal.recall import Unfinished
+from msc.journal.record import OPERATOR_QUEUE, Life
+from msc.limits import OPERATOR_QUEUE_MAX
+from msc.log import get_logger
+
+log = get_logger("switch")
+
+INTERCEPT: Final = "operator:intercept"
+"""Where messages wait that an operator wants to see before they go anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message that an operator has to decide upon.
+
+    Attributes:
+        queue: `operator:queue` or `operator:intercept`.
+        address: Where it was meant to go; None if nowhere could be found.
+        why: In words; never message text.
+        since_us: Wall time.
+    """
+
+    msn: int
+    queue: str
+    address: str | None
+    why: str
+    since_us: int
+
+
+class OperatorQueue:
+    """The entries, oldest first. A message stands in a queue once."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, int], Entry] = {}
+        self.beyond = 0
+        """How many stand in the journal alone, because too many wait."""
+
+    def __len__(self) -> int:
+        return len(self._entries) + self.beyond
+
+    def add(self, msn: int, address: str | None, why: str, since_us: int, queue: str = OPERATOR_QUEUE) -> None:
+        """Enter a message whose event stands in the journal already."""
+        log.warning("message.to_operator", msn=msn, destination=address, why=why, queue=queue)
+        if len(self._entries) >= OPERATOR_QUEUE_MAX:
+            self.beyond += 1
+            return
+        self._entries[queue, msn] = Entry(msn, queue, address, why, since_us)
+
+    def entries(self, queue: str | None = None) -> list[Entry]:
+        """Return what waits, in one queue or in all."""
+        return [entry for entry in self._entries.values() if queue in (None, entry.queue)]
+
+    def find(self, msn: int, queue: str = OPERATOR_QUEUE) -> Entry | None:
+        """Return the entry of a message, or None."""
+        return self._entries.get((queue, msn))
+
+    def take(self, msn: int, queue: str = OPERATOR_QUEUE) -> Entry | None:
+        """Take the entry of a message out; None if there is none. Its event is the caller's to write."""
+        return self._entries.pop((queue, msn), None)
+
+    def restore(self, leg: Unfinished) -> None:
+        """Enter again what a switch that stopped had left here."""
+        why = next((event.detail for event in reversed(leg.events) if event.event == Life.ROUTED), None)
+        at = leg.events[-1].at if leg.events else leg.message.received
+        self.add(leg.message.msn, None, why or "as the journal says", at, leg.destination)
