@@ -128,7 +128,7 @@ async def test_tables_are_swapped_whole_while_messages_pass_and_none_is_lost(sit
             stop.set()
             await asyncio.gather(*senders)
             routes.write_text(before)
-        assert await msc(site, "reload") == (0, [{"reloaded": True, "routes": 5, "groups": 3}])
+        assert await msc(site, "reload") == (0, [{"reloaded": True, "routes": 5, "groups": 3, "forwards": 0}])
     taken: dict[str, set[str]] = {}
     rows = {row["msn"]: row for row in site.journal("--key", "IV.4", "--kind", "inquiry", "--limit", "10000")}
     for msn in sent:
