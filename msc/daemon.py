@@ -55,7 +55,7 @@ from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
-from msc.routing.unanswered import Unanswered, Waiting
+from msc.routing.unanswered import Waiting
 from msc.settings import Settings
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
@@ -71,6 +71,7 @@ from msc.switch.queue_work import QueueWork
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
+from msc.switch.silence import SilenceWatch
 from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
@@ -167,7 +168,7 @@ class Daemon:
             kept=settings.queue,
             confirmations=self.confirmations,
             services=self.services,
-            unanswered=Unanswered(settings.alarms.unanswered_s),
+            unanswered=SilenceWatch(settings.alarms.unanswered_s),
             repeats=repeats,
         )
         intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
@@ -415,7 +416,12 @@ class Daemon:
         gauge("msc_line_unanswered_seconds", "Age of what a line has not answered for longest", "line", lambda: {
             name: clock.monotonic() - since for name, since in self.traffic.unanswered.oldest(Waiting.LINE).items()
         })  # fmt: skip
-        gauge("msc_unanswered_alarms", "Lines and mnemonics that have waited too long", "what", self.traffic.alarms)
+        gauge(
+            "msc_unanswered_alarms",
+            "Lines and mnemonics that have waited too long",
+            "what",
+            self.traffic.unanswered.counts,
+        )
         gauge("msc_hit_confirmations_open", "Hit confirmations that nobody has answered", "state",
               self.confirmations.open_by_state)  # fmt: skip
         gauge("msc_out_of_service", "What the state says is out of service", "line", self._out_of_service)

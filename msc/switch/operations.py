@@ -282,13 +282,22 @@ class Operations:
 
     async def _line_release(self, order: Order) -> Outcome:
         address = f"line:{order.asked['line']}"
+        before = self._line_facts(order) if order.asked["line"] in self._traffic.trunks else None
+        if self._traffic.in_service(order.asked["line"]) and address not in self._orders.holds:
+            # Nothing but the state's word was in the way.
+            after = self._line_facts(order)
+            return Outcome(after, before, after)
         # What is held may be no more; then the order is only forgotten.
         gone = address in self._orders.holds and order.asked["line"] not in self._lines
         return await self._clear_hold(order, address, _named if gone else self._line_facts)
 
     def _line_facts(self, order: Order) -> dict[str, Any]:
         line = self._line(order)
-        return {"line": line.name, "state": str(line.state), "held": self._is_held(line)}
+        facts = {"line": line.name, "state": str(line.state), "held": self._is_held(line)}
+        out = [
+            outage.database or "everything" for outage in self._traffic.services.outages() if outage.line == line.name
+        ]
+        return {**facts, "out_of_service": out} if out else facts
 
     async def _line_restart(self, order: Order) -> Outcome:
         line, before = self._line(order), self._line_facts(order)
