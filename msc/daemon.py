@@ -53,6 +53,7 @@ from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
 from msc.routing.unanswered import Unanswered, Waiting
 from msc.settings import Settings
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
@@ -146,6 +147,7 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
         )
+        self.board = BulletinBoard(self.writer, self.deliveries, directory, settings.queue.bulletin_s)
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
@@ -167,6 +169,7 @@ class Daemon:
             metrics=self.metrics,
             watch=self._review.take,
             confirmations=self.confirmations,
+            board=self.board,
         )
         self.switch.keepers["hitconf"] = self.confirmations.take_back
         self._lines = {
@@ -184,6 +187,7 @@ class Daemon:
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
             receipts=ReceiptCounter(journal.life, directory),
+            board=self.board,
             examine=self.tls.examine,
         )
         self.services.tell = desk.notify
@@ -375,6 +379,7 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self.board.tick(clock.wall_us())
             self.deliveries.tick()
             self.writer.watch_clock()
 

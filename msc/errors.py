@@ -8,6 +8,7 @@ Three kinds never mix:
 
     MSCError
     ├── Refusal                    E1xx … E6xx, one class a code
+    ├── BulletinRefused
     ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
         ├── SettingsError  CatalogError  RouteError  DirectoryError
@@ -80,6 +81,10 @@ class SiteError(FaultyInput):
 
 class JournalError(MSCError):
     """The journal's database cannot be opened or read."""
+
+
+class BulletinRefused(MSCError):
+    """A bulletin cannot be posted so, or there is none to withdraw."""
 
 
 # --- lines ----------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def _instead(directory: Directory, device: Device, why: str, kind: str) -> tuple
 
 def _named(directory: Directory, groups: Groups, destinations: Sequence[str]) -> set[str] | None:
     """Return the devices that a message names itself, by mnemonic or ORI; None if it names no group."""
-    single = [name for name in destinations if name != ALL and name not in groups]
+    single = [name for name in destinations if name != ALL and name not in groups]  # BULLETIN is nobody's name
     if len(single) == len(destinations):
         return None
     return {device.device for name in single for device in directory.addressees(name)}

@@ -30,6 +30,7 @@ from msc.protocol.session import MessageOutOfPlace
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
@@ -60,11 +61,15 @@ class Switch:
         metrics: Metrics,
         watch: Callable[[Asked], None] = lambda _asked: None,
         confirmations: Confirmations | None = None,
+        board: BulletinBoard | None = None,
     ) -> None:
         self._confirmations = confirmations
+        self._board = board
         self.draining = False
         self.keepers: dict[str, Callable[[Unfinished], None]] = {}
         """Who takes back what had not ended when the switch stopped, by the place it waited in."""
+        if board is not None:
+            self.keepers["board"] = board.restore
         self._intake = intake
         self._point = point
         self._writer = writer
@@ -99,6 +104,8 @@ class Switch:
                 raise ShuttingDown
             self._pending.check_room()
             self._writer.check_room()
+            if incoming.bulletin and self._board is not None:
+                self._board.check_room()
             self._accept(station, incoming)
         except Refusal as refusal:
             self._refuse(station, incoming, refusal)
@@ -126,8 +133,11 @@ class Switch:
         beside = NOTHING
         if key.function is Function.HIT_CONFIRMATION and self._confirmations is not None:
             beside = self._confirmations.accepted(incoming, msn)
+        record = self._record(incoming, msn, key.function.value, header)
+        if incoming.bulletin and self._board is not None:
+            beside = self._board.accepted(record, [leg.address for leg in incoming.legs.legs if leg.address])
         self._writer.append(
-            self._record(incoming, msn, key.function.value, header),
+            record,
             [
                 *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
                 *incoming.legs.events(msn, at),
@@ -143,7 +153,7 @@ class Switch:
         return MessageRecord(
             msn=msn,
             received=incoming.received_us,
-            direction=Direction.LOCAL if incoming.addressees and not incoming.lines else Direction.OUTBOUND,
+            direction=Direction.LOCAL if _stays(incoming) else Direction.OUTBOUND,
             kind=kind,
             device=incoming.device.device,
             user=operator.user if operator else (head.oif if head else None),
@@ -340,3 +350,8 @@ class Switch:
         if place == "line":
             return self._traffic.has_line(name)
         return name in (directory.devices if place == "device" else directory.users)
+
+
+def _stays(incoming: Incoming) -> bool:
+    """Tell whether a message goes to our own stations alone."""
+    return bool(incoming.addressees or incoming.bulletin) and not incoming.lines

@@ -22,6 +22,7 @@ from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
 from msc.switch import recovery
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
 from msc.switch.recovery import RESEND_S, TABLE, Action, Case
@@ -266,6 +267,9 @@ def test_a_status_message_comes_as_it_was_written() -> None:
     assert message.transaction == 17
 
 
+DAY_S = 86_400.0
+
+
 # --- the switch, restarted ------------------------------------------------------------------------------------------
 
 
@@ -287,6 +291,7 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
+        self.board = BulletinBoard(self.writer, self.deliveries, directory, DAY_S)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.traffic = LineTraffic(
             point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
@@ -298,6 +303,7 @@ class Restarted:
             traffic=self.traffic,
             deliveries=self.deliveries,
             metrics=metrics,
+            board=self.board,
         )
         self.traffic.connect([Trunk([self.line])])
 
