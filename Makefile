@@ -6,7 +6,7 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal campaign lock format clean
+.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal bench-searching bench-failover campaign campaign-switching lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ bench-searching: $(READY) ## heavy searching of the journal beside steady traffi
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills, 300 hunts
 	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 MSC_SEARCH_EXAMPLES=400 MSC_QUEUE_EXAMPLES=5000 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt or search_finds or OutboxModel"
+
+MESSAGES ?= 100000
+campaign-switching: $(READY) ## MESSAGES messages (100000) of 50 terminals while lines are cut and the switch is killed
+	MSC_CAMPAIGN_MESSAGES=$(MESSAGES) MSC_CAMPAIGN_TERMINALS=50 MSC_CAMPAIGN_KILLS=20 MSC_CAMPAIGN_CUTS=120 MSC_CAMPAIGN_SECONDS=1500 $(BIN)/python -m pytest -q -s -o timeout=3000 tests/e2e/test_campaign.py
+
+bench-failover: $(READY) ## thirty losses of a primary line under traffic; writes loadtest/results/failover.json
+	MSC_FAILOVER_CUTS=30 MSC_FAILOVER_RESULTS=loadtest/results/failover.json $(BIN)/python -m pytest -q -s -o timeout=900 tests/e2e/test_failover.py -k over_to_the_backup
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -33,10 +33,13 @@ from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Monitor
 from msc.admin.retention_desk import RetentionCounter
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.site_lock import lock_site
 from msc.admin.socket import AdminSocket
+from msc.admin.switching_desk import SwitchingCounter
 from msc.errors import Fault, SiteError
+from msc.journal.lookup import Lookup
 from msc.journal.office import JournalOffice
 from msc.journal.record import AuditRecord, MessageRecord
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
@@ -46,9 +49,10 @@ from msc.link.station import Listener
 from msc.link.tls_material import TlsMaterial
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import load_catalog
+from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.control import Hello
 from msc.routing.pending import PendingTable, TimeOuts
+from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
 from msc.routing.unanswered import Unanswered, Waiting
@@ -58,10 +62,15 @@ from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
+from msc.switch.intercept import InterceptDesk
+from msc.switch.operations import Operations
+from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.queue_view import QueueView
+from msc.switch.queue_work import QueueWork
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
-from msc.switch.site_plan import load_site_plan
+from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -99,6 +108,7 @@ class Daemon:
         services = Services()
         if settings.routes.service is not None:
             services = load_services(settings.path(settings.routes.service), {key.database for key in catalog})
+        orders = load_orders(settings.orders_file)
         self.tls = TlsMaterial(settings.tls, settings.folder, self.metrics)
 
         self._directory_store = DirectoryStore(settings.database_url(settings.directory))
@@ -160,8 +170,9 @@ class Daemon:
             unanswered=Unanswered(settings.alarms.unanswered_s),
             repeats=repeats,
         )
+        intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
         self.switch = Switch(
-            intake=Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line}),
+            intake=intake,
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
@@ -191,6 +202,9 @@ class Daemon:
             examine=self.tls.examine,
         )
         self.services.tell = desk.notify
+        self._operations = self._make_operations(orders, catalog, intake)
+        # Before anybody can connect: what is held stays held, from the first message on.
+        self._operations.begin()
         tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
         self.listener = Listener(
             settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
@@ -201,6 +215,12 @@ class Daemon:
             settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
+            RoutingCounter(
+                gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
+                partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
+                self.point.audit, self._journaled,
+            ),
+            SwitchingCounter(gate, self._operations, self.point.audit, self._journaled),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()
@@ -227,6 +247,44 @@ class Daemon:
         gc.set_threshold(10_000, 10, 10)
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
+
+    def _make_operations(self, orders: StandingOrders, catalog: Catalog, intake: Intake) -> Operations:
+        """Bring together what does operators' orders."""
+        directory = self.point.directory
+        view = QueueView(directory, self.traffic, self.deliveries)
+        intercepts = InterceptDesk(catalog, directory, self.traffic, self.deliveries)
+        self.switch.intercepts = intercepts
+        work = QueueWork(
+            catalog=catalog,
+            point=self.point,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            intake=intake,
+            intercepts=intercepts,
+            beside=self.switch.beside,
+            view=view,
+            records=Lookup(self._journal.searching.ask),
+            durable=self._journal.durable,
+        )
+        operations = Operations(
+            orders=orders,
+            file=self.settings.orders_file,
+            catalog=catalog,
+            directory=directory,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            lines=self._lines,
+            stations=self.desk,
+            forwards=self.redirection,
+            intercepts=intercepts,
+            view=view,
+            work=work,
+        )
+        operations.confirmations = self.confirmations
+        operations.bulletins = self.board
+        return operations
 
     def _hear_again(self, repeats: Repeats, record: MessageRecord) -> None:
         """Remember what a line said in the hour before the start."""
@@ -380,6 +438,7 @@ class Daemon:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
             self.board.tick(clock.wall_us())
+            self._operations.tick()
             self.deliveries.tick()
             self.writer.watch_clock()
 

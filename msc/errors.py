@@ -8,10 +8,9 @@ Three kinds never mix:
 
     MSCError
     ├── Refusal                    E1xx … E6xx, one class a code
-    ├── BulletinRefused
     ├── LineTestError              LineNotConnected, LineSilent, NoLineTest
     └── FaultyInput                what an operator gave us, every fault at once
-        ├── SettingsError  CatalogError  RouteError  DirectoryError
+        ├── SettingsError  CatalogError  RouteError  DirectoryError  OrdersError
         ├── SiteError
         └── JournalError
 
@@ -75,16 +74,16 @@ class DirectoryError(FaultyInput):
     """The directory cannot be used."""
 
 
+class OrdersError(FaultyInput):
+    """The standing orders cannot be read or written."""
+
+
 class SiteError(FaultyInput):
     """A site folder cannot be made or lacks something."""
 
 
 class JournalError(MSCError):
     """The journal's database cannot be opened or read."""
-
-
-class BulletinRefused(MSCError):
-    """A bulletin cannot be posted so, or there is none to withdraw."""
 
 
 # --- lines ----------------------------------------------------------------------------------------

@@ -45,6 +45,9 @@ TLS_SHUTDOWN_S: Final = 2.0
 LINE_ACK_S: Final = 10.0
 """A state host that has left a message without an acknowledgement this long takes none: the line is cut, so that
 the backup gets its traffic. Taking a message over is a matter of milliseconds, even where its answer takes long."""
+LINE_FAILBACK_S: Final = 5.0
+"""How long a primary line must have been open again before its traffic returns from the backup: one that comes and
+goes would drag the traffic to and fro, and hold it up each time."""
 LINE_TEST_S: Final = 5.0
 """How long an operator waits for a host to answer a test of its line; a sound line takes milliseconds."""
 SLOW_READER_S: Final = 30.0
@@ -229,6 +232,20 @@ STREAM_QUIET_S: Final = 5.0
 """A stream with nothing to say shows a sign of life this often, so that its reader can tell it from a dead one."""
 JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
+ORDER_MESSAGES_MAX: Final = 2_000
+"""Messages one order names: a full outbox."""
+ECHO_WAIT_S_MAX: Final = 20.0
+"""How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
+NOTICE_CHARS_MAX: Final = 1_000
+"""A notice is read on a screen, between two messages."""
+STANDING_ORDERS_MAX: Final = 1_000
+"""Holds, alternates and intercept rules at a time: more than a county has devices. Each intercept rule is looked at
+for every message."""
+INTERCEPT_RULES_MAX: Final = 50
+
+# --- test ---------------------------------------------------------------------------------------
+TEST_DAYS_MAX: Final = 366
+"""A test mnemonic, and a test line, ends after a year at most (C-TEST)."""
 
 # --- what a peer may write in an envelope -------------------------------------------------------
 REF_CHARS_MAX: Final = 32
@@ -257,3 +274,12 @@ ROUTING_FILE_BYTES_MAX: Final = 33_554_432
 """A file of routes or groups. Twenty thousand routes take three megabytes."""
 EXPLAINED_MAX: Final = 20
 """Routes an explanation tells of, besides the one that took the message."""
+DIFFERENCES_MAX: Final = 1_000
+"""Changes of a new table that are told one by one, and messages that would go elsewhere; the rest is counted."""
+ROUTE_FAULTS_MAX: Final = 500
+"""Faults of refused files that are told one by one; the rest is counted."""
+EXAMPLES_MAX: Final = 5
+ROUTES_LISTED_MAX: Final = 1_000
+"""Routes in one answer of the switch; whoever wants the rest asks on."""
+REPLAYED_AT_ONCE: Final = 32
+"""Journaled messages looked at before the event loop goes on: some two milliseconds."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from msc import limits
+from msc import clock, limits
 from msc.errors import Fault, SettingsError
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -344,7 +345,8 @@ class LogSettings(_Table):
 class LineSettings(_Table):
     """`[[line]]`: a line to a state host.
 
-    `peer` is the URI name its certificate must hold.
+    `peer` is the URI name its certificate must hold. `backup` names the line that carries this one's traffic while it
+    is out of service. From the day `expires` on the line is not connected any more.
     """
 
     name: Name
@@ -353,17 +355,20 @@ class LineSettings(_Table):
     peer: str = Field(pattern=r"^msc://host/")
     driver: DriverName = "mtp"
     mode: Literal["production", "test"] = "production"
+    backup: Name | None = None
+    expires: date | None = None
     window: int = Field(default=256, ge=1, le=limits.WINDOW_MAX)
     heartbeat_s: float = Field(default=limits.HEARTBEAT_S, ge=1, le=600)
     ack_s: float = Field(default=limits.LINE_ACK_S, ge=1, le=120)
+    failback_s: float = Field(default=limits.LINE_FAILBACK_S, ge=0, le=3_600)
     reconnect_first_s: float = Field(default=0.2, gt=0, le=60)
     reconnect_last_s: float = Field(default=15.0, gt=0, le=600)
-    backup: Name | None = None
-    """The line that carries its traffic while it is lost."""
-    failback_s: float = Field(default=5.0, ge=0, le=3600)
-    """How long it must have been back before its traffic returns."""
     timeouts: dict[Annotated[str, Field(pattern=r"^[A-Z0-9.]*\*?$")], Annotated[float, Field(gt=0, le=3600)]] = {}
     """Time-outs that differ from the catalog's here: seconds by key, exact or with a trailing `*`."""
+
+    def is_over(self, today: date) -> bool:
+        """Whether its time has ended."""
+        return self.expires is not None and self.expires <= today
 
 
 class SimulatorSettings(_Table):
@@ -472,6 +477,11 @@ class Settings(_Table):
         """Where the directory stands, and with it what a running switch leaves for commands to find."""
         return self.database(self.directory).parent
 
+    @property
+    def orders_file(self) -> Path:
+        """Where operators' standing orders are kept."""
+        return self.data_folder / "orders.json"
+
 
 def salvage_settings(file: Path) -> Settings | None:
     """Read what can be used of faulty settings: what is wrong takes its default, so that the rest can be checked.
@@ -525,10 +535,8 @@ def load_settings(file: Path) -> Settings:
     except ValidationError as exc:
         raise SettingsError([Fault(file, ".".join(map(str, e["loc"])), e["msg"]) for e in exc.errors()]) from exc
     settings._file = file.resolve()
-    faults = []
+    faults = list(_line_faults(file, settings.line, clock.today()))
     names = [line.name for line in settings.line]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.append(Fault(file, "line.name", f"{name!r} stands twice"))
     witnesses = [witness.name for witness in settings.journal.witness]
     for name in sorted({name for name in witnesses if witnesses.count(name) > 1}):
         faults.append(Fault(file, "journal.witness.name", f"{name!r} stands twice"))
@@ -540,3 +548,39 @@ def load_settings(file: Path) -> Settings:
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _line_faults(file: Path, lines: list[LineSettings], today: date) -> Iterator[Fault]:
+    """Yield what is wrong with the lines together, and with their dates."""
+    names = [line.name for line in lines]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Fault(file, "line.name", f"{name!r} stands twice")
+    for number, line in enumerate(lines):
+        if line.backup is not None and (problem := _backup_problem(line, lines)):
+            yield Fault(file, f"line.{number}.backup", problem)
+        if line.mode == "test" and (problem := _end_problem(line.expires, today)):
+            yield Fault(file, f"line.{number}.expires", problem)
+
+
+def _backup_problem(line: LineSettings, lines: list[LineSettings]) -> str | None:
+    backup = next((other for other in lines if other.name == line.backup), None)
+    if backup is None:
+        return f"there is no line {line.backup!r}"
+    if backup.name == line.name:
+        return "a line is not its own backup"
+    if backup.mode != line.mode:
+        # C-TEST: what is meant for a test host must never reach a production host, nor the other way round.
+        return f"{backup.name!r} is a {backup.mode} line, this is a {line.mode} line"
+    if backup.backup is not None:
+        return f"{backup.name!r} has a backup itself; a backup has none"
+    if others := [other.name for other in lines if other.backup == backup.name and other.name != line.name]:
+        return f"{backup.name!r} is also the backup of {others[0]!r}; a line backs up one other at most"
+    return None
+
+
+def _end_problem(expires: date | None, today: date) -> str | None:
+    if expires is None:
+        return "a test line needs a day on which it ends (C-TEST)"
+    if (expires - today).days > limits.TEST_DAYS_MAX:
+        return f"a test line ends within a year, not on {expires} (C-TEST)"
+    return None

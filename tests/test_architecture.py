@@ -36,7 +36,7 @@ GROUND: Final = frozenset({
 # Modules of admin that the daemon serves: monitor, administrative socket, and what stands behind that.
 SERVED: Final = frozenset({
     "monitor", "socket", "gate", "sign_in", "signature", "access", "journal_desk", "break_glass", "operator_key",
-    "site_lock", "socket_file", "retention_desk",
+    "site_lock", "socket_file", "retention_desk", "routing_desk", "plan_loading", "switching_desk",
 })  # fmt: skip
 
 # (importer, imported): may not be, whatever the floors say.

@@ -24,6 +24,7 @@ from msc.errors import CODES
 from msc.journal.keeping import VERBS
 from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
 from msc.settings import Settings, load_settings
+from msc.switch import verb as switching
 from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,8 @@ def test_every_audit_event_is_documented() -> None:
     texts = [str(a.value) for call in calls for a in call.args if isinstance(a, ast.Constant)]
     names = {text for text in texts if re.fullmatch(r"[a-z_]+\.[a-z_]+", text)}
     assert {"switch.started", "handshake.refused", "session.locked", "password.change_refused"} <= names
-    names |= {f"journal.{verb}" for verb in VERBS}
+    names |= {f"journal.{verb}" for verb in VERBS} | {f"switching.{verb}" for verb in switching.VERBS}
+    names |= {"switching.done", "switching.not_done"}
     section = OPERATING.split("## The audit stream")[1].split("\n## ")[0]
     assert not {name for name in names if f"`{name}`" not in section}
 

@@ -20,12 +20,10 @@ from msc.acp.directory import (
     Status,
     User,
 )
+from msc.limits import TEST_DAYS_MAX
 from msc.protocol.header import is_mnemonic, is_oif
 from msc.protocol.station import StationKind
 from msc.protocol.text import is_ori
-
-TEST_DAYS_MAX: Final = 366
-"""A test mnemonic ends at most a year after it was requested (C-TEST)."""
 
 PASS_PER_CENT: Final = 70
 """Below this an examination is failed (PPP 1.8.2)."""

@@ -415,9 +415,10 @@ class Directory:
         self.oris = {ori: row for row in self.agencies.values() for ori in (row.ori, *row.further_oris)}
         self.staffed_agencies = {row.agency for row in self.devices.values() if row.staffed}
         """Agencies with a terminal staffed at every hour (LEADS 1240.60.a.1)."""
-        self._agency_devices: dict[str, list[Device]] = {}
+        of_agency: dict[str, list[Device]] = {}
         for device in self.devices.values():
-            self._agency_devices.setdefault(device.agency, []).append(device)
+            of_agency.setdefault(device.agency, []).append(device)
+        self._agency_devices = of_agency
         self._administrative: list[Device] | None = None
         self._members: dict[str, list[str]] = {}
         for name in sorted(self.mnemonics):

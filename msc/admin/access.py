@@ -10,10 +10,14 @@
     journal.backup             yes             -         -              -
     journal.break_glass        yes             -         -              -
     session.list, end; state   yes             -         -              -
+    route.look                 yes             yes       -              yes
+    route.change               yes             -         -              -
+    switching.look             yes             yes       -              yes
+    switching.order            yes             -         -              -
 
 An auditor and the oversight body read everything and change nothing. They are two roles because they answer to two
 masters, and the journal says of every search which of them it was. A coordinator cannot verify or prove: what is
-shown of the chain, and of retention, is of all agencies at once.
+shown of the chain, and of retention, is of all agencies at once; so are lines, queues and what waits in them.
 """
 
 from __future__ import annotations
@@ -52,6 +56,14 @@ class Action(StrEnum):
     LIST_SESSIONS = "session.list"
     END_SESSION = "session.end"
     STATE = "switch.state"
+    ROUTE_LOOK = "route.look"
+    """Explain, list and compare."""
+    ROUTE_CHANGE = "route.change"
+    """Reload; and replay, which shows whose messages would go elsewhere."""
+    SWITCHING_LOOK = "switching.look"
+    """Lines, devices, queues, what stands in the way: what is there and what waits."""
+    SWITCHING_ORDER = "switching.order"
+    """Anything that changes where a message goes, or whether."""
 
 
 SCOPED: Final = frozenset(
@@ -59,7 +71,9 @@ SCOPED: Final = frozenset(
 )
 """What can be confined to one agency."""
 
-_READING: Final = SCOPED | {Action.VERIFY, Action.PROVE, Action.RETENTION}
+_READING: Final = SCOPED | {
+    Action.VERIFY, Action.PROVE, Action.RETENTION, Action.ROUTE_LOOK, Action.SWITCHING_LOOK,
+}  # fmt: skip
 
 MAY: Final[Mapping[Role, frozenset[Action]]] = {
     Role.ADMINISTRATOR: frozenset(Action),
@@ -129,13 +143,13 @@ def confine(scope: Scope, criteria: Mapping[str, Any], directory: Directory, mem
 
 
 def check_reason(reason: Any) -> str:
-    """Return the reason of a search, as it will stand in the journal.
+    """Return the reason of a search or an order, as it will stand in the journal.
 
     Raises:
         NotPermitted: There is none, or it is none.
     """
     if not isinstance(reason, str) or not reason.strip():
-        raise NotPermitted("say why: every look into the journal needs a reason (C-ACCESS)")
+        raise NotPermitted("say why: every look into the journal, and every order, needs a reason (C-ACCESS)")
     text = " ".join(reason.split())
     if len(text) > OPERATOR_REASON_CHARS_MAX:
         raise NotPermitted(f"the reason is longer than {OPERATOR_REASON_CHARS_MAX} characters")

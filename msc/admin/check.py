@@ -20,9 +20,12 @@ from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.link.tls_material import TlsMaterial
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
+from msc.routing.pending import fits
 from msc.routing.plan import Plan, PlanFiles
+from msc.routing.service_state import load_services
 from msc.routing.table import RouteTable
 from msc.settings import Settings, load_settings, salvage_settings
+from msc.switch.orders import StandingOrders, load_orders
 from msc.switch.site_plan import load_site_plan
 
 Loaded = TypeVar("Loaded")
@@ -72,14 +75,21 @@ async def check_site(file: Path) -> Report:
     report.counts["lines"] = len(settings.line)
     if not settings.line:
         report.remarks.append(Fault(file, "line", "there is no line: nothing can reach the state"))
+    for line in settings.line:
+        if line.is_over(clock.today()):
+            problem = f"line {line.name} ended on {line.expires}: it is not connected any more"
+            report.remarks.append(Fault(file, "line.expires", problem))
     if settings.journal.in_files and not (folder := settings.database(settings.journal).parent).is_dir():
         report.faults.append(Fault(file, "journal.url", f"there is no folder {folder}"))
     _check_journal_keys(report, settings)
     report.collect(load_high_profile, settings.high_profile)
     _check_group(report, settings)
+    _check_orders(report, settings)
     directory = await _load_directory(report, settings)
     if directory is not None:
         _check_directory(report, settings, directory)
+    _check_services(report, settings, catalog)
+    _check_clocks(report, settings, catalog, directory)
     _check_plan(report, settings, catalog, directory)
     began = clock.monotonic()
     hash_password("how long does this take", settings.credentials)
@@ -94,6 +104,21 @@ def _check_journal_keys(report: Report, settings: Settings) -> None:
         return
     report.collect(load_signer, private)
     report.collect(load_signatories, public)
+
+
+def _check_orders(report: Report, settings: Settings) -> None:
+    """Say what operators have ordered that still holds: it is easily forgotten."""
+    file = settings.orders_file
+    orders: StandingOrders | None = report.collect(load_orders, file)
+    if orders is None:
+        return
+    for hold in orders.holds.values():
+        report.remarks.append(Fault(file, hold.address, f"is held, says {hold.by}: {hold.reason}"))
+    for each in orders.alternates.values():
+        report.remarks.append(Fault(file, each.replaced, f"{each.to} takes over, says {each.by}: {each.reason}"))
+    for rule in orders.intercepts.values():
+        report.remarks.append(Fault(file, f"intercept {rule.name}", f"holds messages, says {rule.by}: {rule.reason}"))
+    report.counts["standing orders"] = len(orders)
 
 
 def _check_group(report: Report, settings: Settings) -> None:
@@ -122,11 +147,45 @@ def _check_plan(report: Report, settings: Settings, catalog: Catalog | None, dir
             report.remarks.append(Fault(files.routes, "route", problem))
     used = {name for route in routes.routes for name in route.lines}
     used |= {name for group in plan.groups for name in group.lines}
-    for line in settings.line:
-        if line.name not in used:
-            report.remarks.append(Fault(files.routes, "route", f"no route uses line {line.name}"))
+    for name in settings.destinations:
+        if name not in used:
+            report.remarks.append(Fault(files.routes, "route", f"no route uses line {name}"))
     if directory is not None:
         report.remarks += [Fault(files.routes, where, problem) for where, problem in _unknown(routes, directory)]
+
+
+def _check_services(report: Report, settings: Settings, catalog: Catalog | None) -> None:
+    if settings.routes.service is None:
+        problem = "is not set: what the state says of its own service is delivered, and nothing else"
+        report.remarks.append(Fault(settings.file, "routes.service", problem))
+        return
+    databases = {key.database for key in catalog} if catalog is not None else None
+    services = report.collect(load_services, settings.path(settings.routes.service), databases)
+    if services is not None:
+        report.counts["service messages"] = len(services)
+
+
+def _check_clocks(report: Report, settings: Settings, catalog: Catalog | None, directory: Directory | None) -> None:
+    for line in settings.line:
+        for pattern in line.timeouts:
+            if catalog is not None and not any(fits(pattern, key.code) for key in catalog):
+                where = f"line {line.name}.timeouts"
+                report.faults.append(Fault(settings.file, where, f"no key of the catalog matches {pattern!r}"))
+    if directory is None:
+        return
+    confirmed = settings.hit_confirmation
+    named = {f"escalate.{agency}": name for agency, name in confirmed.escalate.items()}
+    if confirmed.escalate_to is not None:
+        named["escalate_to"] = confirmed.escalate_to
+    for where, name in named.items():
+        device = directory.devices.get(name)
+        if device is None:
+            report.faults.append(Fault(settings.file, f"hit_confirmation.{where}", f"there is no device {name!r}"))
+        elif not device.attended:
+            problem = f"{name} is neither a printer nor staffed at every hour: nobody may see that a time is over"
+            report.remarks.append(Fault(settings.file, f"hit_confirmation.{where}", problem))
+    for agency in sorted(confirmed.escalate.keys() - directory.agencies.keys()):
+        report.faults.append(Fault(settings.file, "hit_confirmation.escalate", f"there is no agency {agency!r}"))
 
 
 def _unknown(routes: RouteTable, directory: Directory) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,9 @@ from msc.admin.gate import Gate, Refused, account_name
 from msc.admin.journal_desk import JournalCounter
 from msc.admin.monitor import Server
 from msc.admin.retention_desk import RetentionCounter
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.socket_file import reachable
+from msc.admin.switching_desk import SwitchingCounter
 from msc.errors import Fault, SiteError
 from msc.limits import OPERATOR_REASON_CHARS_MAX
 
@@ -71,6 +73,8 @@ class AdminSocket:
         audit: Hears what was asked.
         journal: Answers what is asked of the journal; None serves none of it.
         retention: Says what the journal keeps, and takes orders about it; None serves none of it.
+        routing: Says how messages are routed, and takes up other routes; None serves none of it.
+        switching: Takes orders about lines, devices and queues; None serves none of it.
         group: Whose members may open the socket, besides the account the switch runs under.
     """
 
@@ -83,6 +87,8 @@ class AdminSocket:
         audit: Audit,
         journal: JournalCounter | None = None,
         retention: RetentionCounter | None = None,
+        routing: RoutingCounter | None = None,
+        switching: SwitchingCounter | None = None,
         group: str | None = None,
     ) -> None:
         self._file = file
@@ -102,6 +108,10 @@ class AdminSocket:
             routes.append(Route("/journal/{verb}", journal.serve, methods=["POST"]))
         if retention is not None:
             routes.append(Route("/keeping/{verb}", retention.serve, methods=["POST"]))
+        if routing is not None:
+            routes.append(Route("/routing/{verb}", routing.serve, methods=["POST"]))
+        if switching is not None:
+            routes.append(Route("/switching/{verb}", switching.serve, methods=["POST"]))
         app = Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _not_there})
         config = uvicorn.Config(
             app, http=_PeerProtocol, ws="none", lifespan="off", log_config=None, access_log=False,

@@ -41,10 +41,32 @@ COMMANDS: Final[dict[str, Place]] = {
     "mnemonic": Place(
         "msc.cli.rows", "apps.mnemonic", "Mnemonics: what they are authorised for, and their life step by step."
     ),
-    "device": Place("msc.cli.rows", "apps.device", "Terminals, printers and hosts."),
+    "device": Place("msc.cli.device", "app", "Terminals, printers and hosts."),
     "operator": Place(
         "msc.cli.rows", "apps.operator", "Operators: who runs the switch and who reads its journal, by role."
     ),
+    "line": Place(
+        "msc.cli.line", "app", "Lines of the running switch: how they stand; hold, release, restart, test."
+    ),
+    "queue": Place(
+        "msc.cli.message_queue",
+        "app",
+        "What waits for lines, devices, people and the operator: look, move, copy, delete, reprioritise, requeue.",
+    ),
+    "intercept": Place(
+        "msc.cli.intercept", "app", "Intercept messages by rule: look, edit, release, reroute, delete."
+    ),
+    "alternate": Place(
+        "msc.cli.alternate", "app", "Alternates: which device, or which carrier of a line, takes over."
+    ),
+    "notice": Place("msc.cli.notice", "app", "Notices to the people at terminals."),
+    "echo": Place(
+        "msc.cli.notice",
+        "echo",
+        "Send a station a test message, and say how long its acknowledgement took. Exit code 1 if none came.",
+    ),
+    "hitconf": Place("msc.cli.bulletin", "hitconf_app", "Hit confirmations: which are open, and whose clock runs."),
+    "bulletin": Place("msc.cli.bulletin", "app", "The daily bulletin board: post, list, withdraw."),
     "session": Place("msc.cli.session", "app", "Look at and end sessions of the running switch."),
     "certs": Place("msc.cli.certs", "app", "Make, renew, revoke and show the site's certificates."),
 }

@@ -209,6 +209,8 @@ class Request:
     def _show(self, message: Delivered) -> None:
         envelope = message.envelope
         head = f"{envelope.get('kind')} from {envelope.get('source')}, MSN {envelope.get('msn')}"
+        if envelope.get("confirm"):
+            head += "; a hit: confirm with the entering agency before acting"
         self._print({**envelope, "text": message.text}, f"--- {head}\n{message.text}")
 
     def _print(self, members: dict[str, Any], text: str) -> None:

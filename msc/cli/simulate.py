@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,16 +13,11 @@ from msc.settings import load_settings
 from msc.simulators.run import run
 
 
-class Simulator(StrEnum):
-    """Which simulators there are."""
-
-    STATE = "state"
-    NCIC = "ncic"
-
-
 def simulate(
     site: Site,
-    only: Annotated[Simulator | None, typer.Option(help="Start this one alone.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Start this one alone: state, ncic, or that of a line.")
+    ] = None,
 ) -> None:
     """Run the simulated state and NCIC hosts at the other end of the site's lines, until SIGTERM.
 
@@ -31,4 +25,4 @@ def simulate(
     """
     settings = load_settings(site)
     log.configure(settings.log.level, settings.log.format)
-    run_async(run(settings, only.value if only else None))
+    run_async(run(settings, only))

@@ -5,6 +5,7 @@
     search   criteria, oldest_first, after, limit     messages with their lives
     show     msn, scope                               every message of the transaction it belongs to, oldest first
     life     msn                                      one message with its life, and nothing of its transaction
+    numbered criteria, address, isn or osn            of those that match, the ones with that number there
     follow   criteria                                 messages as they come, until the asker leaves
     sample   criteria, count, seed                    a random sample that can be drawn again
     stats    criteria, by                             counts, for each of what `by` lists
@@ -23,6 +24,7 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.opening import open_reading
+from msc.journal.ledger import source_of
 from msc.journal.proof.checkpoint import load_signatories
 from msc.journal.proof.inclusion import prove
 from msc.journal.reader import JournalReader
@@ -51,6 +53,7 @@ class Answers:
             "search": self._search,
             "show": self._show,
             "life": self._life,
+            "numbered": self._numbered,
             "follow": self._follow,
             "sample": self._sample,
             "stats": self._stats,
@@ -92,6 +95,23 @@ class Answers:
         for entry in (await self.searcher.entries([asked["msn"]])).values():
             yield {"item": entry.as_json()}
         yield {"end": {"complete": True}}
+
+    async def _numbered(self, asked: Line) -> AsyncIterator[Line]:
+        isn, osn, address = asked.get("isn"), asked.get("osn"), asked["address"]
+        search = self.searcher.search(Criteria.from_json(asked["criteria"]))
+        async for entry in search.entries():
+            if entry is None:
+                continue
+            if isn is not None:
+                fits = entry.isn == isn and source_of(entry.message) == address
+            else:
+                fits = any(
+                    number == osn and event.destination == address
+                    for event, number in zip(entry.events, entry.osns, strict=True)
+                )
+            if fits:
+                yield {"item": entry.as_json()}
+        yield {"end": search.completeness()}
 
     async def _follow(self, asked: Line) -> AsyncIterator[Line]:
         criteria = Criteria.from_json(asked["criteria"])

@@ -49,7 +49,7 @@ async def recent_transactions(
     async for stored in reader.records_since(since_us):
         record = stored.record
         if isinstance(record, MessageRecord):
-            if record.transaction == record.msn and record.direction != Direction.INBOUND:
+            if record.direction != Direction.INBOUND:
                 found[record.msn] = record
             elif record.direction == Direction.INBOUND and record.code is None and record.received >= since_us:
                 hear(record)

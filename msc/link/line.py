@@ -39,6 +39,9 @@ log = get_logger("link")
 STALLED: Final = "stalled"
 """Why a line is lost whose host has left a message without an acknowledgement for `ack_s`."""
 
+OVER: Final = "its time has ended"
+"""Why a line is lost that has come to the day it `expires`."""
+
 _PING_NUMBERS: Final = 0x1_0000
 """Pings are numbered modulo this."""
 
@@ -117,7 +120,9 @@ class _LineConnection(Connection[LineDriver]):
         if self.closed:
             return
         session = self.session
-        if not self.was_open:
+        if self._line.is_over:
+            self.close(OVER)
+        elif not self.was_open:
             if now - self._made_at >= HANDSHAKE_S:
                 self.abort(f"the host did not open the line within {HANDSHAKE_S:.0f} s")
         elif self._acks.is_overdue(now, session.sent_last, session.unacknowledged_first):
@@ -186,6 +191,11 @@ class UpstreamLine:
         return self.settings.mode
 
     @property
+    def is_over(self) -> bool:
+        """Whether its time has ended: it is not connected any more (C-TEST)."""
+        return self.settings.is_over(clock.today())
+
+    @property
     def state(self) -> LineState:
         """Where it stands."""
         return self._condition.state
@@ -204,7 +214,7 @@ class UpstreamLine:
     def room(self) -> int:
         """How many more messages it takes now."""
         connection = self._connection
-        if connection is None or not self.is_open or connection.write_paused:
+        if connection is None or self._condition.state is not LineState.OPEN or connection.write_paused:
             return 0
         return connection.session.room
 
@@ -308,7 +318,7 @@ class UpstreamLine:
     # --- its life -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled.
+        """Connect, and connect again, until cancelled or the line's time has ended.
 
         Waits grow exponentially between the settings' bounds and are jittered, so that many switches do
         not come back to a state host in the same instant.
@@ -316,14 +326,14 @@ class UpstreamLine:
         try:
             await self._keep_connected()
         finally:
-            # Cancelled; a connection may be open already that `_connect` has not returned yet.
+            # Where we were cancelled, a connection may be open already that `_connect` has not returned yet.
             if self._connection is not None:
                 self._connection.close("shutting down")
 
     async def _keep_connected(self) -> None:
         first_s, last_s = self.settings.reconnect_first_s, self.settings.reconnect_last_s
         wait_s, told = first_s, ""
-        while True:
+        while not self.is_over:
             self._at_once.clear()
             self._condition.take(LineEvent.CONNECT)
             try:
@@ -348,6 +358,7 @@ class UpstreamLine:
                 async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):  # noqa: S311
                     await self._at_once.wait()
             wait_s = min(wait_s * 2, last_s)
+        log.error("line.expired", line=self.name, expires=str(self.settings.expires))
 
     async def _connect(self) -> _LineConnection:
         """Connect once.

@@ -64,6 +64,10 @@ def sight_of(subject: Subject) -> Sight:
     return sight
 
 
+Part = tuple[str, int | None, str]
+"""A pattern: what it is about, how many characters of that it looks at (None is all), and what they must be."""
+
+
 class Condition:
     """One of the criteria: what it looks at, and what it must find there.
 
@@ -74,15 +78,22 @@ class Condition:
         about: A name of a `Sight`.
         patterns: As they were written.
         exact, beginnings: The same, parted.
+        parts: The same, each once, as an index takes them.
     """
 
-    __slots__ = ("about", "beginnings", "exact", "patterns")
+    __slots__ = ("about", "beginnings", "exact", "parts", "patterns")
 
     def __init__(self, about: str, patterns: tuple[str, ...]) -> None:
         self.about = about
         self.patterns = patterns
-        self.exact = frozenset([each for each in patterns if not each.endswith(ANY)])
-        self.beginnings = tuple([each[:-1] for each in patterns if each.endswith(ANY)])
+        exact = [each for each in patterns if each[-1] != ANY]
+        beginnings = [each[:-1] for each in patterns if each[-1] == ANY]
+        self.exact = frozenset(exact)
+        self.beginnings = tuple(beginnings)
+        self.parts: tuple[Part, ...] = (
+            *[(about, None, each) for each in dict.fromkeys(exact)],
+            *[(about, len(each), each) for each in dict.fromkeys(beginnings)],
+        )
 
     def met_by(self, values: Iterable[str]) -> bool:
         """Tell whether one of these values fits."""

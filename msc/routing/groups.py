@@ -174,12 +174,15 @@ def read_groups(file: Path, lines: Collection[str], stations: Stations | None) -
     Raises:
         RouteError: They cannot be read; with every fault of the file's form.
     """
-    rows = read_rows(file, "group", _GroupRow, RouteError)
-    if len(rows) > GROUPS_MAX:
+    found = [
+        Group(row.code, row.name, row.scope, row.members, row.to)
+        for row in read_rows(file, "group", _GroupRow, RouteError)
+    ]
+    if len(found) > GROUPS_MAX:
         raise RouteError([Fault(file, "group", f"there are more than {GROUPS_MAX} of them")])
-    found = [Group(row.code, row.name, row.scope, row.members, row.to) for row in rows]
     groups = {group.code: group for group in found}
     named = Counter([group.code for group in found])
+    looking = _Looking(groups, stations) if stations is not None else None
     faults: list[Fault] = []
     for number, group in enumerate(found):
         where = f"group.{number} ({group.code})"
@@ -187,11 +190,8 @@ def read_groups(file: Path, lines: Collection[str], stations: Stations | None) -
             faults.append(Fault(file, f"{where}.code", "another group has this code"))
         faults += [Fault(file, f"{where}.{member}", problem) for member, problem in _own_faults(group, lines)]
         faults += [Fault(file, f"{where}.members", problem) for problem in _scope_faults(group, groups)]
-        if stations is not None:
-            faults += [
-                Fault(file, f"{where}.{member}", problem)
-                for member, problem in _station_faults(group, groups, stations)
-            ]
+        if looking is not None:
+            faults += [Fault(file, f"{where}.{member}", problem) for member, problem in looking.faults(group)]
     faults += [Fault(file, f"group ({way[0]})", f"holds itself: {' -> '.join(way)}") for way in cycles(groups)]
     resolved = Groups(found)
     for code, group in groups.items():
@@ -227,19 +227,33 @@ def _scope_faults(group: Group, groups: Mapping[str, Group]) -> Iterator[str]:
             yield f"{name} reaches the {inner.scope}, and this group only the {group.scope}"
 
 
-def _station_faults(group: Group, groups: Mapping[str, Group], stations: Stations) -> Iterator[tuple[str, str]]:
-    if stations.named(group.code) is not None:
-        yield "code", f"{group.code} is a mnemonic or an ORI"
-    if stations.device(group.code) is not None:
-        yield "code", f"{group.code} is a device"
-    for name in group.members:
-        if name in groups:
-            continue
-        found = stations.named(name)
+class _Looking:
+    """Looks for the stations of members. Many groups name the same ones, and each is looked for once."""
+
+    def __init__(self, groups: Mapping[str, Group], stations: Stations) -> None:
+        self._stations = stations
+        self._problems: dict[str, tuple[str, ...]] = dict.fromkeys(groups, ())
+
+    def faults(self, group: Group) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with a group's code and its members."""
+        if self._stations.named(group.code) is not None:
+            yield "code", f"{group.code} is a mnemonic or an ORI"
+        if self._stations.device(group.code) is not None:
+            yield "code", f"{group.code} is a device"
+        problems = self._problems
+        for name in group.members:
+            found = problems.get(name)
+            if found is None:
+                found = problems[name] = tuple(self._look(name))
+            for problem in found:
+                yield "members", problem
+
+    def _look(self, name: str) -> Iterator[str]:
+        found = self._stations.named(name)
         if found is None:
-            yield "members", f"{name} is no mnemonic, ORI or group that is known here"
+            yield f"{name} is no mnemonic, ORI or group that is known here"
         elif not found:
-            yield "members", f"{name}: no station gets administrative messages for it (C-STAFFED)"
+            yield f"{name}: no station gets administrative messages for it (C-STAFFED)"
         for station in found or ():
             if problem := unattended(station):
-                yield "members", f"{name}: {problem}"
+                yield f"{name}: {problem}"

@@ -9,21 +9,20 @@ rows, where going through them would take milliseconds. What is found is what go
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from math import prod
 from typing import Final, NamedTuple
 
-from msc.routing.criteria import ANY, Condition, Criteria, Sight
+from msc.routing.criteria import Condition, Criteria, Part, Sight
 
 _CROWD: Final = 8
 """Rows in one place that are asked one after the other; where there are more, another condition parts them."""
 _PLACES_MAX: Final = 64
 """Places one row may stand in for more than one condition: five keys and twelve mnemonics make sixty."""
 
-Part = tuple[str, int | None]
+Shape = tuple[tuple[str, int | None], ...]
 """What is looked at, and how many characters of it; None is all."""
-Shape = tuple[Part, ...]
 
 
 class _Table(NamedTuple):
@@ -67,6 +66,14 @@ class FirstMatch:
                         break
         return best if best < len(rows) else None
 
+    def dismantle(self) -> None:
+        """Let go of everything, piece by piece; nothing is found any more."""
+        self._rows, self._reached = (), 0
+        while self._tables:
+            places = self._tables.pop().places
+            while places:
+                places.popitem()
+
     @property
     def tables(self) -> int:
         """How many tables a message is looked up in at most."""
@@ -108,51 +115,45 @@ def _tables(rows: Sequence[Criteria], reached: int) -> list[_Table]:
 def _weights(rows: Sequence[Criteria]) -> dict[Condition, int]:
     """Return for each condition how many rows use one of its patterns: the fewer, the more selective it is."""
     uses = Counter(chain.from_iterable([row.conditions for row in rows]))
-    patterns: Counter[tuple[str, str]] = Counter()
+    parts: dict[Part, int] = {}
     for each, count in uses.items():
-        for pattern in each.patterns:
-            patterns[each.about, pattern] += count
-    return {each: sum([patterns[each.about, pattern] for pattern in each.patterns]) for each in uses}
+        for part in each.parts:
+            parts[part] = parts.get(part, 0) + count
+    return {each: sum([parts[part] for part in each.parts]) for each in uses}
 
 
 def _part(bundles: dict[_Bundle, list[int]], by_weight: Sequence[_Bundle]) -> dict[_Bundle, list[int]]:
     """Let rows that stand in a crowd be placed by more of their conditions, until none can, or there is no crowd."""
     done: dict[_Bundle, list[int]] = {}
     while bundles:
-        crowd: Counter[tuple[str, ...]] = Counter()
+        crowd: dict[tuple[Part, ...], int] = {}
         for bundle, ranks in bundles.items():
-            for place in _patterns(bundle):
-                crowd[place] += len(ranks)
+            for place in product(*[each.parts for each in bundle]):
+                crowd[place] = crowd.get(place, 0) + len(ranks)
         again: dict[_Bundle, list[int]] = {}
         for bundle, ranks in bundles.items():
-            if all(crowd[place] <= _CROWD for place in _patterns(bundle)):
+            if max([crowd[place] for place in product(*[each.parts for each in bundle])]) <= _CROWD:
                 done[bundle] = ranks
                 continue
             for rank in ranks:
                 more = by_weight[rank][: len(bundle) + 1]
-                parted = len(more) > len(bundle) and prod([len(each.patterns) for each in more]) <= _PLACES_MAX
+                parted = len(more) > len(bundle) and prod([len(each.parts) for each in more]) <= _PLACES_MAX
                 (again if parted else done).setdefault(more if parted else bundle, []).append(rank)
         bundles = again
     return done
 
 
-def _patterns(bundle: _Bundle) -> Iterator[tuple[str, ...]]:
-    """Return every choice of one pattern of each condition, each marked with what it is about."""
-    return product(*[[f"{each.about} {pattern}" for pattern in each.patterns] for each in bundle])
-
-
 def _fill(bundles: dict[_Bundle, list[int]]) -> list[_Table]:
     tables: dict[Shape, dict[str | tuple[str, ...], list[int]]] = {}
     for bundle, ranks in bundles.items():
-        abouts = [each.about for each in bundle]
-        # A pattern may be written twice in one row.
-        for patterns in product(*[dict.fromkeys(each.patterns) for each in bundle]):
-            shape = tuple(zip(abouts, [len(p) - 1 if p.endswith(ANY) else None for p in patterns], strict=True))
-            texts = tuple([p.removesuffix(ANY) for p in patterns])
-            tables.setdefault(shape, {}).setdefault(texts[0] if len(texts) == 1 else texts, []).extend(ranks)
-    for places in tables.values():
-        for ranks in places.values():
-            ranks.sort()
+        for place in product(*[each.parts for each in bundle]):
+            shape = tuple([(about, length) for about, length, _ in place])
+            text = place[0][2] if len(place) == 1 else tuple([text for _, _, text in place])
+            places = tables.get(shape)
+            if places is None:
+                places = tables[shape] = {}
+            found = places.get(text)
+            places[text] = ranks.copy() if found is None else sorted([*found, *ranks])
     return sorted([_Table(_first(places), shape, places) for shape, places in tables.items()], key=_rank_of)
 
 

@@ -40,6 +40,7 @@ class Pending:
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
         failed: Lines that were given up; an answer of one of them comes late.
+        began: MSN of the message this one was edited from, whose number its originator knows.
     """
 
     msn: int
@@ -63,8 +64,14 @@ class Pending:
     awaited: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    began: int | None = None
     closes_at: float = 0.0
     timeouts: Mapping[str, float] | None = None
+
+    @property
+    def transaction(self) -> int:
+        """The transaction's number: that of its first message, which an operator may have edited."""
+        return self.msn if self.began is None else self.began
 
     def timeout_of(self, line: str) -> float:
         """Return how many seconds a line has."""
@@ -173,6 +180,17 @@ class PendingTable:
         if not entry.awaited and self._waiting.pop(entry.header, None) is not None:
             self._settled[entry.header] = entry
 
+    def await_also(self, entry: Pending, line: str, now: float) -> None:
+        """Wait for an answer of another destination as well, or of one once more; its time-out begins."""
+        entry.awaited.add(line)
+        entry.failed.discard(line)
+        if line not in entry.lines:
+            entry.lines = (*entry.lines, line)
+        entry.closes_at = now + self._window_s
+        self._settled.pop(entry.header, None)
+        self._waiting[entry.header] = entry
+        heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
+
     def postpone(self, entry: Pending, line: str, until: float) -> None:
         """Look at a destination of a transaction again at a later time."""
         heapq.heappush(self._deadlines, (until, entry.msn, entry.header, line))
@@ -195,6 +213,14 @@ class PendingTable:
                 break
             self._settled.popitem(last=False)
         return expired
+
+    def awaited(self) -> dict[str, int]:
+        """Return how many transactions wait for an answer of each line. It looks at every one."""
+        counts: dict[str, int] = {}
+        for entry in self._waiting.values():
+            for line in entry.awaited:
+                counts[line] = counts.get(line, 0) + 1
+        return counts
 
     def oldest(self) -> Pending | None:
         """Return the transaction that has waited longest, if any waits."""

@@ -46,6 +46,10 @@ class Plan(NamedTuple):
     groups: Groups = Groups()
     forwarding: Forwarding = NOWHERE_ELSE
 
+    def dismantle(self) -> None:
+        """Let go of all rows, one after the other, so that others may run in between. Nobody may use it any more."""
+        self.routes.dismantle()
+
     def counts(self) -> dict[str, int]:
         """Return how many rows of each kind it holds."""
         return {

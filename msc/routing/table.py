@@ -6,8 +6,7 @@ equal ones the one that stands first in the file. What a route asks of a message
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -65,7 +64,7 @@ class RouteTable:
     """The routes, in the order in which they are tried."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = tuple(sorted(routes, key=_precedence))
+        self.routes = sorted(routes, key=_precedence)
         self._first = FirstMatch([route.criteria for route in self.routes])
 
     def find(self, subject: Subject) -> Route | None:
@@ -99,6 +98,12 @@ class RouteTable:
             others.append((rank != took, len(objections), rank, objections))
         near = sorted(sorted(others)[: EXPLAINED_MAX + (took is not None)], key=lambda each: each[2])
         return [Considered(rank + 1, self.routes[rank], why, rank == took) for _, _, rank, why in near]
+
+    def dismantle(self) -> None:
+        """Let go of all routes, one after the other."""
+        self._first.dismantle()
+        while self.routes:
+            self.routes.pop()
 
     def unrouted(self, catalog: Catalog) -> list[str]:
         """Return the keys whose messages no route takes, whoever sends them."""
@@ -151,29 +156,42 @@ def read_routes(file: Path, catalog: Catalog | None, lines: Collection[str]) -> 
     Raises:
         RouteError: They cannot be read; with every fault of the file's form.
     """
-    rows = read_rows(file, "route", _RouteRow, RouteError)
-    if len(rows) > ROUTES_MAX:
-        raise RouteError([Fault(file, "route", f"there are more than {ROUTES_MAX} of them")])
+    routes: list[Route] = []
     faults: list[Fault] = []
-    named = Counter([row.name for row in rows])
-    for number, row in enumerate(rows):
-        where = f"route.{number} ({row.name})"
-        if named[row.name] > 1:
-            faults.append(Fault(file, f"{where}.name", "another route is of this name"))
-        if catalog is not None and row.keys:
-            for pattern in unknown_keys(row.keys, catalog):
-                faults.append(Fault(file, f"{where}.keys", f"no key of the catalog matches {pattern!r}"))
-        for line in row.to:
-            if line not in lines:
-                faults.append(Fault(file, f"{where}.to", f"there is no line {line!r}"))
-        if row.deliver is Deliver.LINES and not row.to:
-            faults.append(Fault(file, f"{where}.to", "names no line"))
-        if len(set(row.to)) != len(row.to):
-            faults.append(Fault(file, f"{where}.to", "names a line twice"))
-        if len(set(row.stations)) != len(row.stations):
-            faults.append(Fault(file, f"{where}.stations", "names one twice"))
+    # Rows name the same keys and lines again and again: what was found in order once is not looked at again.
     shared: Conditions = {}
-    routes = [
-        Route(row.name, row.precedence, row.criteria(shared), row.deliver, row.to, row.stations) for row in rows
-    ]
+    keys_known: set[tuple[str, ...]] = {()}
+    lines_known: set[tuple[str, ...]] = set()
+    names: dict[str, int] = {}
+    for number, row in enumerate(read_rows(file, "route", _RouteRow, RouteError)):
+        if number >= ROUTES_MAX:
+            raise RouteError([Fault(file, "route", f"there are more than {ROUTES_MAX} of them")])
+        name, keys, to = row.name, row.keys, row.to
+        routes.append(Route(name, row.precedence, row.criteria(shared), row.deliver, to, row.stations))
+        found = []
+        if names.setdefault(name, number) != number:
+            found.append(("name", f"route.{names[name]} is of this name too"))
+        if catalog is not None and keys not in keys_known:
+            unknown = unknown_keys(keys, catalog)
+            found += [("keys", f"no key of the catalog matches {pattern!r}") for pattern in unknown]
+            if not unknown:
+                keys_known.add(keys)
+        if to not in lines_known:
+            problems = [("to", problem) for problem in _line_faults(to, lines)]
+            found += problems
+            if not problems:
+                lines_known.add(to)
+        if not to and row.deliver is Deliver.LINES:
+            found.append(("to", "names no line"))
+        if row.stations and len(set(row.stations)) != len(row.stations):
+            found.append(("stations", "names one twice"))
+        faults += [Fault(file, f"route.{number} ({name}).{member}", problem) for member, problem in found]
     return routes, faults
+
+
+def _line_faults(names: tuple[str, ...], lines: Collection[str]) -> Iterator[str]:
+    for name in names:
+        if name not in lines:
+            yield f"there is no line {name!r}"
+    if len(set(names)) != len(names):
+        yield "names a line twice"

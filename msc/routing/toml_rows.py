@@ -8,66 +8,82 @@ a time; whoever calls this in a thread of its own lets the event loop go on in b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from tomli import TOMLDecodeError, loads
 
 from msc.errors import Fault, FaultyInput
 from msc.limits import ROUTING_FILE_BYTES_MAX
 
 Row = TypeVar("Row", bound=BaseModel)
 
-_ROWS_AT_ONCE: Final = 100
+
+def _parser() -> Callable[[str], dict[str, Any]]:
+    try:
+        found: Callable[[str], dict[str, Any]] = import_module("tomli").loads
+    except ImportError:
+        return tomllib.loads  # the same, slower
+    return found
+
+
+_parse_toml: Final = _parser()
+_PART_CHARS: Final = 16_384
 """A millisecond or two of parsing."""
 _HEAD: Final = re.compile(r"^\[\[[A-Za-z_]+\]\][ \t]*(?:#.*)?$", re.MULTILINE)
 _LINE_NUMBER: Final = re.compile(r"at line (\d+)")
 
 
-def read_rows(file: Path, table: str, model: type[Row], refused: type[FaultyInput]) -> list[Row]:
+def read_rows(file: Path, table: str, model: type[Row], refused: type[FaultyInput]) -> Iterator[Row]:
     """Read a file that holds the rows of one table, `[[table]]`, and nothing else.
 
+    Yields:
+        Each row, as it is read: nobody has to hold them all.
+
     Raises:
-        FaultyInput: Of the type given, with every fault found.
+        FaultyInput: Of the type given, with every fault found; at the end, if the file can be read at all.
     """
-    found = _parse(file, table, refused)
-    rows, faults = [], []
-    for number, content in enumerate(found):
+    faults: list[Fault] = []
+    for number, content in enumerate(_parse(file, table, refused)):
         # One by one: what looks at all of them in one call holds the interpreter for as long.
         try:
-            rows.append(model.model_validate(content))
+            row = model.model_validate(content)
         except ValidationError as exc:
             for error in exc.errors(include_url=False, include_input=False):
                 where = ".".join(map(str, (table, number, *error["loc"])))
                 faults.append(Fault(file, where, error["msg"]))
+            continue
+        yield row
     if faults:
         raise refused(faults)
-    return rows
 
 
-def _parse(file: Path, table: str, refused: type[FaultyInput]) -> list[Any]:
+def _parse(file: Path, table: str, refused: type[FaultyInput]) -> Iterator[Any]:
     try:
         if file.stat().st_size > ROUTING_FILE_BYTES_MAX:
             raise refused([Fault(file, "", f"is larger than {ROUTING_FILE_BYTES_MAX} bytes")])
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise refused([Fault(file, "", f"cannot be read: {exc}")]) from exc
-    found: list[Any] = []
     for line, part in _parts(text):
         try:
-            content = loads(part)
-        except (TOMLDecodeError, RecursionError) as exc:
-            problem = _LINE_NUMBER.sub(lambda at, before=line: f"at line {int(at[1]) + before}", str(exc))  # type: ignore[misc]
-            raise refused([Fault(file, "", f"is not TOML: {problem}")]) from exc
+            content = _parse_toml(part)
+        except (ValueError, RecursionError) as exc:
+            raise refused([Fault(file, "", f"is not TOML: {_moved(str(exc), line)}")]) from exc
         rows = content.pop(table, [])
         if not isinstance(rows, list):
             raise refused([Fault(file, table, f"must be rows: [[{table}]]")])
         if content:
             raise refused([Fault(file, next(iter(content)), f"there is only [[{table}]] here")])
-        found += rows
-    return found
+        yield from rows
+
+
+def _moved(problem: str, lines: int) -> str:
+    """Add the lines that stand before a part to those a parser names."""
+    return _LINE_NUMBER.sub(lambda at: f"at line {int(at[1]) + lines}", problem)
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
@@ -81,9 +97,10 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
     if '"""' in text or "'''" in text:
         yield 0, text
         return
-    begins = [head.start() for head in _HEAD.finditer(text)][_ROWS_AT_ONCE::_ROWS_AT_ONCE]
     start = line = 0
-    for end in (*begins, len(text)):
+    while start < len(text):
+        head = _HEAD.search(text, start + _PART_CHARS)
+        end = head.start() if head is not None else len(text)
         part = text[start:end]
         yield line, part
         start, line = end, line + part.count("\n")

@@ -181,7 +181,7 @@ class Unanswered:
             if watch.raised_since is None:
                 watch.raised_since = oldest
                 self._news.append(Alarm(what, name, True, oldest))
-        elif watch.raised_since is not None:
+        elif watch.raised_since is not None and oldest != watch.raised_since:
             self._news.append(Alarm(what, name, False, watch.raised_since))
             watch.raised_since = None
         if oldest is None:

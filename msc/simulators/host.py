@@ -39,6 +39,8 @@ class StateHost:
         context: Made by `msc.tls.server_context`, so that clients without a certificate get nowhere.
         responder: Makes the answers.
         delay_ms: How long after its acknowledgement a message is answered.
+        backlog: Answers that wait for a connection. Hosts that share it are one system at the end of several lines:
+            what could not be delivered on one line goes out on another.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class StateHost:
         responder: Answering,
         *,
         delay_ms: float = 0.0,
+        backlog: deque[bytes] | None = None,
     ) -> None:
         self.name = name
         self.line = line
@@ -59,7 +62,7 @@ class StateHost:
         self._context = context
         self._server: asyncio.Server | None = None
         self._delayed: deque[tuple[asyncio.TimerHandle, LineEnd, list[bytes]]] = deque()
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[bytes] = deque() if backlog is None else backlog
         self._empty = asyncio.Event()
 
     @property
@@ -87,13 +90,14 @@ class StateHost:
         log.info("simulator.opened", simulator=self.name, line=self.line.name, port=self.port)
 
     async def close(self) -> None:
-        """End every connection; answers not acknowledged are forgotten."""
+        """End every connection; answers not acknowledged are left to the hosts that share the backlog."""
         self.sweeper.stop()
         if self._server is not None:
             self._server.close()
-        for timer, _, _ in self._delayed:
+        while self._delayed:
+            timer, _, answers = self._delayed.popleft()
             timer.cancel()
-        self._delayed.clear()
+            self.keep(answers)
         for connection in list(self.connections):
             connection.close("the simulator stops")
         if self.connections:
@@ -103,7 +107,6 @@ class StateHost:
                     await self._empty.wait()
         for connection in list(self.connections):
             connection.abort("the simulator stops")
-        self._backlog.clear()
         log.info("simulator.closed", simulator=self.name)
 
     def send_unsolicited(self, text: str) -> None:
@@ -156,7 +159,8 @@ class StateHost:
     def hand_over(self, connection: LineEnd) -> None:
         """Give a connection what was kept."""
         if self._backlog:
-            kept, self._backlog = self._backlog, deque()
+            kept = list(self._backlog)
+            self._backlog.clear()
             connection.deliver(kept)
 
     def delay(self, connection: LineEnd, answers: list[bytes]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
+from collections import deque
 from typing import Any
 
 from msc import tls
@@ -44,17 +45,24 @@ def make_hosts(settings: Settings, only: str | None = None) -> list[StateHost]:
         problem = f"none is called {only!r} or on a line of that name" if only else "there is none"
         raise SettingsError([Fault(settings.file, "simulator", problem)])
     catalog = load_catalog(settings.path(settings.catalog.folder))
+    # Simulators of one name and seed are one system at the end of several lines, a primary and its backup: what is
+    # entered over one line is found over the other, and an answer may take either.
+    systems: dict[tuple[str, int], tuple[Responder, deque[bytes]]] = {}
     data = {seed: make_dataset(seed) for seed in {s.seed for s in chosen}}
+    for s in chosen:
+        systems.setdefault((s.name, s.seed), (make_responder(s.name, catalog, data[s.seed]), deque()))
     chosen.sort(key=lambda s: s.name != "state")
-    return [_make_host(settings, s, make_responder(s.name, catalog, data[s.seed])) for s in chosen]
+    return [_make_host(settings, s, *systems[s.name, s.seed]) for s in chosen]
 
 
-def _make_host(settings: Settings, simulator: SimulatorSettings, responder: Responder) -> StateHost:
+def _make_host(
+    settings: Settings, simulator: SimulatorSettings, responder: Responder, backlog: deque[bytes]
+) -> StateHost:
     line = next(line for line in settings.line if line.name == simulator.line)
     context = tls.server_context(
         settings.path(settings.tls.ca), settings.path(simulator.certificate), settings.path(simulator.key)
     )
-    return StateHost(simulator.name, line, context, responder, delay_ms=simulator.delay_ms)
+    return StateHost(simulator.name, line, context, responder, delay_ms=simulator.delay_ms, backlog=backlog)
 
 
 async def run(settings: Settings, only: str | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msc import clock
 from msc.acp.directory import Directory
-from msc.errors import BadLength, BulletinRefused, JournalUnavailable, Overloaded
+from msc.errors import BadLength, JournalUnavailable, Overloaded
 from msc.journal.recall import Unfinished
 from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
@@ -25,6 +25,7 @@ from msc.protocol.text import check_characters
 from msc.switch.confirmations import Beside
 from msc.switch.delivery import Deliveries
 from msc.switch.recovery import FROM_BOARD, address_of, to_station
+from msc.switch.verb import OrderRefused
 
 log = get_logger("switch")
 
@@ -99,9 +100,14 @@ class BulletinBoard:
     def __len__(self) -> int:
         return len(self._bulletins)
 
-    def list(self) -> list[Bulletin]:
-        """Return what hangs, the oldest first."""
-        return list(self._bulletins.values())
+    @property
+    def hanging(self) -> tuple[Bulletin, ...]:
+        """What hangs, the oldest first."""
+        return tuple(self._bulletins.values())
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return what hangs as operators are shown it."""
+        return [bulletin.as_json() for bulletin in self.hanging]
 
     def check_room(self) -> None:
         """Refuse another bulletin while too many hang.
@@ -114,15 +120,15 @@ class BulletinBoard:
 
     # --- posting and withdrawing ----------------------------------------------------------------------
 
-    async def post(self, text: str, until_us: int | None, by: str) -> Bulletin:
-        """Post a bulletin; returns once it is in the journal, and on its way to who is there.
+    async def post(self, text: str, until_us: int | None, by: str) -> dict[str, Any]:
+        """Post a bulletin; returns it once it is in the journal, and on its way to who is there.
 
         Args:
             until_us: When it comes down; None is after the site's usual time.
             by: The operator.
 
         Raises:
-            BulletinRefused: It would never hang, or too long.
+            OrderRefused: It would never hang, or too long.
             BadLength, BadCharacter: The text is none that a station can be sent.
             Overloaded, JournalUnavailable: Not now.
 
@@ -133,7 +139,7 @@ class BulletinBoard:
         until_us = self.until(at) if until_us is None else until_us
         if not 0 < until_us - at <= BULLETIN_S_MAX * 1e6:
             days = BULLETIN_S_MAX / 86_400
-            raise BulletinRefused(f"a bulletin comes down later than now, and within {days:.0f} days")
+            raise OrderRefused(f"a bulletin comes down later than now, and within {days:.0f} days")
         if not text.strip() or len(text) > TEXT_CHARS_MAX:
             raise BadLength(f"the text has {len(text)} characters; 1 to {TEXT_CHARS_MAX} are allowed")
         check_characters(text)
@@ -151,7 +157,7 @@ class BulletinBoard:
 
         self._writer.append(record, [EventRecord(msn, at, Life.ROUTED, BULLETINS, bulletin.terms)], durable)
         await stored
-        return bulletin
+        return bulletin.as_json()
 
     def accepted(self, record: MessageRecord, reached: Iterable[str]) -> Beside:
         """Take a station's message for the board that is about to be stored.
@@ -175,20 +181,21 @@ class BulletinBoard:
         for address in self.present():
             self._give(bulletin, address)
 
-    async def withdraw(self, number: int, why: str) -> Bulletin:
-        """Take a bulletin down: who has not got it gets it no more.
+    async def withdraw(self, number: int, by: str) -> dict[str, Any]:
+        """Take a bulletin down, and return it: who has not got it gets it no more.
 
         Args:
-            why: By whom, and why.
+            by: The operator.
 
         Raises:
-            BulletinRefused: None of that number hangs.
+            OrderRefused: None of that number hangs.
             JournalUnavailable: Not now.
         """
         bulletin = self._bulletins.get(number)
         if bulletin is None:
-            raise BulletinRefused(f"no bulletin {number} hangs on the board")
+            raise OrderRefused(f"no bulletin {number} hangs on the board")
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        why = f"withdrawn by {by}"
 
         def durable(failure: JournalUnavailable | None) -> None:
             if failure is None:
@@ -197,7 +204,7 @@ class BulletinBoard:
 
         self._writer.store(EventRecord(number, clock.wall_us(), Life.CANCELLED, BULLETINS, why), durable)
         await stored
-        return bulletin
+        return bulletin.as_json()
 
     def tick(self, now_us: int) -> None:
         """Take down what has hung long enough."""

@@ -112,7 +112,10 @@ class Confirmations:
         """A line has taken a message over: only now is a request answered that it answers. What never left the county
         would stop no clock that runs elsewhere.
         """
-        said = parse_hit_confirmation(parse_head(message.text)[1], self._catalog)
+        try:
+            said = parse_hit_confirmation(parse_head(message.text)[1], self._catalog)
+        except Refusal:
+            return  # not as the switch writes texts for lines: nothing can be told from it
         item = self.clocks.find(Side.ASKED, said) if isinstance(said, HitAnswer) else None
         if item is not None:
             self._end(item.msns, Life.ANSWERED, f"msn {message.msn}")

@@ -85,6 +85,8 @@ class Deliveries:
         self.held: set[str] = set()
         """Addresses that get nothing, by an operator's word, until they are released."""
         self.redirect: Redirect = lambda _address: None
+        self.heard: list[Callable[[Outgoing, str, str | None], None]] = []
+        """Are told what a station has acknowledged, and what it has refused: message, address, why."""
         self._writer = writer
         self._metrics = metrics
         self._kept = kept or QueueSettings()
@@ -188,11 +190,15 @@ class Deliveries:
             self.to_operator(address, message, "too many messages wait")
             return
         if message.expires_us is None:
-            message.expires_us = message.received_us + int(self._kept.of(message.kind) * 1e6)
+            message.expires_us = self.expiry(message.kind, message.received_us)
         outbox.push(message)
         if address not in self._stations or address in self.held:
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
+
+    def expiry(self, kind: str, since_us: int) -> int:
+        """Return until when a message of a kind waits."""
+        return since_us + int(self._kept.of(kind) * 1e6)
 
     def _send_elsewhere(self, address: str, message: Outgoing, elsewhere: Redirected) -> None:
         at = clock.wall_us()
@@ -292,6 +298,8 @@ class Deliveries:
             return  # an answer to what has been given back since
         assert outbox is not None
         at = clock.wall_us()
+        for hear in self.heard:
+            hear(message, address, refused)
         if refused is None:
             detail = f"device:{station.device.device}" if address.startswith("user:") else None
             self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, address, detail))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,7 @@ from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.delivery import Deliveries
-from msc.switch.port import StationPort
+from msc.switch.port import Presence, StationPort
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.switch import Switch
 from msc.tls import Examine, PeerCertificate
@@ -67,6 +67,7 @@ class Visit:
     station: StationPort
     operator: OperatorSession | None = None
     users: HostSessions | None = None
+    since_us: int = field(default_factory=clock.wall_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,17 +273,54 @@ class Desk:
                 )  # fmt: skip
         return sorted(found, key=lambda report: report.began)
 
-    def notify(self, text: str) -> int:
-        """Show a text to the people at all stations where somebody is signed on; it is no message and is not kept.
+    def presence(self, device: str | None = None) -> list[Presence]:
+        """Return who is there, at one device or at all."""
+        return [
+            self._presence(visit)
+            for visit in self._visits.values()
+            if device in (None, visit.station.device.device) and not visit.station.closed
+        ]
+
+    def _presence(self, visit: Visit) -> Presence:
+        station, session = visit.station, visit.station.session
+        people = [each.user for each in (*(visit.users or ()), *([visit.operator] if visit.operator else []))]
+        address = None
+        if visit.operator is not None:
+            address = visit.operator.address
+        elif self._open_devices.get(station.device.device) is station:
+            address = station.device.address
+        return Presence(
+            station.identity, station.device, session.state.name.lower(), visit.since_us, tuple(people), address,
+            session.receptive and not station.write_paused,
+        )  # fmt: skip
+
+    def notify(
+        self, text: str, wanted: Callable[[Presence], bool] = lambda presence: bool(presence.people)
+    ) -> list[Presence]:
+        """Show a text to the people at stations; it is no message and is not kept.
+
+        Args:
+            wanted: At which; all where somebody is signed on, if left out.
 
         Returns:
-            How many stations were told.
+            Where it was shown: nobody reads at a station that is neither signed on nor open.
         """
-        told = [visit.station for visit in self._visits.values() if visit.operator is not None or visit.users]
-        for station in told:
-            station.session.send_control(Notice(text=text))
-            station.flush()
-        return len(told)
+        shown = []
+        for visit in list(self._visits.values()):
+            presence = self._presence(visit)
+            if (presence.people or presence.address is not None) and wanted(presence) and not visit.station.closed:
+                visit.station.session.send_control(Notice(text=text))
+                visit.station.flush()
+                shown.append(presence)
+        return shown
+
+    def disconnect(self, device: str, reason: str) -> int:
+        """End a device's connections, and what is signed on through them; returns how many there were."""
+        found = [visit for visit in self._visits.values() if visit.station.device.device == device]
+        for visit in found:
+            self._sign_all_off(visit, reason)
+            visit.station.close(reason)
+        return len(found)
 
     # --- messages ---------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from msc.errors import (
     NotSignedOn,
     Refusal,
 )
+from msc.journal.record import MessageRecord
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_payload
@@ -193,6 +194,39 @@ class Intake:
             case = self._point.case_of(operator)
             policy.require(policy.ACCESS, case)
         assert operator is not None and case is not None
+        self._decide(incoming, text, operator, case)
+
+    def examine_again(self, record: MessageRecord) -> Incoming:
+        """Check and authorise a journaled message of a station anew, and find where it goes now.
+
+        Who sent it need not be signed on any more: to leave is no offence, to be suspended is.
+
+        Raises:
+            Refusal: With the lowest code that applies.
+        """
+        directory = self._point.directory
+        user, device = directory.users.get(record.user or ""), directory.devices.get(record.device or "")
+        if user is None or device is None or user.agency != record.agency:
+            raise NotSignedOn("user or device is no longer there, or the user has changed agencies")
+        head, text = parse_head(record.text) if record.own_header is not None else (None, record.text)
+        incoming = Incoming(
+            record.received, device, record.sequence or 0, text=record.text, head=head, raw=record.text.encode(),
+            envelope=Envelope(
+                ref=record.ref, requester=record.requester, secondary=record.secondary, priority=record.priority,
+                reason=record.reason,
+            ),
+        )  # fmt: skip
+        incoming.operator = operator = OperatorSession(
+            record.session or "", user.user, user.agency, record.ori or "", user.operator_class,
+            record.mnemonic or "", None, record.taf, device.device, device.address,
+        )  # fmt: skip
+        case = self._point.case(user, device, record.mnemonic)
+        policy.require(policy.ACCESS, case)
+        self._decide(incoming, text, operator, case)
+        return incoming
+
+    def _decide(self, incoming: Incoming, text: str, operator: OperatorSession, case: policy.Case) -> None:
+        """Find a message's key, fields and route, and ask whether it is allowed."""
         incoming.message = text
         incoming.key, rest = self._catalog.find(text)
         body = incoming.key.parse(rest)

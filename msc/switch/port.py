@@ -4,7 +4,7 @@ daemon brings the two together.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msc.acp.directory import Device
 from msc.errors import Refusal
@@ -35,6 +35,27 @@ class StationPort(Protocol):
 
     def close(self, reason: str) -> None:
         """End the connection."""
+
+
+class Presence(NamedTuple):
+    """A station that is connected, for who runs the switch.
+
+    Attributes:
+        identity: Of its connection.
+        state: Its session's: `active`, `locked`, `open` …
+        since_us: When it connected.
+        people: Who is signed on there.
+        address: Where what it receives waits; None if it receives nothing.
+        receptive: Whether it takes messages now.
+    """
+
+    identity: int
+    device: Device
+    state: str
+    since_us: int
+    people: tuple[str, ...]
+    address: str | None
+    receptive: bool
 
 
 class LinePort(Protocol):

@@ -157,6 +157,7 @@ def pending_of(record: MessageRecord, catalog: Catalog, directory: Directory) ->
         key=key,
         timeout_s=key.timeout_s if key else ANSWER_TIMEOUT_S,
         received_us=record.received,
+        began=record.transaction if record.transaction != record.msn else None,
     )
 
 

@@ -7,7 +7,8 @@ from msc.protocol.catalog import Catalog
 from msc.routing.plan import Plan, PlanFiles, load_plan
 from msc.settings import Settings
 from msc.switch.addressees import DirectoryStations
-from msc.switch.redirect import station_facts
+from msc.switch.intake import Intake
+from msc.switch.redirect import Redirection, station_facts
 
 
 def load_site_plan(
@@ -25,3 +26,21 @@ def load_site_plan(
     stations = DirectoryStations(directory) if directory is not None else None
     facts = station_facts(directory) if directory is not None else None
     return load_plan(files or PlanFiles.of(settings), catalog, settings.destinations, stations, facts)
+
+
+class PlanInForce:
+    """The plan that decides: routes and groups at the intake, forwarding at delivery. They change together."""
+
+    def __init__(self, intake: Intake, redirection: Redirection) -> None:
+        self._intake = intake
+        self._redirection = redirection
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        return self._intake.plan
+
+    def use(self, plan: Plan) -> None:
+        """Put another in its place, between two messages."""
+        self._intake.use(plan)
+        self._redirection.use(plan.forwarding)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint, OperatorSession
@@ -34,6 +34,7 @@ from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
+from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import StationPort
 from msc.switch.traffic import LineTraffic, not_sent
 
@@ -41,6 +42,16 @@ log = get_logger("switch")
 
 CUT: Final = " [cut: {} characters]"
 """Marks the journaled text of a refused message that was too long to keep; it says how long it was."""
+
+
+class Intercepts(Protocol):
+    """What holds messages back for the operator."""
+
+    def rule_for(self, incoming: Incoming) -> str | None:
+        """Name the rule by which a message waits; None is no rule."""
+
+    def hold(self, record: MessageRecord, rule: str) -> None:
+        """Keep a message that is journaled and acknowledged, and tell its originator."""
 
 
 class Switch:
@@ -66,6 +77,8 @@ class Switch:
         self._confirmations = confirmations
         self._board = board
         self.draining = False
+        self.intercepts: Intercepts | None = None
+        """Holds messages for the operator; None holds none."""
         self.keepers: dict[str, Callable[[Unfinished], None]] = {}
         """Who takes back what had not ended when the switch stopped, by the place it waited in."""
         if board is not None:
@@ -129,13 +142,13 @@ class Switch:
         assert operator is not None and key is not None and route is not None
         msn = self._writer.allot()
         header = make_header(operator.mnemonic, msn)
-        at = incoming.received_us
-        beside = NOTHING
-        if key.function is Function.HIT_CONFIRMATION and self._confirmations is not None:
-            beside = self._confirmations.accepted(incoming, msn)
-        record = self._record(incoming, msn, key.function.value, header)
-        if incoming.bulletin and self._board is not None:
-            beside = self._board.accepted(record, [leg.address for leg in incoming.legs.legs if leg.address])
+        at, record = incoming.received_us, self._record(incoming, msn, key.function.value, header)
+        rule = self.intercepts.rule_for(incoming) if self.intercepts is not None else None
+        if rule is not None:
+            held = [EventRecord(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
+            self._writer.append(record, held, partial(self._held, station, incoming, record, rule))
+            return
+        beside = self.beside(incoming, record)
         self._writer.append(
             record,
             [
@@ -145,6 +158,15 @@ class Switch:
             ],
             partial(self._accepted, station, incoming, msn, header, beside),
         )
+
+    def beside(self, incoming: Incoming, record: MessageRecord) -> Beside:
+        """Say what a message that is sent now means for the clocks of hit confirmations, and the bulletin board."""
+        if incoming.bulletin and self._board is not None:
+            return self._board.accepted(record, [leg.address for leg in incoming.legs.legs if leg.address])
+        key = incoming.key
+        if key is None or key.function is not Function.HIT_CONFIRMATION or self._confirmations is None:
+            return NOTHING
+        return self._confirmations.accepted(incoming, record.msn)
 
     def _record(
         self, incoming: Incoming, msn: int, kind: str, header: str | None, code: str | None = None
@@ -215,6 +237,26 @@ class Switch:
         station.flush()
 
     # --- journaled: acknowledge, route, send ------------------------------------------------------
+
+    def _held(
+        self,
+        station: StationPort,
+        incoming: Incoming,
+        record: MessageRecord,
+        rule: str,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        """Acknowledge a message that an operator wants to see before it goes anywhere."""
+        operator, key = incoming.operator, incoming.key
+        assert operator is not None and key is not None and self.intercepts is not None
+        self._metrics.messages[record.kind, failure.code if failure is not None else "accepted"] += 1
+        if failure is not None:
+            self._say_refused(station, incoming.sequence, failure)
+            return
+        station.session.acknowledge(incoming.sequence, str(record.msn).encode())
+        station.flush()
+        self._watch(Asked(record.msn, record.received, operator, key, incoming.fields, incoming.envelope.reason))
+        self.intercepts.hold(record, rule)
 
     def _accepted(
         self,

@@ -15,7 +15,6 @@ from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.directory import Device
 from msc.errors import (
-    FrameTooLong,
     JournalUnavailable,
     LineOutOfService,
     NoAnswerInTime,
@@ -43,6 +42,7 @@ from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import as_text, objection
 from msc.switch.leg import NO_LEGS, unsolicited_legs
+from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import LinePort
 from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
@@ -85,6 +85,8 @@ class LineTraffic:
         self._metrics = metrics
         # Bound once: it is asked for every message, and mostly says nothing.
         self._log = log.bind()
+        self.intercepted: Callable[[str], str | None] = lambda _mnemonic: None
+        """Names the rule by which what comes unasked for a mnemonic waits for the operator; None is no rule."""
         self.trunks: dict[str, Trunk] = {}
         """The destinations there are, by the names of their primary lines."""
         self._of_line: dict[str, Trunk] = {}
@@ -112,9 +114,10 @@ class LineTraffic:
         for name in sorted(entry.lines, key=lambda name: self.trunks[name].active is None):
             self.send(entry, name, text)
 
-    def send(self, entry: Pending, name: str, text: str) -> None:
+    def send(self, entry: Pending, name: str, text: str, *, possible_duplicate: bool = False) -> None:
         """Send a message that is in the journal and may be sent, or tell its originator that it was not sent."""
-        trunk, message = self.trunks[name], self._to_line(entry, text)
+        trunk = self.trunks[name]
+        message = self._to_line(entry, text, possible_duplicate=possible_duplicate)
         why = trunk.waits(message.database)
         if why is None and trunk.active is None:
             self.give_up(entry, name, LineOutOfService(f"{name} is out of service; not sent"))
@@ -154,8 +157,8 @@ class LineTraffic:
 
     def _tell_waiting(self, entry: Pending, trunk: Trunk, message: Outgoing, why: str) -> None:
         """Tell an originator that the message waits, and how long it will."""
-        kept_s = self._kept.of(message.kind)
-        message.expires_us = message.received_us + int(kept_s * 1e6)
+        # From now on: the operator may have kept it for a while before.
+        message.expires_us = clock.wall_us() + int(self._kept.of(message.kind) * 1e6)
         self._writer.note(EventRecord(entry.msn, clock.wall_us(), Life.QUEUED, trunk.address, why))
         self.tell(entry, trunk.name, QueuedForLater(f"{why}; queued, will be sent to {trunk.name}"))
 
@@ -182,8 +185,11 @@ class LineTraffic:
     def _submit(self, trunk: Trunk, line: LinePort, message: Outgoing, *, noted: bool = False) -> None:
         try:
             sequence = line.send(message.text.encode())
-        except FrameTooLong:
-            self._give_up_sent(trunk.name, message, LineOutOfService(f"too long for {trunk.name}; not sent"))
+        except Refusal as refusal:
+            # Too long, or of characters that this line's driver cannot carry.
+            self._give_up_sent(
+                trunk.name, message, LineOutOfService(f"{line.name} cannot carry it: {refusal}; not sent")
+            )
             return
         trunk.outbox.sent(sequence, message, line.name)
         at = clock.wall_us()
@@ -374,7 +380,7 @@ class LineTraffic:
                 system=entry.key.system if entry.key else None,
                 database=entry.key.database if entry.key else None,
                 text=text,
-                transaction=entry.msn,
+                transaction=entry.transaction,
                 ref=entry.ref,
                 priority=entry.priority,
                 sequence=sequence,
@@ -418,7 +424,7 @@ class LineTraffic:
             ref=entry.ref,
             reply_to=entry.sequence,
             station=entry.station,
-            transaction=entry.msn,
+            transaction=entry.transaction,
             awaiting=len(entry.awaited),
         )
 
@@ -445,6 +451,9 @@ class LineTraffic:
             EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
             EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
         ]
+        rule = self.intercepted(mnemonic)
+        if rule is not None:
+            events, legs = [EventRecord(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
 
         def durable(failure: JournalUnavailable | None) -> None:
             line.answer(connection, sequence, failure or msn)
@@ -454,7 +463,10 @@ class LineTraffic:
                 return
             self._metrics.messages[kind, "accepted"] += 1
             self.unanswered.heard(trunk.name, clock.monotonic())
-            if device is None:
+            if rule is not None:
+                meant = device.address if device is not None else None
+                self._deliveries.operator_queue.add(msn, meant, f"rule {rule}", received_us, INTERCEPT)
+            elif device is None:
                 self._deliveries.operator_queue.add(msn, None, why, received_us)
             for leg in legs.legs:
                 message = Outgoing(
@@ -558,14 +570,18 @@ class LineTraffic:
             ended.append(EventRecord(entry.msn, ended[0].at, Life.ROUTED, OPERATOR_QUEUE, text))
         self._status(entry, name, refusal.code, text, ended, durable)
 
-    def tell(self, entry: Pending, name: str, refusal: Refusal) -> None:
-        """Tell an originator how it stands with a destination, by a journaled status message; it stays awaited."""
+    def tell(self, entry: Pending, name: str | None, refusal: Refusal) -> None:
+        """Tell an originator how it stands with a destination, by a journaled status message; it stays awaited.
+
+        Args:
+            name: The destination; None is the whole message.
+        """
         self._status(entry, name, refusal.code, f"{refusal.code} {refusal.reason}", [], lambda _failure: None)
 
     def _status(
         self,
         entry: Pending,
-        name: str,
+        name: str | None,
         code: str,
         text: str,
         events: list[EventRecord],
@@ -581,7 +597,7 @@ class LineTraffic:
                 if event.destination == OPERATOR_QUEUE:
                     self._deliveries.operator_queue.add(event.msn, f"line:{name}", text, at)
             self._metrics.messages["status", code] += 1
-            self._deliveries.push(address, self._reply(entry, msn, "status", text, name, at))
+            self._deliveries.push(address, self._reply(entry, msn, "status", text, name or "switch", at))
 
         try:
             msn = self._writer.allot()
@@ -589,7 +605,7 @@ class LineTraffic:
                 MessageRecord(
                     msn, at, Direction.LOCAL, "status", device=entry.device, line=name, user=entry.user,
                     agency=entry.agency, ori=entry.ori, mnemonic=entry.mnemonic, header=entry.header,
-                    own_header=entry.own_header if entry.host else None, text=text, transaction=entry.msn,
+                    own_header=entry.own_header if entry.host else None, text=text, transaction=entry.transaction,
                     ref=entry.ref, priority=entry.priority, code=code,
                 ),
                 (EventRecord(msn, at, Life.ROUTED, address), *events),

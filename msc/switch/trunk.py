@@ -12,11 +12,12 @@ from typing import Final
 
 from msc.limits import SUBMISSION_ATTEMPTS_MAX, SUBMIT_AGAIN_S
 from msc.protocol.line_state import LineState
+from msc.protocol.session import TRANSIENT
 from msc.routing.outbox import Outbox, Outgoing
 from msc.switch.port import LinePort
 
-_TRANSIENT: Final = ("E502", "E503", "E501")
-"""Codes by which a host says that it would take the message later."""
+_LATER: Final = tuple(TRANSIENT)
+"""How the answer of a host begins that would take the message later."""
 
 
 class Trunk:
@@ -140,7 +141,7 @@ class Trunk:
     def try_again(self, message: Outgoing, refused: str, now: float) -> bool:
         """Keep a message that its host could not take just now; tells whether it is worth another try."""
         message.attempts += 1
-        if not refused.startswith(_TRANSIENT) or message.attempts >= SUBMISSION_ATTEMPTS_MAX:
+        if not refused.startswith(_LATER) or message.attempts >= SUBMISSION_ATTEMPTS_MAX:
             return False
         self._refused.append((now + SUBMIT_AGAIN_S, message))
         return True

@@ -16,7 +16,10 @@ from msc.limits import OPERATOR_REASON_CHARS_MAX
 from tests.support.county import county
 
 OWN = Scope("EXLP")
-CHANGING = {Action.HOLD, Action.DELETE, Action.BACKUP, Action.END_SESSION, Action.BREAK_GLASS}
+CHANGING = {
+    Action.HOLD, Action.DELETE, Action.BACKUP, Action.END_SESSION, Action.BREAK_GLASS, Action.ROUTE_CHANGE,
+    Action.SWITCHING_ORDER,
+}  # fmt: skip
 
 
 def operator(role: Role) -> Operator:
@@ -43,7 +46,8 @@ def test_an_administrator_may_do_everything() -> None:
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.OVERSIGHT])
 def test_who_audits_or_oversees_reads_everything_and_changes_nothing(role: Role) -> None:
     found = may(role)
-    assert found == dict.fromkeys([*SCOPED, Action.VERIFY, Action.PROVE, Action.RETENTION], EVERYTHING)
+    reading = [*SCOPED, Action.VERIFY, Action.PROVE, Action.RETENTION, Action.ROUTE_LOOK, Action.SWITCHING_LOOK]
+    assert found == dict.fromkeys(reading, EVERYTHING)
     assert not found.keys() & CHANGING
 
 

@@ -142,3 +142,29 @@ async def test_a_revocation_list_that_is_not_the_authoritys_is_a_fault(demo: Pat
     (demo / "certs" / "crl.pem").write_text("no list")
     report = await check_site(demo / "msc.toml")
     assert any("crl.pem" in str(fault) for fault in report.faults)
+
+
+@pytest.mark.requirement("L-HITCONF")
+async def test_what_clocks_name_must_be_there(demo: Path) -> None:
+    toml = demo / "msc.toml"
+    text = re.sub(
+        "# escalate_to = .*?\n",
+        'escalate_to = "NOWHERE"\nescalate = { EXSO = "MOBILE1", GONE = "PRINTER1" }\n',
+        toml.read_text(),
+    )
+    toml.write_text(text.replace('# timeouts = { "IH.*" = 60 }', 'timeouts = { "ZZ.*" = 60, "IH.*" = 20 }'))
+    report = await check_site(toml)
+    assert {(fault.where, fault.problem) for fault in report.faults} == {
+        ("hit_confirmation.escalate_to", "there is no device 'NOWHERE'"),
+        ("hit_confirmation.escalate", "there is no agency 'GONE'"),
+        ("line clets-a.timeouts", "no key of the catalog matches 'ZZ.*'"),
+    }
+    assert [fault.problem[:30] for fault in report.remarks if fault.where == "hit_confirmation.escalate.EXSO"] == [
+        "MOBILE1 is neither a printer n"
+    ]
+
+
+async def test_service_messages_of_databases_that_are_not_there_are_faults(demo: Path) -> None:
+    (demo / "service.toml").write_text('[[service]]\ncode = "$.5"\ndatabases = ["X1"]\nmeans = "out"\nsay = "OUT"\n')
+    report = await check_site(demo / "msc.toml")
+    assert [fault.problem for fault in report.faults] == ["the catalog has no database X1"]

@@ -116,6 +116,21 @@ def test_check_names_faults_of_several_files_at_once(tmp_path: Path) -> None:
     assert not missing, f"not told: {missing}\n{told}"
 
 
+@pytest.mark.requirement("C-TEST")
+def test_check_remarks_on_a_line_that_has_ended_and_not_on_a_backup_that_no_route_uses(tmp_path: Path) -> None:
+    site = Site.make(tmp_path / "site")
+    site.edit("msc.toml", (r'(name = "clets-a"\n.*?mode = "production"\n)', r'\1backup = "clets-b"\n'))
+    with site.toml.open("a") as file:
+        for name, more in (("clets-b", ""), ("old-test", 'mode = "test"\nexpires = 2026-01-31')):
+            file.write(f'[[line]]\nname = "{name}"\nhost = "::1"\nport = 1\npeer = "msc://host/{name}"\n{more}\n')
+    done = run_msc("check", site.toml)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert "line old-test ended on 2026-01-31" in told
+    assert "no route uses line old-test" in told
+    assert "clets-b" not in told
+
+
 @pytest.mark.parametrize("content", ["[switch", "\x00\x01"], ids=["cut", "binary"])
 def test_check_of_a_broken_file_says_so(tmp_path: Path, content: str) -> None:
     (tmp_path / "msc.toml").write_text(content)

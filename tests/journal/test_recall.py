@@ -128,3 +128,18 @@ async def test_what_went_to_stations_alone_is_no_transaction_answers_may_come_fo
 async def test_of_more_than_are_remembered_the_newest_are(journal: Journal) -> None:
     await journal.hold(*[record for n in range(1, 8) for record in (inquiry(n), *events(n, LINE, Life.ROUTED))])
     assert [record.msn for record in await journal.recent(at_most=3)] == [5, 6, 7]
+
+
+@pytest.mark.requirement("C-HDR")
+async def test_what_lines_said_lately_is_heard_again_in_order(journal: Journal) -> None:
+    await journal.hold(
+        unsolicited(1)._replace(received=1_000),
+        unsolicited(2)._replace(received=3_000),
+        inquiry(3)._replace(received=3_500),
+        unsolicited(4)._replace(received=4_000, code="E202"),
+        unsolicited(5)._replace(received=5_000),
+    )
+    heard: list[int] = []
+    async with reading(journal.url) as reader:
+        await recent_transactions(reader, 2_000, hear=lambda record: heard.append(record.msn))
+    assert heard == [2, 5], "not what is older, what a station sent, or what was refused"

@@ -7,14 +7,16 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from msc import tls
+from msc import clock, tls
 from msc.errors import LineNotConnected, LineSilent, NoLineTest
 from msc.link import line as line_module
-from msc.link.line import STALLED, UpstreamLine
+from msc.link.connection import Sweeper
+from msc.link.line import OVER, STALLED, UpstreamLine
 from msc.protocol.driver import DRIVERS
 from msc.protocol.line_state import LineState
 from msc.settings import DriverName
@@ -277,6 +279,26 @@ async def test_a_held_line_can_be_stalled_too(running: Run) -> None:
         line.send(b"IW.QW")
         line.hold()
         assert await end.losses.get() == STALLED
+
+
+@pytest.mark.requirement("C-TEST")
+async def test_a_line_ends_on_its_day_and_is_not_connected_any_more(
+    running: Run, client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = clock.today() + timedelta(days=30)
+    async with running(mode="test", expires=day) as (line, end, _host):
+        monkeypatch.setattr(clock, "today", lambda: day - timedelta(days=1))
+        line.restart("it may come back today")
+        assert await end.losses.get() == "it may come back today"
+        await end.opened.get()
+        monkeypatch.setattr(clock, "today", lambda: day)
+        assert await end.losses.get() == OVER
+    # Nobody listens there, and it does not try.
+    line = UpstreamLine(
+        line_settings(mode="test", expires=day), client_context, "msc-test", end, Sweeper(), lambda _: None
+    )
+    await line.run()
+    assert line.state is LineState.DOWN
 
 
 @each_driver

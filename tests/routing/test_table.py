@@ -285,8 +285,7 @@ def test_keys_of_which_only_some_messages_are_taken_are_listed(file: Path, catal
 def test_more_faults_are_told(file: Path, catalog: Catalog) -> None:
     text = route("a") + route("a", stations='["X", "X"]')
     assert faults(file, catalog, text) == [
-        "route.0 (a).name: another route is of this name",
-        "route.1 (a).name: another route is of this name",
+        "route.1 (a).name: route.0 is of this name too",
         "route.1 (a).stations: names one twice",
     ]
     text = route("b", mnemonics='["EX*1"]', precedence="-1", fields="{ lis = ['NV'] }")
@@ -350,13 +349,13 @@ def test_a_crowd_that_shares_one_condition_is_parted_by_the_next(catalog: Catalo
 
 
 def test_a_file_that_is_parsed_in_parts_is_read_like_one(file: Path, catalog: Catalog) -> None:
-    text = "# of a county\n" + "".join(route(f"r {n}") + '[route.fields]\nLIS = ["NV"]\n' for n in range(350))
+    text = "# of a county\n" + "".join(route(f"r {n}") + '[route.fields]\nLIS = ["NV"]\n' for n in range(600))
     table = load(file, catalog, text)
-    assert [each.name for each in table.routes] == [f"r {n}" for n in range(350)]
+    assert [each.name for each in table.routes] == [f"r {n}" for n in range(600)]
     assert all(each.criteria.as_json() == {"fields": {"LIS": ["NV"]}} for each in table.routes)
     lines = text.splitlines()
     lines[1700] = "to = = 7"
     (told,) = faults(file, catalog, "\n".join(lines))
     assert "at line 1701," in told
     # In a string of several lines the beginning of a row is only text.
-    assert len(load(file, catalog, text + route("x") + "agencies = ['''A''']\n").routes) == 351
+    assert len(load(file, catalog, text + route("x") + "agencies = ['''A''']\n").routes) == 601

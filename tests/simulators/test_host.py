@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from msc import tls
 from msc.errors import BadHeader, BadLength, JournalUnavailable, Overloaded
 from msc.protocol.catalog import Catalog
+from msc.protocol.driver import DRIVERS
 from msc.protocol.frame import DATA, FrameDecoder
+from msc.settings import DriverName
 from msc.simulators import host as host_module
 from msc.simulators import line_end
 from msc.simulators.dataset import DataSet
@@ -54,10 +57,15 @@ def client_context(authority: Authority, certificates: Certificates) -> ssl.SSLC
 def open_host(server_context: ssl.SSLContext) -> Callable[..., contextlib.AbstractAsyncContextManager[StateHost]]:
     @contextlib.asynccontextmanager
     async def opened(
-        responder: Answering | None = None, *, delay_ms: float = 0.0, window: int = 8
+        responder: Answering | None = None,
+        *,
+        delay_ms: float = 0.0,
+        window: int = 8,
+        driver: DriverName = "mtp",
+        backlog: deque[bytes] | None = None,
     ) -> AsyncIterator[StateHost]:
-        settings = line_settings(window=window)
-        host = StateHost("state", settings, server_context, responder or Echo(), delay_ms=delay_ms)
+        settings = line_settings(window=window, driver=driver)
+        host = StateHost("state", settings, server_context, responder or Echo(), delay_ms=delay_ms, backlog=backlog)
         await host.open()
         try:
             yield host
@@ -68,16 +76,18 @@ def open_host(server_context: ssl.SSLContext) -> Callable[..., contextlib.Abstra
 
 
 OpenHost = Callable[..., contextlib.AbstractAsyncContextManager[StateHost]]
+each_driver = pytest.mark.parametrize("driver", sorted(DRIVERS))
 
 
 @pytest.mark.requirement("C-HDR", "F-TLS")
+@each_driver
 async def test_an_inquiry_is_acknowledged_and_then_answered_under_its_own_header(
-    open_host: OpenHost, client_context: ssl.SSLContext, catalog: Catalog, data: DataSet
+    open_host: OpenHost, client_context: ssl.SSLContext, catalog: Catalog, data: DataSet, driver: DriverName
 ) -> None:
     end = SwitchEnd()
     async with (
-        open_host(StateResponder(catalog, data)) as host,
-        dialled(line_settings(host.port), client_context, end) as line,
+        open_host(StateResponder(catalog, data), driver=driver) as host,
+        dialled(line_settings(host.port, driver=driver), client_context, end) as line,
     ):
         await end.opened.get()
         hit, registration = await end.ask(line, "IA.QV.CA0990000.LIC/ZZ0001X", answers=2)
@@ -88,11 +98,14 @@ async def test_an_inquiry_is_acknowledged_and_then_answered_under_its_own_header
     assert end.order == ["A", "D", "D", "A", "D"]
 
 
-async def test_answers_wait_for_room_in_the_window(open_host: OpenHost, client_context: ssl.SSLContext) -> None:
+@each_driver
+async def test_answers_wait_for_room_in_the_window(
+    open_host: OpenHost, client_context: ssl.SSLContext, driver: DriverName
+) -> None:
     end = SwitchEnd()
     async with (
-        open_host(window=2) as host,
-        dialled(line_settings(host.port, window=2), client_context, end) as line,
+        open_host(window=2, driver=driver) as host,
+        dialled(line_settings(host.port, window=2, driver=driver), client_context, end) as line,
     ):
         await end.opened.get()
         for round_ in range(20):
@@ -262,3 +275,53 @@ async def test_a_connection_that_opens_no_line_gets_no_messages(
         writer.close()
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
+
+
+# --- several lines ------------------------------------------------------------------------------
+
+
+@each_driver
+async def test_an_answer_that_the_switch_cannot_take_now_is_sent_again(
+    open_host: OpenHost, client_context: ssl.SSLContext, driver: DriverName
+) -> None:
+    end = SwitchEnd()
+    async with (
+        open_host(driver=driver) as host,
+        dialled(line_settings(host.port, driver=driver), client_context, end) as line,
+    ):
+        await end.opened.get()
+        end.refusal = JournalUnavailable()
+        await end.ask(line, "1 FIRST")
+        end.refusal = None
+        assert await end.messages.get() == "EXA1000001.1 FIRST"
+
+
+async def test_what_one_line_could_not_deliver_goes_out_on_another_of_the_same_system(
+    open_host: OpenHost, client_context: ssl.SSLContext
+) -> None:
+    first, second, backlog = SwitchEnd(), SwitchEnd(), deque[bytes]()
+    first.silent = True
+    async with open_host(backlog=backlog) as backup, dialled(line_settings(backup.port), client_context, second):
+        async with (
+            open_host(backlog=backlog, driver="stx") as primary,
+            dialled(line_settings(primary.port, driver="stx"), client_context, first) as line,
+        ):
+            await second.opened.get()
+            await first.opened.get()
+            await first.ask(line, "2 ASKED")
+            assert second.messages.empty()
+        assert {await second.messages.get(), await second.messages.get()} == {"EXA1000001.2 ASKED"}
+
+
+async def test_answers_that_were_delayed_when_a_host_ends_are_left_to_the_others(
+    open_host: OpenHost, client_context: ssl.SSLContext
+) -> None:
+    first, second, backlog = SwitchEnd(), SwitchEnd(), deque[bytes]()
+    async with open_host(backlog=backlog) as backup, dialled(line_settings(backup.port), client_context, second):
+        async with (
+            open_host(backlog=backlog, delay_ms=60_000) as primary,
+            dialled(line_settings(primary.port), client_context, first) as line,
+        ):
+            await first.opened.get()
+            await first.ask(line, "1 ASKED", answers=0)
+        assert await second.messages.get() == "EXA1000001.1 ASKED"

@@ -95,6 +95,32 @@ async def test_one_simulator_can_be_chosen_by_its_name_or_its_lines(settings: Se
     assert [host.name for host in make_hosts(settings, only)] == ["ncic"]
 
 
+async def test_simulators_of_one_name_and_seed_are_one_system(
+    settings: Settings, authority: Authority, certificates: Callable[[str], Pair]
+) -> None:
+    state, ncic = settings.simulator[1], settings.simulator[0]
+    backup = settings.line[1].model_copy(update={"name": "clets-b", "driver": "stx"})
+    other = settings.line[1].model_copy(update={"name": "test-a"})
+    both = settings.model_copy(
+        update={
+            "line": [*settings.line, backup, other],
+            "simulator": [
+                state, ncic, state.model_copy(update={"line": "clets-b"}),
+                state.model_copy(update={"line": "test-a", "seed": 2}),
+            ],
+        }
+    )  # fmt: skip
+    primary, second, test, _ = make_hosts(both)
+    assert [host.line.name for host in (primary, second, test)] == ["clets-a", "clets-b", "test-a"]
+    # What is entered over one line is found over the other; another seed is another system.
+    assert primary.responder is second.responder is not test.responder
+    entry = "IA.EV.CA0990000.LIC/ZZ0009X.LIS/CA.OCA/26-1.DTE/20260101"
+    assert "ACCEPTED" in primary.responder.answer(entry)[0]
+    assert any("MKE/STOLEN" in answer for answer in second.responder.answer("IA.QV.CA0990000.LIC/ZZ0009X"))
+    [alone] = make_hosts(both, "clets-b")
+    assert alone.line.driver == "stx"
+
+
 async def test_a_simulator_that_is_not_there_is_a_fault_of_the_settings(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="none is called 'dmv'"):
         make_hosts(settings, "dmv")

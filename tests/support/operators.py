@@ -25,9 +25,12 @@ from msc.acp.trust import Trust
 from msc.admin.gate import Gate
 from msc.admin.journal_desk import JournalCounter, Part
 from msc.admin.operator_key import OperatorKey
+from msc.admin.routing_desk import RoutingCounter
 from msc.admin.sign_in import SignIn
 from msc.admin.socket import AdminSocket, reachable
+from msc.admin.switching_desk import SwitchingCounter
 from msc.settings import AdminSettings, Settings
+from msc.switch.verb import Order, Outcome
 
 PROFILE = CertificateProfile(organization="Example", curve="P-256", authority_days=30, certificate_days=9)
 AUTHORITY = Authority.create(PROFILE)
@@ -146,6 +149,27 @@ class FakeStations:
         return session_id == "s1"
 
 
+class FakeOperations:
+    """Does nothing, and keeps what it was told to do.
+
+    Attributes:
+        outcome: What comes of every order.
+        fault: Raised instead.
+    """
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.outcome = Outcome({"done": True}, before={"held": False}, after={"held": True})
+        self.fault: Exception | None = None
+
+    async def perform(self, order: Order) -> Outcome:
+        """Keep an order."""
+        self.orders.append(order)
+        if self.fault is not None:
+            raise self.fault
+        return self.outcome
+
+
 class Served:
     """A served administrative socket, and what it told the auditors.
 
@@ -159,6 +183,7 @@ class Served:
         directory: Directory,
         now: Callable[[], float] = clock.monotonic,
         group: str | None = None,
+        routing: Callable[[Served, Gate], RoutingCounter] | None = None,
     ) -> None:
         self.audited: list[AuditEvent] = []
         self.durable = True
@@ -168,14 +193,18 @@ class Served:
         self.stations = FakeStations()
         self.sign_in = SignIn(directory, self.anchor.trust, now)
         gate = Gate(self.sign_in, self.audited.append, now)
-        self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self._journaled)
+        self.counter = JournalCounter(gate, self.desk, directory, self.audited.append, self.journaled)
+        self.operations = FakeOperations()
         self.socket = AdminSocket(
-            file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group
-        )
+            file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group,
+            routing=routing(self, gate) if routing is not None else None,
+            switching=SwitchingCounter(gate, self.operations, self.audited.append, self.journaled),
+        )  # fmt: skip
         self.file = file
         self.settings = Settings.model_construct(admin=AdminSettings(socket=file))
 
-    async def _journaled(self, event: AuditEvent) -> bool:
+    async def journaled(self, event: AuditEvent) -> bool:
+        """Take a record; tells whether it is durable."""
         self.audited.append(event)
         return self.durable
 
@@ -215,10 +244,14 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    folder: Path, directory: Directory, now: Callable[[], float] = clock.monotonic, group: str | None = None
+    folder: Path,
+    directory: Directory,
+    now: Callable[[], float] = clock.monotonic,
+    group: str | None = None,
+    routing: Callable[[Served, Gate], RoutingCounter] | None = None,
 ) -> AsyncIterator[Served]:
     """Serve an administrative socket."""
-    found = Served(folder / "admin.sock", directory, now, group)
+    found = Served(folder / "admin.sock", directory, now, group, routing)
     found.socket.bind()
     task = asyncio.create_task(found.socket.run())
     try:

@@ -12,7 +12,7 @@ import pytest
 from msc import clock
 from msc.acp.control_point import OperatorSession
 from msc.acp.directory import OperatorClass
-from msc.errors import BadCharacter, BadLength, BulletinRefused, MSCError, Overloaded
+from msc.errors import BadCharacter, BadLength, MSCError, Overloaded
 from msc.journal.archive import Archivist
 from msc.journal.database.opening import open_archiving
 from msc.journal.recall import unfinished
@@ -23,6 +23,7 @@ from msc.routing.forwarding import Forward, Forwarding
 from msc.routing.outbox import Outgoing, Precedence
 from msc.switch.bulletin import Bulletin
 from msc.switch.redirect import Redirection
+from msc.switch.verb import OrderRefused
 from tests.support.journal import drop, enter, reading, records_of
 from tests.support.port import FakeStation
 from tests.switch.test_delivery import ALL_DAY
@@ -90,15 +91,20 @@ async def test_who_is_there_gets_it_at_once_who_comes_later_then_and_nobody_twic
     for address in (DESK, PRINTER):
         county.board.station_arrived(address)
         [message] = county.owed(address)
-        assert (message.msn, message.kind, message.text) == (posted.number, "broadcast", TEXT)
+        assert (message.msn, message.kind, message.text) == (posted["number"], "broadcast", TEXT)
         assert (message.source, message.precedence) == ("switch", Precedence.BROADCAST)
-    assert await county.events(posted.number) == [
+    assert await county.events(posted["number"]) == [
         (Life.ROUTED, BULLETINS), (Life.ROUTED, DESK), (Life.QUEUED, DESK), (Life.ROUTED, PRINTER),
         (Life.QUEUED, PRINTER),
     ]  # fmt: skip
-    [listed] = county.board.list()
-    assert (listed.by, listed.text, listed.until_us - listed.posted_us) == ("admin", TEXT, DAY_US)
-    assert list(listed.as_json()) == ["number", "posted", "until", "by", "text"]
+    assert county.board.list() == [posted]
+    assert (posted["by"], posted["text"], list(posted)) == (
+        "admin",
+        TEXT,
+        ["number", "posted", "until", "by", "text"],
+    )
+    [hangs] = county.board.hanging
+    assert hangs.until_us - hangs.posted_us == DAY_US
 
 
 @pytest.mark.requirement("L-BULLETIN", "C-TAMF")
@@ -119,24 +125,24 @@ async def test_it_does_not_go_where_the_desk_is_forwarded_to_which_gets_its_own(
 async def test_what_is_withdrawn_reaches_nobody_any_more(county: County) -> None:
     posted = await county.board.post(TEXT, None, "admin")
     county.board.station_arrived(DESK)
-    assert await county.board.withdraw(posted.number, "admin: it was wrong") is posted
+    assert await county.board.withdraw(posted["number"], "admin") == posted
     county.board.station_arrived(OTHER)
     assert not county.owed(DESK) and not county.owed(OTHER) and len(county.board) == 0
-    assert (await county.events(posted.number))[-2:] == [(Life.CANCELLED, BULLETINS), (Life.CANCELLED, DESK)]
-    with pytest.raises(BulletinRefused):
-        await county.board.withdraw(posted.number, "admin: again")
+    assert (await county.events(posted["number"]))[-2:] == [(Life.CANCELLED, BULLETINS), (Life.CANCELLED, DESK)]
+    with pytest.raises(OrderRefused):
+        await county.board.withdraw(posted["number"], "admin")
 
 
 @pytest.mark.requirement("L-BULLETIN")
 async def test_it_comes_down_when_its_time_is_over_and_no_operator_is_bothered(county: County) -> None:
     posted = await county.board.post(TEXT, clock.wall_us() + 60_000_000, "admin")
     county.board.station_arrived(DESK)
-    county.board.tick(posted.until_us - 1)
+    county.board.tick(clock.parse_rfc3339(posted["until"]) - 1)
     assert len(county.board) == 1
-    county.board.tick(posted.until_us)
+    county.board.tick(clock.parse_rfc3339(posted["until"]))
     county.deliveries.tick()
     assert len(county.board) == 0 and not county.owed(DESK) and not len(county.deliveries.operator_queue)
-    assert (await county.events(posted.number))[-2:] == [(Life.EXPIRED, BULLETINS), (Life.EXPIRED, DESK)]
+    assert (await county.events(posted["number"]))[-2:] == [(Life.EXPIRED, BULLETINS), (Life.EXPIRED, DESK)]
 
 
 async def test_a_copy_that_comes_back_from_a_lost_terminal_after_the_end_is_not_sent_again(county: County) -> None:
@@ -144,7 +150,7 @@ async def test_a_copy_that_comes_back_from_a_lost_terminal_after_the_end_is_not_
     desk = FakeStation(county.point.directory.devices["desk-1"])
     county.deliveries.attach(DESK, desk)
     county.board.station_arrived(DESK)
-    await county.board.withdraw(posted.number, "admin: it was wrong")
+    await county.board.withdraw(posted["number"], "admin")
     county.deliveries.detach(desk)
     county.deliveries.tick()
     assert not county.owed(DESK)
@@ -156,8 +162,8 @@ async def test_a_copy_that_comes_back_from_a_lost_terminal_after_the_end_is_not_
 @pytest.mark.parametrize(
     ("text", "after_us", "refused"),
     [
-        (TEXT, -1, BulletinRefused),
-        (TEXT, int(BULLETIN_S_MAX * 1e6) + 60_000_000, BulletinRefused),
+        (TEXT, -1, OrderRefused),
+        (TEXT, int(BULLETIN_S_MAX * 1e6) + 60_000_000, OrderRefused),
         ("  ", 60_000_000, BadLength),
         ("X" * (TEXT_CHARS_MAX + 1), 60_000_000, BadLength),
         ("SE\u00d1OR", 60_000_000, BadCharacter),
@@ -182,7 +188,8 @@ async def test_a_board_that_is_full_takes_no_more(county: County) -> None:
 
 @pytest.mark.requirement("L-BULLETIN", "F-BACKUP")
 async def test_after_a_restart_it_hangs_again_and_who_had_it_does_not_get_it_again(county: County) -> None:
-    posted = await county.board.post(TEXT, clock.wall_us() + 3 * DAY_US, "admin")
+    until = clock.wall_us() + 3 * DAY_US
+    posted = await county.board.post(TEXT, until, "admin")
     desk = FakeStation(county.point.directory.devices["desk-1"])
     county.deliveries.attach(DESK, desk)
     for address in (DESK, OTHER):
@@ -190,10 +197,18 @@ async def test_after_a_restart_it_hangs_again_and_who_had_it_does_not_get_it_aga
     county.deliveries.answered(desk, 1, None)
     again = await county.restarted()
     try:
-        [hangs] = again.board.list()
-        assert (hangs.number, hangs.until_us, hangs.by) == (posted.number, posted.until_us, "admin")
+        [hangs] = again.board.hanging
+        assert (hangs.number, hangs.until_us, hangs.by) == (
+            posted["number"],
+            until,
+            "admin",
+        )
         [owed] = again.owed(OTHER)
-        assert (owed.kind, owed.bulletin, owed.expires_us) == ("broadcast", True, posted.until_us)
+        assert (owed.kind, owed.bulletin, owed.expires_us) == (
+            "broadcast",
+            True,
+            until,
+        )
         for address in (DESK, OTHER, PRINTER):
             again.board.station_arrived(address)
         assert [len(again.owed(address)) for address in (DESK, OTHER, PRINTER)] == [0, 1, 1]
@@ -249,14 +264,14 @@ async def test_a_terminal_posts_by_naming_the_board_and_gets_no_copy_of_its_own(
     assert (named.kind, named.bulletin) == ("unsolicited", False), "who is named gets it as a message, and once"
     assert (printed.kind, printed.text, printed.source, printed.bulletin) == ("broadcast", text, "desk-1", True)
     assert not county.owed(DESK)
-    [hangs] = county.board.list()
+    [hangs] = county.board.hanging
     assert hangs.by == "A123"
     again = await county.restarted()
     try:
         for address in (DESK, OTHER):
             again.board.station_arrived(address)
         assert (len(again.owed(DESK)), len(again.owed(OTHER))) == (0, 1)
-        assert again.board.list()[0].until_us == hangs.until_us
+        assert again.board.hanging[0].until_us == hangs.until_us
     finally:
         await again.stop()
 

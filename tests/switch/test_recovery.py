@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from msc import clock
+from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
 from msc.acp.store import DirectoryStore
 from msc.journal.database.opening import open_writing
@@ -21,11 +22,15 @@ from msc.protocol.catalog import Catalog, load_catalog
 from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
+from msc.routing.service_state import load_services
+from msc.settings import HitConfirmationSettings
 from msc.switch import recovery
 from msc.switch.bulletin import BulletinBoard
+from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
 from msc.switch.recovery import RESEND_S, TABLE, Action, Case
+from msc.switch.service import ServiceStates
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
@@ -288,14 +293,22 @@ class Restarted:
         await self.writer.open()
         directory = county()
         self.directory_store = DirectoryStore(f"sqlite+aiosqlite:///{self.folder / 'directory.db'}")
-        self.point = AccessControlPoint(directory, self.directory_store, lambda _event: None)
+        self.audited: list[AuditEvent] = []
+        self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
         self.board = BulletinBoard(self.writer, self.deliveries, directory, DAY_S)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
+        self.confirmations = Confirmations(
+            HitConfirmationSettings(escalate_to="printer-1"), catalog=CATALOG, point=self.point,
+            writer=self.writer, deliveries=self.deliveries, metrics=metrics,
+        )  # fmt: skip
+        databases = {key.database for key in CATALOG}
+        self.services = ServiceStates(load_services(CONFIG / "service.toml", databases), self.audited.append)
         self.traffic = LineTraffic(
-            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics
-        )
+            point=self.point, writer=self.writer, pending=self.pending, deliveries=self.deliveries, metrics=metrics,
+            confirmations=self.confirmations, services=self.services,
+        )  # fmt: skip
         self.switch = Switch(
             intake=Intake(CATALOG, plan, self.point, dict.fromkeys(("clets-a", "ncic-a"), "production")),
             point=self.point,
@@ -303,8 +316,10 @@ class Restarted:
             traffic=self.traffic,
             deliveries=self.deliveries,
             metrics=metrics,
+            confirmations=self.confirmations,
             board=self.board,
         )
+        self.switch.keepers["hitconf"] = self.confirmations.take_back
         self.traffic.connect([Trunk([self.line])])
 
     async def journaled_before(self, record: MessageRecord, *events: EventRecord) -> None:

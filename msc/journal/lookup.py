@@ -1,0 +1,97 @@
+"""Finding single messages for the running switch, through the process that searches: off the traffic's path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from msc import clock
+from msc.journal.criteria import Criteria
+from msc.journal.process import Part
+from msc.journal.reader import Entry
+from msc.journal.record import EventRecord, MessageRecord
+
+Ask = Callable[[str, dict[str, Any]], AsyncGenerator[Part, None]]
+
+
+class Lookup:
+    """Finds messages with the events of their lives.
+
+    Args:
+        ask: Asks the process that searches; see `msc.journal.answers`.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def entry(self, msn: int) -> Entry | None:
+        """Return a message, or None if the journal does not hold it.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        found = await self._entries("show", {"msn": msn})
+        return next((entry for entry in found if entry.message.msn == msn), None)
+
+    async def by_isn(self, isn: int, source: str, since_us: int, until_us: int) -> list[Entry]:
+        """Return the messages of an input sequence number: one, unless a source has begun anew.
+
+        Args:
+            source: `device:NAME` or `line:NAME`.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        criteria = _between(source, since_us, until_us)
+        return await self._entries("numbered", {"criteria": criteria, "isn": isn, "address": source})
+
+    async def by_osn(self, osn: int, destination: str, since_us: int, until_us: int) -> list[Entry]:
+        """Return the message of an output sequence number.
+
+        Args:
+            destination: `device:NAME`, `user:ID` or `line:NAME`; the times are those of the message's receipt.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        criteria = _between(destination, since_us, until_us)
+        return await self._entries("numbered", {"criteria": criteria, "osn": osn, "address": destination})
+
+    async def _entries(self, verb: str, asked: dict[str, Any]) -> list[Entry]:
+        found = []
+        async with aclosing(self._ask(verb, asked)) as parts:
+            async for part in parts:
+                lines = map(orjson.loads, part.lines.splitlines())
+                found += [entry_of(line["item"]) for line in lines if "item" in line]
+        return found
+
+
+def _between(address: str, since_us: int, until_us: int) -> dict[str, Any]:
+    """Return criteria for what came from or went to an address; a person's messages are found by the time alone."""
+    place, _, name = address.partition(":")
+    members: dict[str, Any] = {"since_us": since_us, "until_us": until_us}
+    if place in ("line", "device"):
+        members[place] = name
+    return Criteria(**members).as_json()
+
+
+def entry_of(members: dict[str, Any]) -> Entry:
+    """Return the entry that `Entry.as_json` wrote."""
+    message = {name: members[name] for name in MessageRecord._fields}
+    message["received"] = clock.parse_rfc3339(message["received"])
+    events = members["events"]
+    return Entry(
+        MessageRecord(**message),
+        tuple(
+            EventRecord(
+                members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["detail"]
+            )
+            for each in events
+        ),
+        members["seq"],
+        members["isn"],
+        tuple(each["osn"] for each in events),
+    )

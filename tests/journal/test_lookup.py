@@ -1,0 +1,54 @@
+"""Single messages found for the running switch: by MSN, and by the number a source or a destination counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+import pytest
+
+from msc.journal.answers import Answers
+from msc.journal.lookup import Lookup
+from msc.journal.process import Part
+from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from tests.support.journal import enter
+
+_DAY_US = 86_400_000_000
+
+
+def message(msn: int, at: int, **members: Any) -> MessageRecord:
+    row = MessageRecord(msn, at, Direction.OUTBOUND, "inquiry", device="desk-1", text="QV", transaction=msn)
+    return row._replace(**members)
+
+
+@pytest.mark.requirement("F-AUDIT")
+async def test_messages_are_found_by_msn_isn_and_osn(journal_url: str) -> None:
+    sent = [EventRecord(msn, msn * _DAY_US, Life.SENT, "line:a") for msn in (1, 2)]
+    await enter(
+        journal_url, message(1, _DAY_US), sent[0], message(2, 2 * _DAY_US), sent[1],
+        message(3, 2 * _DAY_US, direction=Direction.INBOUND, device="desk-1", line="a"),
+    )  # fmt: skip
+    answers = Answers(journal_url, "none.pub")
+
+    async def ask(verb: str, asked: dict[str, Any]) -> AsyncGenerator[Part, None]:
+        async for line in answers.answer(verb, asked):
+            yield Part(orjson.dumps(line) + b"\n", 1)
+
+    lookup = Lookup(ask)
+    try:
+        found = await lookup.entry(2)
+        assert found is not None
+        assert (found.message, found.isn, found.events[1:]) == (message(2, 2 * _DAY_US), 2, (sent[1],))
+        assert await lookup.entry(9) is None
+
+        async def isns(isn: int, source: str, first: int, last: int) -> list[int]:
+            return [each.message.msn for each in await lookup.by_isn(isn, source, first * _DAY_US, last * _DAY_US)]
+
+        assert await isns(2, "device:desk-1", 0, 9) == [2], "what answers it is the line's first, and not its second"
+        assert await isns(1, "line:a", 0, 9) == [3]
+        assert await isns(2, "device:desk-1", 0, 2) == []
+        assert [each.message.msn for each in await lookup.by_osn(2, "line:a", 0, 9 * _DAY_US)] == [2]
+        assert await lookup.by_osn(2, "device:desk-1", 0, 9 * _DAY_US) == []
+    finally:
+        await answers.close()
