@@ -6,7 +6,7 @@ BIN    := .venv/bin
 READY  := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal bench-searching bench-failover campaign campaign-switching lock format clean
+.PHONY: help setup demo test check bench bench-directory bench-sign-on bench-journal bench-searching bench-failover bench-routing campaign campaign-switching lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench-sign-on: $(READY) ## a burst of 200 sign-ons beside steady traffic; writes
 ROWS ?= 200000
 bench-journal: $(READY) ## fill journals of ROWS records (200000), and time them; writes loadtest/results/journal.json
 	$(BIN)/python -m loadtest.journal --rows $(ROWS)
+
+bench-routing: $(READY) ## decide by 20 000 routes, and reload them beside a loop that ticks
+	$(BIN)/python -m loadtest.routing
 
 bench-searching: $(READY) ## heavy searching of the journal beside steady traffic; writes loadtest/results/searching.json
 	$(BIN)/python -m loadtest.searching

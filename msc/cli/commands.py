@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "audit": Place(
         "msc.cli.audit", "app", "Search the audit stream: who was let in, refused, locked, and who changed what."
     ),
+    "route": Place("msc.cli.route", "app", "Which message goes where: explain it, compare, replay and reload."),
     "acp": Place("msc.cli.acp", "app", "Ask access control what it would say, and why."),
     "misuse": Place("msc.cli.misuse", "app", "Review messages that look like misuse (PPP 1.10.1)."),
     "report": Place("msc.cli.report", "app", "Reports for auditors, as tables, JSON or CSV."),

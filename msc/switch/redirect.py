@@ -66,8 +66,8 @@ class Redirection:
         )
 
     def use(self, forwarding: Forwarding) -> None:
-        """Take other rules of the file from now on; what operators have set stays."""
-        self.forwarding = forwarding.with_alternates(self.forwarding.operators)
+        """Take other rules from now on."""
+        self.forwarding = forwarding
         self._looped.clear()
 
 

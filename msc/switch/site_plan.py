@@ -43,4 +43,5 @@ class PlanInForce:
     def use(self, plan: Plan) -> None:
         """Put another in its place, between two messages."""
         self._intake.use(plan)
-        self._redirection.use(plan.forwarding)
+        # What operators have set is no part of the files.
+        self._redirection.use(plan.forwarding.with_alternates(self._redirection.forwarding.operators))
