@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import assert_quiet
+from tests.support.command import call_msc
 from tests.support.mtp_client import TIMEOUT_S, Delivery, Refused, Station
 from tests.support.site import Site, run_msc
 
@@ -138,3 +140,32 @@ async def test_a_terminal_that_chokes_on_a_message_is_cut_off_and_in_the_end_get
         async with site.signed_on("RECORDS1", "P50110") as records:
             medicine: Delivery = await records.receive()
             assert "MEDICINE" in medicine.text and medicine.envelope["possible_duplicate"] is True
+
+
+async def told(site: Site, *words: str) -> list[dict[str, Any]]:
+    """Run an administrator's command, which must succeed; return what it says as JSON."""
+    done = await asyncio.to_thread(call_msc, *words[:2], site.toml, *words[2:], "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.requirement("L-BULLETIN", "C-ADMIN")
+async def test_an_operator_posts_and_withdraws_and_lets_go_what_was_held(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSC_OPERATOR", "admin")
+    monkeypatch.setenv("MSC_REASON", "the parade of the year")
+    async with site.signed_on("DISPATCH1") as desk:
+        [posted] = await told(site, "bulletin", "post", "PARADE ON MAIN STREET")
+        seen = await desk.receive(holding("PARADE"))
+        assert (seen.kind, seen.envelope["source"]) == ("broadcast", "switch")
+        assert seen.envelope["msn"] == posted["number"]
+        await told(site, "intercept", "set", "watch", "--destination", "BULLETIN")
+        msn = await desk.send(COURT)
+        await receipts(desk, msn, operator="queued")
+        await told(site, "intercept", "release", str(msn))
+        await receipts(desk, msn, operator="forwarded", BULLETIN="queued")
+        assert [row["number"] for row in await told(site, "bulletin", "list")] == [posted["number"], msn]
+        await told(site, "bulletin", "withdraw", str(posted["number"]))
+        async with site.signed_on("RECORDS1", "P50110") as records:
+            assert (await records.receive()).text == COURT, "what was withdrawn came first"
