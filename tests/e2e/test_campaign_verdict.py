@@ -81,7 +81,16 @@ def world() -> World:
     rows = [
         row(1, "inquiry", "ONE", texts[1], *asked),
         row(2, "inquiry", "ONE", texts[2], *asked),
-        row(3, "entry", "ONE", texts[3], ("routed", LINE), ("sent", LINE), ("outcome_unknown", LINE)),
+        row(
+            3,
+            "entry",
+            "ONE",
+            texts[3],
+            ("routed", LINE),
+            ("sent", LINE),
+            ("outcome_unknown", LINE),
+            ("routed", "operator:queue"),
+        ),
         row(4, "administrative", "ONE", texts[4], ("routed", OTHER), ("sent", OTHER), ("acknowledged", OTHER)),
     ]
     two.arrivals = [arrival(1, 4, "unsolicited", NOTE, "ONE")]
@@ -115,6 +124,14 @@ def repeat_answer(made: World) -> None:
     made.one.arrivals.append(arrival(4, 8, "response", "NO RECORD 1", "clets-a", transaction=1, ref="r1"))
 
 
+def later(made: World) -> None:
+    """The second answer comes after its destination was given up."""
+    made.rows = [row._replace(msn=9) if row.msn == 6 else row for row in made.rows]
+    made.state.told[1].msn = 9
+    made.one.arrivals[1].envelope["msn"] = 9
+    made.change(7, transaction=2, code="E403")
+
+
 BREACHES: dict[str, list[Callable[[World], None]]] = {
     "nothing acknowledged is lost": [
         lambda made: made.change(1, text=PLATE.format(9)),
@@ -134,6 +151,12 @@ BREACHES: dict[str, list[Callable[[World], None]]] = {
     "every originator is told": [
         lambda made: made.change(7, transaction=1),
         lambda made: made.change(7, events=(("routed", DEVICE), ("returned", DEVICE))),
+    ],
+    "what is unknown is the operator's": [
+        lambda made: made.change(3, events=(("routed", LINE), ("outcome_unknown", LINE))),
+    ],
+    "what is late says so": [
+        later,
     ],
     "what is said of lines is true": [
         lambda made: made.change(3, events=(("routed", LINE), ("not_sent", LINE))),
