@@ -132,8 +132,8 @@ class Trunk:
 
     def _stop_draining(self) -> None:
         line, self._drained = self._drained, None
-        # An operator may have held it meanwhile, and that is theirs to undo.
-        if line is not None and line.state is not LineState.HELD:
+        # An operator may have held it meanwhile, and that is theirs to undo; also where it has been lost since.
+        if line is not None and not line.held:
             line.release()
 
     # --- refused for the moment -----------------------------------------------------------------------
