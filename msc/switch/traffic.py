@@ -218,7 +218,7 @@ class LineTraffic:
         """
 
         def durable(failure: JournalUnavailable | None) -> None:
-            trunk.clearing = False
+            trunk.clearing = None
             line = trunk.active
             if failure is not None or line is None or not trunk.room:
                 trunk.outbox.give_back(message)
@@ -228,7 +228,7 @@ class LineTraffic:
 
         try:
             self._writer.store(EventRecord(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
-            trunk.clearing = True
+            trunk.clearing = message
         except JournalUnavailable:
             trunk.outbox.give_back(message)
 
@@ -520,9 +520,8 @@ class LineTraffic:
         """Give up destinations whose time has come, and tell the originator; look after the trunks."""
         for entry, name in self.pending.expire(now):
             trunk = self.trunks.get(name)
-            waiting = trunk.outbox.find(entry.msn) if trunk is not None else None
-            if waiting is not None and waiting.expires_us is not None:
-                continue  # it waits by word of the state or of an operator, and has a time of its own
+            if trunk is not None and trunk.was_told_to_wait(entry.msn):
+                continue
             self.give_up(entry, name, self._overdue(entry, name))
         now_us = clock.wall_us()
         for trunk in self.trunks.values():

@@ -406,3 +406,17 @@ async def test_an_update_that_was_given_up_is_not_sent_again_because_its_host_wa
     running.traffic.line_answered(running.line, 1, "E502 busy")
     running.traffic.tick(clock.monotonic() + 2)
     assert running.line.sent == [TEXT.encode()], "its originator was told to look, and may have entered it anew"
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry(key="EV", system="IA", kind="entry")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    assert running.line.sent == [], "first the journal says that it is sent"
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert running.line.sent == [TEXT.encode()]
+    assert [text[:4] for text in running.told()] == ["E402"]
