@@ -355,7 +355,7 @@ class Switch:
                     place,
                     known=self._knows(place, name),
                     update=entry is not None and entry.update,
-                    waited=not leg.was_sent and any(event.event == Life.QUEUED for event in leg.events),
+                    waited=recovery.has_waited(leg),
                     age_s=(now_us - record.received) / 1e6,
                 )
             )
