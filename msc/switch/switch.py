@@ -388,10 +388,9 @@ class Switch:
 
     def _knows(self, place: str, name: str) -> bool:
         """Tell whether there is a line, device or user of a name."""
-        directory = self._point.directory
         if place == "line":
             return self._traffic.has_line(name)
-        return name in (directory.devices if place == "device" else directory.users)
+        return self._point.directory.has_station(f"{place}:{name}")
 
 
 def _stays(incoming: Incoming) -> bool:

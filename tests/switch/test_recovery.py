@@ -297,6 +297,7 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
+        self.deliveries.known = directory.has_station
         self.board = BulletinBoard(self.writer, self.deliveries, directory, DAY_S)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.confirmations = Confirmations(
