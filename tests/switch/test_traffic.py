@@ -420,3 +420,20 @@ async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running:
     await running.journaled()
     assert running.line.sent == [TEXT.encode()]
     assert [text[:4] for text in running.told()] == ["E402"]
+
+
+# --- test and production --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TEST")
+async def test_a_test_line_reaches_nobody_who_works_under_a_production_mnemonic(running: Running) -> None:
+    running.other.mode = "test"
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.line_message(running.other, 1, b"A12300000H.NO RECORD")
+    running.traffic.line_message(running.other, 2, b"A12300000X.$.A.AMBER ALERT")
+    await running.journaled()
+    assert running.told() == []
+    assert entry.awaited == {"clets-a"}, "nothing has been answered"
+    whys = [queued.why for queued in running.deliveries.operator_queue.entries()]
+    assert whys == ["ncic-a is a test line, A123 a production mnemonic (C-TEST)"] * 2
