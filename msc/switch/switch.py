@@ -17,7 +17,7 @@ from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.host import HostSessions
 from msc.acp.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
-from msc.journal.recall import Unfinished
+from msc.journal.recall import Recent, Unfinished
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX
@@ -330,7 +330,7 @@ class Switch:
 
     def recover(
         self,
-        recent: Sequence[MessageRecord],
+        recent: Sequence[Recent],
         unfinished: Sequence[Unfinished],
         catalog: Catalog,
     ) -> None:
@@ -338,8 +338,13 @@ class Switch:
 
         Called once, when the journal is open and before anybody can connect.
         """
+        ended = self._writer.ended_before
         now, now_us = clock.monotonic(), clock.wall_us()
-        entries = {r.msn: recovery.pending_of(r, catalog, self._point.directory) for r in recent}
+        entries: dict[int, Pending] = {}
+        for known in recent:
+            msn = known.message.msn
+            entries[msn] = recovery.pending_of(known.message, catalog, self._point.directory)
+            entries[msn].failed |= known.given_up
         given_up: list[tuple[Pending, str, Refusal]] = []
         resend: list[tuple[Callable[[Pending, str, str], None], Pending, str, str]] = []
         for leg in unfinished:
@@ -364,10 +369,10 @@ class Switch:
             elif action is recovery.Action.HAND_BACK:
                 self.keepers[place](leg)
             elif action is recovery.Action.TO_OPERATOR:
-                message = recovery.queued_again(leg)
+                message = recovery.queued_again(leg, ended)
                 self._deliveries.to_operator(leg.destination, message, f"{leg.destination} is no more")
             elif action is recovery.Action.QUEUE:
-                self._deliveries.push(leg.destination, recovery.queued_again(leg))
+                self._deliveries.push(leg.destination, recovery.queued_again(leg, ended))
             elif action is recovery.Action.SEND_AGAIN:
                 assert entry is not None
                 resend.append((self._traffic.send_again, entry, name, recovery.line_text(record)))
