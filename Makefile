@@ -55,7 +55,7 @@ bench-searching: $(READY) ## heavy searching of the journal beside steady traffi
 	$(BIN)/python -m loadtest.searching
 
 campaign: $(READY) ## the long form of what `make test` runs briefly: 10 000 malformed inputs, twenty kills, 300 hunts
-	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 MSC_SEARCH_EXAMPLES=400 MSC_QUEUE_EXAMPLES=5000 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt or search_finds or OutboxModel"
+	MSC_FUZZ_EXAMPLES=10000 MSC_KILL_ROUNDS=20 MSC_HUNT_EXAMPLES=300 MSC_SEARCH_EXAMPLES=400 MSC_CLOCK_EXAMPLES=5000 MSC_QUEUE_EXAMPLES=5000 $(BIN)/python -m pytest -q -o timeout=3600 tests -k "fuzz or malformed or kill or hunt or search_finds or OutboxModel or simple_reference or replay_finds"
 
 MESSAGES ?= 100000
 campaign-switching: $(READY) ## MESSAGES messages (100000) of 50 terminals while lines are cut and the switch is killed

@@ -55,7 +55,7 @@ from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
-from msc.routing.unanswered import Unanswered, Waiting
+from msc.routing.unanswered import Waiting
 from msc.settings import Settings
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
@@ -63,13 +63,16 @@ from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
 from msc.switch.intercept import InterceptDesk
+from msc.switch.intercept_work import InterceptWork
 from msc.switch.operations import Operations
 from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.passage import Passage
 from msc.switch.queue_view import QueueView
 from msc.switch.queue_work import QueueWork
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
+from msc.switch.silence import SilenceWatch
 from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
@@ -167,7 +170,7 @@ class Daemon:
             kept=settings.queue,
             confirmations=self.confirmations,
             services=self.services,
-            unanswered=Unanswered(settings.alarms.unanswered_s),
+            unanswered=SilenceWatch(settings.alarms.unanswered_s),
             repeats=repeats,
         )
         intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
@@ -254,18 +257,32 @@ class Daemon:
         view = QueueView(directory, self.traffic, self.deliveries)
         intercepts = InterceptDesk(catalog, directory, self.traffic, self.deliveries)
         self.switch.intercepts = intercepts
-        work = QueueWork(
+        passage = Passage(
             catalog=catalog,
             point=self.point,
             writer=self.writer,
             traffic=self.traffic,
             deliveries=self.deliveries,
-            intake=intake,
-            intercepts=intercepts,
-            beside=self.switch.beside,
             view=view,
             records=Lookup(self._journal.searching.ask),
             durable=self._journal.durable,
+        )
+        work = QueueWork(
+            directory=directory,
+            writer=self.writer,
+            traffic=self.traffic,
+            deliveries=self.deliveries,
+            view=view,
+            passage=passage,
+        )
+        intercept_work = InterceptWork(
+            directory=directory,
+            writer=self.writer,
+            deliveries=self.deliveries,
+            intake=intake,
+            intercepts=intercepts,
+            beside=self.switch.beside,
+            passage=passage,
         )
         operations = Operations(
             orders=orders,
@@ -281,6 +298,7 @@ class Daemon:
             intercepts=intercepts,
             view=view,
             work=work,
+            intercept_work=intercept_work,
         )
         operations.confirmations = self.confirmations
         operations.bulletins = self.board
@@ -403,7 +421,12 @@ class Daemon:
         gauge("msc_line_unanswered_seconds", "Age of what a line has not answered for longest", "line", lambda: {
             name: clock.monotonic() - since for name, since in self.traffic.unanswered.oldest(Waiting.LINE).items()
         })  # fmt: skip
-        gauge("msc_unanswered_alarms", "Lines and mnemonics that have waited too long", "what", self.traffic.alarms)
+        gauge(
+            "msc_unanswered_alarms",
+            "Lines and mnemonics that have waited too long",
+            "what",
+            self.traffic.unanswered.counts,
+        )
         gauge("msc_hit_confirmations_open", "Hit confirmations that nobody has answered", "state",
               self.confirmations.open_by_state)  # fmt: skip
         gauge("msc_out_of_service", "What the state says is out of service", "line", self._out_of_service)

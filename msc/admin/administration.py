@@ -19,7 +19,7 @@ from msc.acp.consistency import RowFault
 from msc.acp.directory import AnyRow, Directory, key_of, table_of
 from msc.acp.store import Actor, Change, DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
-from msc.errors import DirectoryError, Fault
+from msc.errors import DirectoryError, Fault, RouteError
 from msc.settings import Settings
 
 _TAKE_UP_S = 5.0
@@ -95,7 +95,19 @@ class Administration:
         after = self.directory.copy()
         _make(changes, after)
         known = set(consistency.faults(self.directory, *names))
-        return [fault for fault in consistency.faults(after, *names) if fault not in known]
+        broken = [fault for fault in consistency.faults(after, *names) if fault not in known]
+        return [*broken, *self._broken_in_plan(after)]
+
+    def _broken_in_plan(self, after: Directory) -> list[RowFault]:
+        """Return what groups and routes would name in vain, or unattended, that they do not now (C-STAFFED).
+
+        The next start would be refused for it.
+        """
+        faults = _plan_faults(self.settings, after)
+        if not faults:
+            return []
+        known = _plan_faults(self.settings, self.directory)
+        return [RowFault(fault.file.name, fault.where, fault.problem) for fault in faults if fault not in known]
 
     def fault(self, rule: RowFault) -> Fault:
         """Tell of a row that breaks a rule, named by table and key."""
@@ -114,6 +126,17 @@ class Administration:
             if clock.monotonic() > deadline:
                 return False
             await asyncio.sleep(_LOOK_S)
+
+
+def _plan_faults(settings: Settings, directory: Directory) -> list[Fault]:
+    # Imported here: not every command changes something.
+    from msc.switch.site_plan import load_site_plan
+
+    try:
+        load_site_plan(settings, None, directory)
+    except RouteError as exc:
+        return exc.faults
+    return []
 
 
 def _make(changes: Sequence[Change], directory: Directory) -> None:

@@ -30,26 +30,6 @@ POLICE = Agency("EXPD", "Exampleton Police", "CA0990100")
 _STATE = "DEMO-STATE-0001"
 """Who authorised the demo's mnemonics."""
 
-DEMO_GROUPS = """
-[[group]]
-code = "EXDESKS"
-name = "The desks of the demo county"
-members = ["EXA1", "EXA2"]
-
-[[group]]
-code = "EXAPB"
-name = "All points of the demo county"
-members = ["EXDESKS", "EXPR"]
-
-[[group]]
-code = "EXSTATE"
-name = "The demo county, and the state"
-scope = "state"
-members = ["EXAPB"]
-to = ["clets-a"]
-"""
-"""The demo's groups, as they stand in its groups.toml."""
-
 # A car's mnemonic is not authorised for criminal history: E302 shows on it.
 _MOBILE_DATABASES = frozenset({"WPS", "MUPS", "CARPOS", "SRF", "DMV", "SVS", "AFS", "APS", "NCIC", "NLETS", "ADMIN"})
 

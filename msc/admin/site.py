@@ -24,7 +24,7 @@ from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, Oper
 from msc.acp.store import DirectoryStore
 from msc.admin.certificate import certificate_folder, usual_stem
 from msc.admin.demo_examples import EXAMPLES
-from msc.admin.demo_site import DEMO_GROUPS, DemoUser, demo_directory, demo_users
+from msc.admin.demo_site import DemoUser, demo_directory, demo_users
 from msc.admin.shipped import shipped_config, shipped_profile
 from msc.errors import Fault, SiteError
 from msc.journal.database.opening import open_writing
@@ -113,8 +113,6 @@ async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str 
         ports = free_ports(4)
         users = demo_users()
         directory = demo_directory(users)
-        with (building / "groups.toml").open("a", encoding="utf-8") as groups:
-            groups.write(DEMO_GROUPS)
     else:
         ports = _FIXED_PORTS
         made, directory = _starter(folder)

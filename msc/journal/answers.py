@@ -5,6 +5,7 @@
     search   criteria, oldest_first, after, limit     messages with their lives
     show     msn, scope                               every message of the transaction it belongs to, oldest first
     life     msn                                      one message with its life, and nothing of its transaction
+    entries  msns                                     these messages, each with its life
     numbered criteria, address, isn or osn            of those that match, the ones with that number there
     follow   criteria                                 messages as they come, until the asker leaves
     sample   criteria, count, seed                    a random sample that can be drawn again
@@ -53,6 +54,7 @@ class Answers:
             "search": self._search,
             "show": self._show,
             "life": self._life,
+            "entries": self._entries,
             "numbered": self._numbered,
             "follow": self._follow,
             "sample": self._sample,
@@ -93,6 +95,12 @@ class Answers:
     async def _life(self, asked: Line) -> AsyncIterator[Line]:
         await self.searcher.refresh()
         for entry in (await self.searcher.entries([asked["msn"]])).values():
+            yield {"item": entry.as_json()}
+        yield {"end": {"complete": True}}
+
+    async def _entries(self, asked: Line) -> AsyncIterator[Line]:
+        await self.searcher.refresh()
+        for entry in (await self.searcher.entries(asked["msns"])).values():
             yield {"item": entry.as_json()}
         yield {"end": {"complete": True}}
 

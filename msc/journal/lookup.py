@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -27,14 +27,13 @@ class Lookup:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    async def entry(self, msn: int) -> Entry | None:
-        """Return a message, or None if the journal does not hold it.
+    async def entries(self, msns: Sequence[int]) -> dict[int, Entry]:
+        """Return messages by their MSNs; what the journal does not hold is left out.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        found = await self._entries("show", {"msn": msn})
-        return next((entry for entry in found if entry.message.msn == msn), None)
+        return {entry.message.msn: entry for entry in await self._entries("entries", {"msns": list(msns)})}
 
     async def by_isn(self, isn: int, source: str, since_us: int, until_us: int) -> list[Entry]:
         """Return the messages of an input sequence number: one, unless a source has begun anew.

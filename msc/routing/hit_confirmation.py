@@ -21,6 +21,7 @@ Time is an argument: monotonic seconds.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -41,6 +42,7 @@ from msc.protocol.text import MessageText, parse_addressed
 
 REQUEST: Final = "YQ"
 ANSWER: Final = "YR"
+_BEGINS: Final = re.compile(rf"(?:[A-Z]{{2}}\.)?({REQUEST}|{ANSWER})\.")
 ADDRESS: Final = "hitconf:clock"
 """What a request is owed to until it is answered or has expired, so that a restart finds it."""
 REQUESTS: Final = 3
@@ -103,6 +105,12 @@ def read_hit_confirmation(key: MessageKey, text: MessageText) -> HitRequest | Hi
     )
 
 
+def is_request(text: str) -> bool:
+    """Tell whether what a line sent, without its header, begins as a request does, readable or not."""
+    found = _BEGINS.match(text)
+    return found is not None and found[1] == REQUEST
+
+
 def parse_hit_confirmation(text: str, catalog: Catalog) -> HitRequest | HitAnswer | None:
     """Read what a line sent, without its header. What another agency left out or wrote in its own way is no fault
     here: the message is delivered as it is.
@@ -110,10 +118,10 @@ def parse_hit_confirmation(text: str, catalog: Catalog) -> HitRequest | HitAnswe
     Returns:
         None if it is neither request nor answer, or cannot be read as one.
     """
+    if _BEGINS.match(text) is None:
+        return None  # asked of every answer there is, and hardly any is one of these
     try:
         key, rest = catalog.find(text)
-        if key.key not in (REQUEST, ANSWER):
-            return None
         return read_hit_confirmation(key, parse_addressed(rest, free=False))
     except Refusal:
         return None
@@ -236,7 +244,7 @@ class HitConfirmations:
         self._by_number: dict[tuple[Side, str, str, str], list[Confirmation]] = {}
         self._deadlines: list[tuple[float, int, int, Confirmation]] = []
         self._pushed = 0
-        self._by_msn: dict[int, Confirmation] = {}
+        self._by_msn: dict[tuple[Side, int], Confirmation] = {}
         self._crowded_out: list[Confirmation] = []
 
     def __len__(self) -> int:
@@ -281,8 +289,8 @@ class HitConfirmations:
             The item. If it does not hold the MSN, it has seen too many requests to hold them all.
         """
         item = self._items.get((side, request.asker, request.oca, request.nic))
-        if msn in self._by_msn:
-            return self._by_msn[msn]
+        if (side, msn) in self._by_msn:
+            return self._by_msn[side, msn]
         if item is None:
             while len(self._items) >= self._items_max:
                 oldest = next(iter(self._items.values()))
@@ -317,16 +325,16 @@ class HitConfirmations:
         item.requests += 1
         if len(item.msns) < HIT_CONFIRMATION_MESSAGES_MAX:
             item.msns.append(msn)
-            self._by_msn[msn] = item
+            self._by_msn[side, msn] = item
         return item
 
     def withdraw(self, msn: int) -> bool:
-        """Forget a request that was never sent. One that was sent for the same record stays open.
+        """Forget a request of ours that was never sent. One that was sent for the same record stays open.
 
         Returns:
             Whether there was such a request.
         """
-        item = self._by_msn.pop(msn, None)
+        item = self._by_msn.pop((Side.ASKING, msn), None)
         if item is None:
             return False
         item.msns.remove(msn)
@@ -375,7 +383,7 @@ class HitConfirmations:
         del self._items[item.key]
         item.turn += 1
         for msn in item.msns:
-            del self._by_msn[msn]
+            del self._by_msn[item.side, msn]
         for key in self._number_keys(item):
             same = self._by_number[key]
             same.remove(item)

@@ -8,12 +8,11 @@ a time; whoever calls this in a thread of its own lets the event loop go on in b
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import tomli
 from pydantic import BaseModel, ValidationError
 
 from msc.errors import Fault, FaultyInput
@@ -21,16 +20,6 @@ from msc.limits import ROUTING_FILE_BYTES_MAX
 
 Row = TypeVar("Row", bound=BaseModel)
 
-
-def _parser() -> Callable[[str], dict[str, Any]]:
-    try:
-        found: Callable[[str], dict[str, Any]] = import_module("tomli").loads
-    except ImportError:
-        return tomllib.loads  # the same, slower
-    return found
-
-
-_parse_toml: Final = _parser()
 _PART_CHARS: Final = 16_384
 """A millisecond or two of parsing."""
 _HEAD: Final = re.compile(r"^\[\[[A-Za-z_]+\]\][ \t]*(?:#.*)?$", re.MULTILINE)
@@ -70,8 +59,8 @@ def _parse(file: Path, table: str, refused: type[FaultyInput]) -> Iterator[Any]:
         raise refused([Fault(file, "", f"cannot be read: {exc}")]) from exc
     for line, part in _parts(text):
         try:
-            content = _parse_toml(part)
-        except (ValueError, RecursionError) as exc:
+            content = tomli.loads(part)
+        except (tomli.TOMLDecodeError, RecursionError) as exc:
             raise refused([Fault(file, "", f"is not TOML: {_moved(str(exc), line)}")]) from exc
         rows = content.pop(table, [])
         if not isinstance(rows, list):

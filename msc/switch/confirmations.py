@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from msc import clock
 from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
-from msc.acp.directory import Device
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.recall import Unfinished
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
@@ -60,7 +59,7 @@ class Beside(NamedTuple):
     """
 
     events: tuple[EventRecord, ...] = ()
-    then: Callable[[], None] = lambda: None
+    then: Callable[[], object] = lambda: None
     request: HitRequest | None = None
 
 
@@ -98,15 +97,24 @@ class Confirmations:
     # --- messages -----------------------------------------------------------------------------------
 
     def accepted(self, incoming: Incoming, msn: int) -> Beside:
-        """Look at a message of a station of ours that is about to be stored: a request's clock begins with it."""
-        operator = incoming.operator
+        """Look at a message of a station of ours that is about to be stored.
+
+        The clock of a request begins with it. One that stays in the county is for an agency of ours, and so is its
+        answer: both ends have a clock, and the answer stops both.
+        """
+        operator, at_us = incoming.operator, incoming.received_us
         said = parse_hit_confirmation(incoming.message, self._catalog)
-        if not isinstance(said, HitRequest) or operator is None:
+        stays = not incoming.lines
+        if said is None or operator is None:
             return NOTHING
+        if isinstance(said, HitAnswer):
+            return self._answered(tuple(Side), said, msn, at_us) if stays else NOTHING
         own_header = incoming.head.header if incoming.head is not None else None
-        return self._asked(
-            Side.ASKING, said, msn, operator.agency, operator.address, incoming.received_us, own_header
-        )
+        began = [self._asked(Side.ASKING, said, msn, operator.agency, operator.address, at_us, own_header)]
+        if stays:
+            terminal = next((leg.address for leg in incoming.legs.legs if leg.address is not None), "")
+            began.append(self._asked(Side.ASKED, said, msn, self._who_is_asked(said), terminal, at_us, None))
+        return Beside(began[-1].events, lambda: [begin.then() for begin in began], said)
 
     def acknowledged(self, message: Outgoing) -> None:
         """A line has taken a message over: only now is a request answered that it answers. What never left the county
@@ -121,26 +129,24 @@ class Confirmations:
             self._end(item.msns, Life.ANSWERED, f"msn {message.msn}")
             self._close(item, message.msn)
 
-    def received(self, rest: str, device: Device | None, msn: int, received_us: int) -> Beside:
+    def received(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """Look at a message from a line that is about to be stored.
 
         Args:
             rest: Its text after the header.
-            device: Where it is delivered, if anywhere.
+            terminal: The address it is delivered to, if any.
         """
         said = parse_hit_confirmation(rest, self._catalog)
         if said is None:
             return NOTHING
         if isinstance(said, HitAnswer):
-            return self._answered(said, msn, received_us)
-        agency, terminal = self._who_is_asked(said, device)
-        return self._asked(Side.ASKED, said, msn, agency, terminal, received_us, None)
+            return self._answered((Side.ASKING,), said, msn, received_us)
+        return self._asked(Side.ASKED, said, msn, self._who_is_asked(said), terminal or "", received_us, None)
 
-    def _who_is_asked(self, request: HitRequest, device: Device | None) -> tuple[str, str]:
-        """Return agency and address of ours; the address is empty where nobody got the request."""
-        rows = [self._point.directory.oris[ori] for ori in request.asked if ori in self._point.directory.oris]
-        agency = rows[0].agency if rows else device.agency if device is not None else ""
-        return agency, device.address if device is not None else ""
+    def _who_is_asked(self, request: HitRequest) -> str:
+        """Return the agency of ours that a request is for; empty if its ORIs are none of ours."""
+        oris = self._point.directory.oris
+        return next((oris[ori].agency for ori in request.asked if ori in oris), "")
 
     def _asked(
         self,
@@ -166,18 +172,18 @@ class Confirmations:
             if item.beyond:
                 self._audit("hit_confirmation.beyond", item, f"request {item.requests}; three are the rule")
 
-        return Beside((EventRecord(msn, at_us, Life.ROUTED, ADDRESS),), begin, request)
+        # The detail tells a starting switch which terminal to remind.
+        return Beside((EventRecord(msn, at_us, Life.ROUTED, ADDRESS, terminal or None),), begin, request)
 
-    def _answered(self, answer: HitAnswer, msn: int, at_us: int) -> Beside:
-        item = self.clocks.find(Side.ASKING, answer)
-        if item is None:
-            return NOTHING
-        msns = list(item.msns)
+    def _answered(self, sides: tuple[Side, ...], answer: HitAnswer, msn: int, at_us: int) -> Beside:
+        items = [item for side in sides if (item := self.clocks.find(side, answer)) is not None]
+        msns = list(dict.fromkeys(each for item in items for each in item.msns))
 
         def close() -> None:
-            # A request may have come while the answer was being stored: it is answered by it, too.
-            self._end([late for late in item.msns if late not in msns], Life.ANSWERED, f"msn {msn}")
-            self._close(item, msn)
+            for item in items:
+                # A request may have come while the answer was being stored: it is answered by it, too.
+                self._end([late for late in item.msns if late not in msns], Life.ANSWERED, f"msn {msn}")
+                self._close(item, msn)
 
         return Beside(tuple(EventRecord(each, at_us, Life.ANSWERED, ADDRESS, f"msn {msn}") for each in msns), close)
 
@@ -288,12 +294,17 @@ class Confirmations:
         if not isinstance(said, HitRequest):
             self._end([record.msn], Life.EXPIRED, "the catalog no longer knows it as a request")
             return
-        directory = self._point.directory
-        if record.direction == Direction.INBOUND:
-            side, terminal = Side.ASKED, f"device:{record.device}" if record.device else ""
-            agency = self._who_is_asked(said, directory.devices.get(record.device or ""))[0]
-        else:
-            side, terminal, agency = Side.ASKING, address_of(record, directory), record.agency or ""
+        if record.direction != Direction.INBOUND:
+            terminal = address_of(record, self._point.directory)
+            self._take_back(leg, Side.ASKING, said, record.agency or "", terminal, own_header)
+        if record.direction != Direction.OUTBOUND:
+            terminal = next((event.detail or "" for event in leg.events if event.event == Life.ROUTED), "")
+            self._take_back(leg, Side.ASKED, said, self._who_is_asked(said), terminal, None)
+
+    def _take_back(
+        self, leg: Unfinished, side: Side, said: HitRequest, agency: str, terminal: str, own_header: str | None
+    ) -> None:
+        record = leg.message
         age_s = (clock.wall_us() - record.received) / 1e6
         item = self.clocks.ask(
             side, said, msn=record.msn, agency=agency, terminal=terminal, asked_us=record.received,

@@ -1,8 +1,8 @@
 """What operators have done to a running switch: lines and devices held, tested and restarted, alternates, notices.
 
-Every verb of `msc.switch.verb` comes in at `perform`. Those about messages are `QueueWork`'s; hit confirmations and
-bulletins are done by whoever serves them. Orders are done one after the other; what waits for somebody else, and what
-only looks, goes beside them.
+Every verb of `msc.switch.verb` comes in at `perform`. Those about messages are for `QueueWork` and `InterceptWork`;
+hit confirmations and bulletins are done by whoever serves them. Orders are done one after the other; what waits for
+somebody else, and what only looks, goes beside them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from msc.routing.forwarding import When
 from msc.switch.delivery import Deliveries
 from msc.switch.echo import Echo
 from msc.switch.intercept import InterceptDesk, of_mnemonics_alone
+from msc.switch.intercept_work import InterceptWork
 from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders import Alternate, Hold, InterceptRule, StandingOrders, save_orders
 from msc.switch.port import LinePort, Presence
@@ -104,6 +105,7 @@ class Operations:
         intercepts: InterceptDesk,
         view: QueueView,
         work: QueueWork,
+        intercept_work: InterceptWork,
     ) -> None:
         self.bulletins: Bulletins | None = None
         self.confirmations: Confirmations | None = None
@@ -144,8 +146,8 @@ class Operations:
             "intercept_list": self._intercept_list,
             "intercept_set": self._intercept_set,
             "intercept_clear": self._intercept_clear,
-            "intercept_edit": work.intercept_edit,
-            "intercept_release": work.intercept_release,
+            "intercept_edit": intercept_work.intercept_edit,
+            "intercept_release": intercept_work.intercept_release,
             "notice_send": self._notice_send,
             "echo": self._echo.send,
             "hitconf_list": self._hitconf_list,
@@ -180,7 +182,7 @@ class Operations:
             trunk = self._traffic.trunks.get(alternate.replaced.removeprefix("line:"))
             if trunk is not None and alternate.replaced.startswith("line:"):
                 trunk.force(alternate.to.removeprefix("line:"), clock.monotonic())
-        self._forwards.use(self._forwards.forwarding.with_alternates(_of_devices(self._orders)))
+        self._forwards.stand_in(_of_devices(self._orders))
         self._intercepts.use(self._orders.intercepts.values())
         self._traffic.intercepted = self._intercepts.rule_for_unsolicited
         if len(self._orders):
@@ -280,13 +282,22 @@ class Operations:
 
     async def _line_release(self, order: Order) -> Outcome:
         address = f"line:{order.asked['line']}"
+        before = self._line_facts(order) if order.asked["line"] in self._traffic.trunks else None
+        if self._traffic.in_service(order.asked["line"]) and address not in self._orders.holds:
+            # Nothing but the state's word was in the way.
+            after = self._line_facts(order)
+            return Outcome(after, before, after)
         # What is held may be no more; then the order is only forgotten.
         gone = address in self._orders.holds and order.asked["line"] not in self._lines
         return await self._clear_hold(order, address, _named if gone else self._line_facts)
 
     def _line_facts(self, order: Order) -> dict[str, Any]:
         line = self._line(order)
-        return {"line": line.name, "state": str(line.state), "held": self._is_held(line)}
+        facts = {"line": line.name, "state": str(line.state), "held": self._is_held(line)}
+        out = [
+            outage.database or "everything" for outage in self._traffic.services.outages() if outage.line == line.name
+        ]
+        return {**facts, "out_of_service": out} if out else facts
 
     async def _line_restart(self, order: Order) -> Outcome:
         line, before = self._line(order), self._line_facts(order)
@@ -406,7 +417,7 @@ class Operations:
             if wrong := [each.problem for each in forwarding.problems(facts) if each not in known]:
                 raise OrderRefused("; ".join(wrong))
             await self._change(orders)
-            self._forwards.use(forwarding)
+            self._forwards.stand_in(_of_devices(orders))
             self._deliveries.redirect_waiting(alternate.replaced)
         after = alternate.as_json()
         return Outcome({"alternate": after}, before.as_json() if before is not None else None, after)
@@ -434,7 +445,7 @@ class Operations:
         trunk = self._traffic.trunks.get(replaced.removeprefix("line:"))
         if trunk is not None and replaced.startswith("line:"):
             trunk.force(None, clock.monotonic())
-        self._forwards.use(self._forwards.forwarding.with_alternates(_of_devices(orders)))
+        self._forwards.stand_in(_of_devices(orders))
         return Outcome({"for": replaced}, before.as_json(), None)
 
     # --- intercepts ---------------------------------------------------------------------------------------

@@ -99,7 +99,11 @@ class QueueView:
             return "the operator decides"
         if place == "line":
             trunk = self._traffic.trunks[name]
-            return trunk.waits(None) or ("the line is down" if trunk.active is None else None)
+            if (why := trunk.waits(None)) is None and trunk.active is None:
+                why = "the line is down"
+            if why is None and trunk.outbox.blocked:
+                why = f"{', '.join(sorted(trunk.outbox.blocked))}: out of service, says the state"
+            return why
         if address in self._deliveries.held:
             return "held by an operator"
         return None if self._deliveries.attended(address) else "nobody is there"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from msc import clock
 from msc.acp.directory import Directory
 from msc.journal.record import Life
 from msc.log import get_logger
-from msc.routing.forwarding import Forwarding, StationFacts
+from msc.routing.forwarding import Alternate, Forwarding, StationFacts
 
 log = get_logger("switch")
 
@@ -68,6 +68,11 @@ class Redirection:
     def use(self, forwarding: Forwarding) -> None:
         """Take other rules from now on."""
         self.forwarding = forwarding
+        self._looped.clear()
+
+    def stand_in(self, operators: Iterable[Alternate]) -> None:
+        """Let these alternates of operators hold from now on, and no others; ask `Forwarding.problems` before."""
+        self.forwarding = self.forwarding.with_alternates(operators)
         self._looped.clear()
 
 

@@ -11,9 +11,7 @@ from functools import partial
 from typing import Final
 
 from msc import clock
-from msc.acp.audit import AuditEvent
 from msc.acp.control_point import AccessControlPoint
-from msc.acp.directory import Device
 from msc.errors import (
     JournalUnavailable,
     LineOutOfService,
@@ -31,11 +29,11 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Function
 from msc.protocol.envelope import ROUTINE, URGENT
 from msc.protocol.header import MNEMONIC_CHARS, parse_header
+from msc.routing.hit_confirmation import is_request
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending, PendingTable
 from msc.routing.repeat import Repeats
 from msc.routing.service_state import must_be_staffed
-from msc.routing.unanswered import Alarm, Unanswered, Waiting
 from msc.settings import QueueSettings
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
@@ -46,6 +44,7 @@ from msc.switch.operator_queue import INTERCEPT
 from msc.switch.port import LinePort
 from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
+from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
 
 log = get_logger("switch")
@@ -70,12 +69,12 @@ class LineTraffic:
         kept: QueueSettings | None = None,
         confirmations: Confirmations | None = None,
         services: ServiceStates | None = None,
-        unanswered: Unanswered | None = None,
+        unanswered: SilenceWatch | None = None,
         repeats: Repeats | None = None,
     ) -> None:
         self.pending = pending
         self.services = services or ServiceStates()
-        self.unanswered = unanswered or Unanswered()
+        self.unanswered = unanswered or SilenceWatch()
         self._confirmations = confirmations
         self._repeats = repeats or Repeats()
         self._kept = kept or QueueSettings()
@@ -104,6 +103,18 @@ class LineTraffic:
     def depths(self) -> dict[str, float]:
         """How many messages each destination has not acknowledged."""
         return {name: float(len(trunk)) for name, trunk in self.trunks.items()}
+
+    def in_service(self, name: str) -> bool:
+        """Forget what the state said of a destination's service, by an operator's word, and send what waited.
+
+        Returns:
+            Whether there was anything.
+        """
+        trunk = self.trunks.get(name)
+        if trunk is None or not self.services.clear(name):
+            return False
+        self._pump(trunk)
+        return True
 
     # --- to the lines -------------------------------------------------------------------------------
 
@@ -393,11 +404,11 @@ class LineTraffic:
             durable,
         )
 
-    def _beside(self, rest: str, device: Device | None, msn: int, received_us: int) -> Beside:
+    def _beside(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """What a message from a line means for the clocks of hit confirmations."""
         if self._confirmations is None:
             return NOTHING
-        return self._confirmations.received(rest, device, msn, received_us)
+        return self._confirmations.received(rest, terminal, msn, received_us)
 
     def _address(self, entry: Pending) -> str:
         """Where an answer goes: to who asked; if they have left and their pool says so, to its destination.
@@ -435,9 +446,7 @@ class LineTraffic:
         device = self._point.directory.unsolicited_device(mnemonic)
         connection, msn, trunk = line.connection, self._writer.allot(), self._of_line[line.name]
         repeated = self._repeats.note(trunk.name, text, clock.monotonic())
-        beside = self._beside(rest, device, msn, received_us)
-        kind = "unsolicited" if beside.request is None else HIT_CONFIRMATION
-        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
+        kind = HIT_CONFIRMATION if is_request(rest) else "unsolicited"
         why, legs = f"no destination for {mnemonic}", NO_LEGS
         if device is not None:
             legs = unsolicited_legs(
@@ -447,6 +456,9 @@ class LineTraffic:
                 REPEATED if repeated else None,
                 must_be_seen=must_be_staffed(rest),
             )
+        terminal = next((leg.address for leg in legs.legs if leg.address is not None), None)
+        beside = self._beside(rest, terminal, msn, received_us)
+        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
         events = legs.events(msn, received_us) or [
             EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
             EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
@@ -509,26 +521,9 @@ class LineTraffic:
                 self._pump(trunk)
         for trunk in self.services.tick(now_us):
             self._pump(trunk)
-        for alarm in self.unanswered.tick(now):
-            self._report(alarm, now)
+        self.unanswered.report(now, self._point.audit)
         if self._confirmations is not None:
             self._confirmations.tick(now)
-
-    def _report(self, alarm: Alarm, now: float) -> None:
-        """An inquiry has been unanswered for too long, or no more: the log and the auditors hear it once each."""
-        event = "unanswered.raised" if alarm.raised else "unanswered.cleared"
-        since_s = round(now - alarm.since, 1)
-        (log.warning if alarm.raised else log.info)(event, **{alarm.what.value: alarm.name}, since_s=since_s)
-        mnemonic = alarm.name if alarm.what is Waiting.MNEMONIC else None
-        subject = f"line {alarm.name}" if mnemonic is None else None
-        self._point.audit(
-            AuditEvent(clock.wall_us(), event, mnemonic=mnemonic, subject=subject, detail=f"since {since_s} s")
-        )
-
-    def alarms(self) -> dict[str, float]:
-        """Count the lines and mnemonics that have waited too long for an answer."""
-        raised = [alarm.what for alarm in self.unanswered.raised()]
-        return {what.value: float(raised.count(what)) for what in Waiting}
 
     def _overdue(self, entry: Pending, name: str) -> Refusal:
         trunk = self.trunks.get(name)

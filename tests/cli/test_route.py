@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import call_msc
-from tests.support.site import Site
+from tests.support.site import GROUPS, Site
 
 ADDED = '\n[[route]]\nname = "one desk"\nprecedence = 1\nkeys = ["IV.*"]\nmnemonics = ["EXA1"]\nto = ["ncic-a"]\n'
 
@@ -18,7 +18,9 @@ ADDED = '\n[[route]]\nname = "one desk"\nprecedence = 1\nkeys = ["IV.*"]\nmnemon
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A demo site that nothing runs in."""
-    yield Site.make(tmp_path_factory.mktemp("route") / "site")
+    site = Site.make(tmp_path_factory.mktemp("route") / "site")
+    (site.folder / "groups.toml").write_text(GROUPS)
+    yield site
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,7 @@ def test_what_only_a_running_switch_does_says_that_none_runs(made: Site, new: Pa
 @pytest.mark.requirement("C-STAFFED")
 def test_a_check_tells_what_is_wrong_with_groups_and_whom_routes_name_in_vain(tmp_path: Path) -> None:
     site = Site.make(tmp_path / "site")
+    (site.folder / "groups.toml").write_text(GROUPS)
     site.edit("routes.toml", (r'(name = "NCIC asked alone")', r'\1\nmnemonics = ["EXA9"]'))
     report = json.loads(call_msc("check", site.toml, "--json").stdout)
     assert report["faults"] == []
@@ -108,3 +111,17 @@ def test_a_check_tells_what_is_wrong_with_groups_and_whom_routes_name_in_vain(tm
     # A site of before had no groups, and needs none.
     site.edit("msc.toml", (r"^groups = [^\n]*\n", ""))
     assert json.loads(call_msc("check", site.toml, "--json").stdout)["faults"] == []
+
+
+@pytest.mark.requirement("C-STAFFED")
+def test_a_change_of_the_directory_that_a_group_would_not_stand_is_refused(tmp_path: Path) -> None:
+    site = Site.make(tmp_path / "site")
+    (site.folder / "groups.toml").write_text(GROUPS)
+    done = call_msc("mnemonic", "set", site.toml, "EXPR", "administrative=no", "--reason", "moved")
+    assert done.returncode == 2
+    assert "groups.toml group.1 (EXAPB).members: EXPR: no station gets administrative messages for it" in done.stderr
+    # What was wrong before is no reason to refuse something else.
+    site.edit("groups.toml", (r'"EXDESKS", "EXPR"', '"EXDESKS", "EXXX"'))
+    site.run("device", "set", "CAD1", "location=Hall", "--reason", "moved")
+    (site.folder / "groups.toml").write_text("")
+    site.run("mnemonic", "set", "EXPR", "administrative=no", "--reason", "moved")

@@ -33,7 +33,7 @@ def lineside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site.make(tmp_path_factory.mktemp("lineside") / "site")
     try:
         site.quick_lines()
-        site.answer_time("IM.QM", 1)
+        site.edit("msc.toml", (r"# timeouts = [^\n]*", 'timeouts = { "IM.QM" = 1 }'))
         site.edit("msc.toml", (r"^drain_s = \d+", "drain_s = 1"))
         site.serve()
         yield site

@@ -418,5 +418,6 @@ def test_every_code_of_access_control_is_provoked() -> None:
     page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
     codes = set(re.findall(r"^\| (E[13]\d\d) \|", page, re.MULTILINE))
     assert len(codes) > 20
-    assert codes - PROVOKED.keys() == set()
-    assert all(PROVOKED[code] <= globals().keys() for code in codes)
+    # E309 answers who asks for another's receipts: `test_administrative.py`.
+    assert codes - PROVOKED.keys() == {"E309"}
+    assert all(PROVOKED[code] <= globals().keys() for code in codes - {"E309"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.mtp_client import Delivery
-from tests.support.site import Process, Site, eventually
+from tests.support.site import Process, Site, eventually, run_msc
 
 RECORD = "OCA/T26-{0:04}.NIC/W99900{0:04}"
 REQUEST = "YQ.{asker}.{asked}.TXT.RTY/WP.RNO/{number}.PRI/U." + RECORD
@@ -61,6 +62,9 @@ async def test_another_agency_asks_its_terminal_is_reminded_and_its_answer_ends_
         assert told(reminder).startswith("HIT CONFIRMATION DUE IN 9 MIN")
         assert (reminder.envelope["source"], reminder.envelope["transaction"]) == ("switch", request.envelope["msn"])
         assert is_open(site) == before + 1
+        listed = run_msc("hitconf", "list", site.toml, "--as", "admin", "--json").stdout
+        [row] = [row for row in map(json.loads, listed.splitlines()) if row["oca"] == "T26-0001"]
+        assert (row["side"], row["state"], row["terminal"]) == ("asked", "reminded", "DISPATCH1")
         await station.send(ANSWER.format(1, asker=OURS, asked=THEIRS), {"ref": "yr"})
         assert (await station.answer_to("yr")).text.startswith("ACCEPTED HIT CONFIRMATION RESPONSE")
     eventually(lambda: is_open(site) == before, what="the clock's end")

@@ -15,7 +15,7 @@ from msc.cli.identity import operator_key
 from msc.settings import load_settings
 from tests.e2e.conftest import assert_quiet
 from tests.support.mtp_client import TIMEOUT_S, Refused, Station
-from tests.support.site import ASKING, Site, run_msc
+from tests.support.site import ASKING, GROUPS, Site, run_msc
 
 TABLES = {
     name: f'[[route]]\nname = "{name}"\nkeys = ["IV.4"]\nto = ["{line}"]\n\n'
@@ -29,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site.make(tmp_path_factory.mktemp("routes") / "site")
     try:
         made.quick_lines()
+        (made.folder / "groups.toml").write_text(GROUPS)
         made.edit("routes.toml", (r'(keys = \["IA.QV", "IG.QG"\])', r'\1\nstations = ["PRINTER1"]'))
         made.serve()
         made.simulate()
@@ -65,9 +66,10 @@ async def test_a_bulletin_reaches_every_station_of_its_group_once_and_not_its_se
         async with site.station("PRINTER1") as printer:
             await printer.open()
             msn = await desk.send("AM.CA0990000.EXAPB,EXA2.TXT BE ON THE LOOKOUT", {"ref": "apb"})
-            for station in (records, printer):
+            # Who is named besides gets it as a message of their own.
+            for station, kind in ((records, "unsolicited"), (printer, "broadcast")):
                 found = await station.receive(lambda each: "LOOKOUT" in each.text)
-                assert found.kind == "unsolicited"
+                assert found.kind == kind
         assert ended_at(site, msn) == {"device:RECORDS1", "device:PRINTER1"}
         with pytest.raises(Refused, match="E306"):
             await desk.send("AM.CA0990000.EXAPBX.TXT NOBODY")
@@ -126,7 +128,7 @@ async def test_tables_are_swapped_whole_while_messages_pass_and_none_is_lost(sit
             stop.set()
             await asyncio.gather(*senders)
             routes.write_text(before)
-        assert await msc(site, "reload") == (0, [{"reloaded": True, "routes": 5, "groups": 3}])
+        assert await msc(site, "reload") == (0, [{"reloaded": True, "routes": 5, "groups": 3, "forwards": 0}])
     taken: dict[str, set[str]] = {}
     rows = {row["msn"]: row for row in site.journal("--key", "IV.4", "--kind", "inquiry", "--limit", "10000")}
     for msn in sent:

@@ -18,8 +18,10 @@ from msc.protocol.frame import DATA, encode_frame
 from msc.routing.outbox import Outgoing
 from msc.switch.intake import Intake
 from msc.switch.intercept import InterceptDesk
+from msc.switch.intercept_work import InterceptWork
 from msc.switch.operations import Operations
 from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.passage import Passage
 from msc.switch.port import Presence
 from msc.switch.queue_view import QueueView
 from msc.switch.queue_work import QueueWork
@@ -84,17 +86,24 @@ class Operated(Running):
         self.switch.intercepts = self.intercepts
         intake = self.switch._intake  # the very one that decides for stations
         assert isinstance(intake, Intake)
-        work = QueueWork(
+        passage = Passage(
             catalog=CATALOG, point=self.point, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            intake=intake, intercepts=self.intercepts,
-            beside=self.switch.beside, view=self.view, records=Lookup(self._ask),
-            durable=self._is_durable,
+            view=self.view, records=Lookup(self._ask), durable=self._is_durable,
+        )  # fmt: skip
+        work = QueueWork(
+            directory=directory, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
+            view=self.view, passage=passage,
+        )  # fmt: skip
+        intercept_work = InterceptWork(
+            directory=directory, writer=self.writer, deliveries=self.deliveries, intake=intake,
+            intercepts=self.intercepts, beside=self.switch.beside, passage=passage,
         )  # fmt: skip
         self.operations = Operations(
             orders=orders or load_orders(self.file), file=self.file, catalog=CATALOG, directory=directory,
             writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
             lines={"clets-a": self.line, "ncic-a": self.other}, stations=self.stations, forwards=self.redirection,
             intercepts=self.intercepts, view=self.view, work=work,
+            intercept_work=intercept_work,
         )  # fmt: skip
         self.operations.begin()
         self.writing = asyncio.create_task(self.writer.run())

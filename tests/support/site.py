@@ -34,6 +34,25 @@ from tests.support.mtp_client import TIMEOUT_S, StateHost, Station, Wire
 START_S = 30.0
 COMMAND_S = 60.0
 POLL_S = 0.02
+GROUPS = """
+[[group]]
+code = "EXDESKS"
+name = "The desks"
+members = ["EXA1", "EXA2"]
+
+[[group]]
+code = "EXAPB"
+name = "All points"
+members = ["EXDESKS", "EXPR"]
+
+[[group]]
+code = "EXSTATE"
+name = "The county, and the state"
+scope = "state"
+members = ["EXAPB"]
+to = ["clets-a"]
+"""
+"""Groups of the demo county, as a site's groups.toml has them."""
 ASKING = ("--as", "admin", "--reason", "a test")
 """Who asks the journal, and why."""
 

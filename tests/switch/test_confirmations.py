@@ -13,8 +13,10 @@ from msc import clock
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.routing.hit_confirmation import ADDRESS
 from msc.routing.outbox import Outgoing, Precedence
+from msc.switch.intake import Incoming
+from msc.switch.leg import Leg, Legs
 from tests.switch.test_recovery import FROM_HOST, inquiry, routed
-from tests.switch.test_traffic import Running, _asking
+from tests.switch.test_traffic import OPERATOR, Running, _asking
 
 pytestmark = pytest.mark.requirement("L-HITCONF")
 
@@ -104,6 +106,41 @@ async def test_a_request_of_another_agency_arrives_as_one_and_its_terminal_is_re
     assert reminder.text.endswith("ANSWER WITH YR NOW")
     [row] = running.confirmations.rows()
     assert (row["side"], row["agency"], row["from"], row["to"]) == ("asked", "EXLP", "NV0990000", "CA0980000")
+
+
+@pytest.mark.requirement("C-STAFFED")
+async def test_a_request_that_goes_where_it_is_seen_is_reminded_of_there(running: Running) -> None:
+    running.traffic.line_message(running.line, 1, ASKED.replace("A124", "CD01").encode())
+    await running.journaled()
+    addresses = [a for a in ("device:desk-1", "device:desk-2", "device:printer-1") if told(running, a)]
+    assert addresses
+    await later(running, 481)
+    assert len(told(running, addresses[0])) == 1
+    assert told(running, "device:cad-1") == []
+
+
+async def test_a_request_that_stays_in_the_county_has_a_clock_at_both_ends_and_one_answer_stops_both(
+    running: Running,
+) -> None:
+    sheriff = running.point.directory.agencies["SHERIFF"].ori
+
+    def local(text: str, address: str) -> None:
+        incoming = Incoming(clock.wall_us(), running.point.directory.devices["desk-1"], 1, operator=OPERATOR)
+        incoming.message, incoming.legs = text, Legs((Leg(address, "hit_confirmation", None),))
+        msn = running.writer.allot()
+        beside = running.confirmations.accepted(incoming, msn)
+        running.writer.append(inquiry(msn=msn, text=text), beside.events)
+        beside.then()
+
+    local(ASKS.replace("NV0990000", sheriff), "device:s-desk")
+    assert {row["side"]: row["terminal"] for row in running.confirmations.rows()} == {
+        "asking": "desk-1", "asked": "s-desk",
+    }  # fmt: skip
+    assert [row["agency"] for row in running.confirmations.rows("SHERIFF")] == ["SHERIFF"]
+    local(f"YR.{sheriff}.CA0980000.TXT.RTY/WP.RNO/1.CON/Y.{RECORD}", "device:desk-1")
+    await running.journaled()
+    assert running.confirmations.rows() == []
+    assert [event for _, event, _ in await at_clock(running)] == [Life.ROUTED, Life.ANSWERED]
 
 
 async def test_our_answer_ends_a_clock_only_when_the_state_has_it(running: Running) -> None:
@@ -256,7 +293,7 @@ async def test_a_request_from_the_line_is_taken_back_too(running: Running) -> No
     await running.journaled_before(
         record,
         EventRecord(17, record.received, Life.ROUTED, "device:desk-2"),
-        EventRecord(17, record.received, Life.ROUTED, ADDRESS),
+        EventRecord(17, record.received, Life.ROUTED, ADDRESS, "device:desk-2"),
     )
     await running.recover()
     await later(running, 0)

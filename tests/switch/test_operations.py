@@ -86,6 +86,22 @@ async def test_a_destination_is_held_with_its_backup_and_a_backup_alone(switch: 
     assert (switch.line.state, backup.state) == (LineState.OPEN, LineState.HELD)
 
 
+async def test_what_the_state_said_of_its_service_counts_no_more_when_an_operator_says_so(switch: Operated) -> None:
+    switch.traffic.line_message(switch.line, 1, b"A123000000.$.V")
+    await switch.settled()
+    assert (await line(switch))["why"] == "ACHS: out of service, says the state"
+    outcome = await switch.order("line_release", line="clets-a")
+    assert (outcome.before["out_of_service"], "out_of_service" in outcome.after) == (["ACHS"], False)
+    switch.traffic.line_message(switch.line, 2, b"A123000000.$.2")
+    await switch.settled()
+    assert (await line(switch))["why"] == "clets-a is out of service, by the state's word ($.2)"
+    await switch.order("line_hold", line="clets-a")
+    await switch.order("line_release", line="clets-a")
+    assert (await line(switch))["why"] is None
+    with pytest.raises(OrderRefused, match="is not held"):
+        await switch.order("line_release", line="clets-a")
+
+
 async def test_a_line_is_tested_and_restarted_and_one_that_is_not_there_is_told(switch: Operated) -> None:
     assert (await switch.order("line_test", line="clets-a")).answer == {"line": "clets-a", "ms": 0.0}
     await switch.order("line_restart", line="clets-a")

@@ -11,6 +11,7 @@ import pytest
 
 from msc import clock
 from msc.acp.directory import Status
+from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
@@ -271,6 +272,24 @@ async def unknown(switch: Operated) -> int:
     switch.traffic.line_opened(switch.line)
     assert switch.deliveries.operator_queue.find(msn) is not None
     return msn
+
+
+@pytest.mark.requirement("F-BACKUP")
+async def test_an_update_a_crash_left_open_goes_out_again_on_no_line_unasked(tmp_path: Path) -> None:
+    switch = Operated(tmp_path)
+    await switch.start()
+    switch.line.room = 0
+    msn = await switch.sends(UPDATE)
+    entry = switch.pending.find((await switch.record(msn)).header or "")
+    assert entry is not None
+    # As a starting switch says it: that it was sent does not stand in the journal, for the crash came before.
+    switch.traffic.trunks["clets-a"].outbox.remove(msn)
+    switch.traffic.give_up(entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered"))
+    await switch.settled()
+    outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:ncic-a", msns=[msn])
+    assert "look there first" in outcome.answer["not_done"][0]["why"]
+    assert switch.other.sent == []
+    await switch.stop()
 
 
 # --- once more ------------------------------------------------------------------------------------------------

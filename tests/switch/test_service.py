@@ -113,14 +113,14 @@ async def test_a_line_that_answers_nothing_is_one_alarm_until_it_says_something(
     assert [text[:4] for text in running.told()] == ["E403"]
     assert audited(running) == ["unanswered.raised", "unanswered.raised"]
     assert [(event.subject, event.mnemonic) for event in running.audited] == [("line clets-a", None), (None, "A123")]
-    assert running.traffic.alarms() == {"line": 1.0, "mnemonic": 1.0}
+    assert running.traffic.unanswered.counts() == {"line": 1.0, "mnemonic": 1.0}
     await says(running, "$.A.GOOD MORNING")
     running.traffic.tick(now + 1_001)
     assert audited(running)[2:] == ["unanswered.cleared"]
     running.traffic.line_message(running.line, 2, b"A12300000H.NO RECORD")
     await running.journaled()
     running.traffic.tick(now + 1_002)
-    assert running.traffic.alarms() == {"line": 0.0, "mnemonic": 0.0}
+    assert running.traffic.unanswered.counts() == {"line": 0.0, "mnemonic": 0.0}
 
 
 async def test_an_answer_after_the_originator_was_told_otherwise_is_late(running: Running) -> None:
