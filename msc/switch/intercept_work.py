@@ -29,7 +29,7 @@ class InterceptWork:
     """Does it.
 
     Args:
-        beside: Says what a message that is sent now means for clocks of hit confirmations, and for the bulletin board.
+        beside: Says what a message that is sent now means for hit confirmations, and for the bulletin board.
     """
 
     def __init__(
