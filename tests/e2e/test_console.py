@@ -223,6 +223,18 @@ def test_what_cannot_be_done_is_told(site: Site, words: tuple[str, ...], code: i
     assert why in done.stderr
 
 
+async def test_a_terminal_that_is_restarted_is_told_and_comes_back(site: Site) -> None:
+    async with site.station("RECORDS1") as records:
+        await records.sign_on("P50110", site.user("P50110")["password"])
+        (status,) = await told(site, "device", "status", "RECORDS1")
+        assert (status["state"], status["people"]) == ("active", ["P50110"])
+        assert await told(site, "device", "restart", "RECORDS1") == [{"device": "RECORDS1", "ended": 1}]
+        assert (await records.control("signed_off"))["reason"] == "restarted by an operator"
+        await records.ended()
+    async with site.signed_on("RECORDS1", "P50110"):
+        pass
+
+
 async def test_what_is_held_outlives_a_switch_that_is_killed(site: Site) -> None:
     await told(site, "device", "hold", "RECORDS1")
     await told(site, "intercept", "set", "watch", "--destination", "EXPR")
