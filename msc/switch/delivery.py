@@ -231,7 +231,7 @@ class Deliveries:
             self.pump(each)
 
     def is_held(self, address: str) -> bool:
-        """Whether an address gets nothing by an operator's word: on itself, or on every device that receives for it."""
+        """Whether an operator holds back what is for an address: there, or at every device that receives for it."""
         stations = self._stations.get(address)
         return address in self.held or bool(
             self.held and stations and all(each.device.address in self.held for each in stations)
