@@ -57,6 +57,7 @@ from msc.routing.repeat import Repeats
 from msc.routing.service_state import Services, load_services
 from msc.routing.unanswered import Waiting
 from msc.settings import Settings
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
@@ -159,6 +160,7 @@ class Daemon:
             deliveries=self.deliveries,
             metrics=self.metrics,
         )
+        self.board = BulletinBoard(self.writer, self.deliveries, directory, settings.queue.bulletin_s)
         self.traffic = LineTraffic(
             point=self.point,
             writer=self.writer,
@@ -181,6 +183,7 @@ class Daemon:
             metrics=self.metrics,
             watch=self._review.take,
             confirmations=self.confirmations,
+            board=self.board,
         )
         self.switch.keepers["hitconf"] = self.confirmations.take_back
         self._lines = {
@@ -198,6 +201,7 @@ class Daemon:
             settings=settings.listener,
             line_states=lambda: {name: line.state for name, line in self._lines.items()},
             receipts=ReceiptCounter(journal.life, directory),
+            board=self.board,
             examine=self.tls.examine,
         )
         self.services.tell = desk.notify
@@ -297,6 +301,7 @@ class Daemon:
             intercept_work=intercept_work,
         )
         operations.confirmations = self.confirmations
+        operations.bulletins = self.board
         return operations
 
     def _hear_again(self, repeats: Repeats, record: MessageRecord) -> None:
@@ -455,6 +460,7 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
+            self.board.tick(clock.wall_us())
             self._operations.tick()
             self.deliveries.tick()
             self.writer.watch_clock()

@@ -95,6 +95,10 @@ SUBMISSION_ATTEMPTS_MAX: Final = 3
 SUBMIT_AGAIN_S: Final = 1.0
 """How long such a message rests in between; what came after it goes on meanwhile."""
 
+BULLETINS_MAX: Final = 100
+"""Bulletins on the board at once: more than anybody reads at the beginning of a shift."""
+BULLETIN_S_MAX: Final = 31 * 86_400.0
+"""The longest a bulletin may hang: what is true for longer belongs into an order of the agency."""
 RECEIPTS_AT_ONCE: Final = 64
 """Receipts in one control message, of at most 170 bytes each: it fits the smallest frame there may be. The rest is
 asked for with `after`."""

@@ -257,6 +257,8 @@ class QueueSettings(_Table):
     """Answers for who is not there."""
     administrative_s: float = Field(default=7 * 86_400.0, ge=60, le=7 * 86_400)
     """Messages to stations, and what comes unsolicited; then they go to the operator's queue."""
+    bulletin_s: float = Field(default=86_400.0, ge=60, le=limits.BULLETIN_S_MAX)
+    """On the bulletin board, where whoever posts it says nothing else."""
     broadcast_s: float = Field(default=86_400.0, ge=60, le=7 * 86_400)
 
     def of(self, kind: str) -> float:

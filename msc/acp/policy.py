@@ -41,7 +41,7 @@ from msc.errors import (
 )
 from msc.protocol.catalog import Function, MessageKey
 from msc.protocol.envelope import NO_ENVELOPE, Envelope
-from msc.protocol.text import MessageText
+from msc.protocol.text import BULLETIN, MessageText
 from msc.settings import AccessSettings
 
 ALL_FUNCTIONS: Final = frozenset(Function)
@@ -56,6 +56,8 @@ CLASS_FUNCTIONS: Final[Mapping[OperatorClass, frozenset[Function]]] = {
 }
 # What changes a record, and so needs a terminal at which somebody answers for it at every hour (LEADS 1240.60.a.1).
 RECORD_FUNCTIONS: Final = ALL_FUNCTIONS - {Function.INQUIRY, Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION}
+POSTING: Final = frozenset({OperatorClass.FULL_ACCESS, OperatorClass.ADMINISTRATOR})
+"""Who may post to the bulletin board from a terminal (LEADS 1240.130): the whole county reads it."""
 DMV: Final = "DMV"
 """The database whose keys need the yearly DMV statement (O-DMV)."""
 
@@ -375,11 +377,23 @@ def _requester(case: Case) -> str | None:
     return f"{case.key.code} needs a requester in the envelope"
 
 
+def _bulletin(case: Case) -> str | None:
+    key, text, row = case.key, case.text, case.mnemonic
+    if key is None or text is None or BULLETIN not in text.destinations:
+        return None
+    if key.function is not Function.ADMINISTRATIVE:
+        return f"{key.code} does not go to the bulletin board"
+    if case.user.operator_class not in POSTING:
+        return f"class {case.user.operator_class.value} posts no bulletins"
+    return None if row is not None and row.administrative else "the mnemonic is not an administrative one"
+
+
 AUTHORITY: Final = (
     Rule("the user's class has the function", KeyNotAuthorised, ("O-CLASS", "N-QUERY"), _class_has_function),
     Rule("the user is not suspended from the database", KeyNotAuthorised, ("C-SANCTION",), _user_database),
     Rule("the DMV statement is of the last year", KeyNotAuthorised, ("O-DMV",), _dmv_statement),
     Rule("who enters records is there at every hour", KeyNotAuthorised, ("L-24H",), _staffed_for_entry),
+    Rule("bulletins are posted by who may", KeyNotAuthorised, ("L-BULLETIN",), _bulletin),
     Rule("the mnemonic is authorised and programmed", DatabaseNotAuthorised, ("C-DBAUTH",), _mnemonic_programmed),
     Rule("the mnemonic has database and function", DatabaseNotAuthorised, ("C-DBAUTH",), _mnemonic_database),
     Rule("test and production do not mix", DatabaseNotAuthorised, ("C-TEST",), _same_mode),

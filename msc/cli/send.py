@@ -15,7 +15,7 @@ import typer
 from msc import clock, tls
 from msc.acp.credential import OTP_STEP_S, present_otp
 from msc.cli.common import Exit, Json, err, fail, out, run, site_and
-from msc.errors import Refusal, SecondFactorFailed
+from msc.errors import Overloaded, Refusal, SecondFactorFailed
 from msc.limits import RECEIPTS_REST_S
 from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer
 from msc.protocol.catalog import Catalog, Function, load_catalog
@@ -24,6 +24,8 @@ from msc.settings import Settings, load_settings
 
 _MORE_S = 0.4
 """How long to listen for further answers once every destination has given one."""
+_RECEIPTS_PATIENCE_S = 30.0
+"""How long a switch that has much to look up may say that it has no time for it."""
 _RECEIPTS_S = 2.0
 """How long a message may be on its way to stations before its receipts are printed as they are."""
 
@@ -128,7 +130,10 @@ class Request:
             self._print({"acknowledged": msn}, f"acknowledged, MSN {msn}")
             code = await self._answers(client, msn)
             if self.receipts:
-                await self._show_receipts(client, msn)
+                try:
+                    await self._show_receipts(client, msn)
+                except TimeoutError:
+                    err.print("msc: the switch has no time to look up the receipts", style="yellow")
             await client.sign_off()
             return code
         finally:
@@ -171,11 +176,9 @@ class Request:
     async def _show_receipts(self, client: Client, msn: int) -> None:
         """Print the receipts: as they stand once nothing is on its way any more, or a moment later."""
         until = clock.monotonic() + min(_RECEIPTS_S, self.wait_s)
-        while True:
+        found = await self._all_receipts(client, msn)
+        while clock.monotonic() < until and any(receipt.state in ("queued", "sent") for receipt in found):
             found = await self._all_receipts(client, msn)
-            if clock.monotonic() >= until or not any(receipt.state in ("queued", "sent") for receipt in found):
-                break
-            await asyncio.sleep(2 * RECEIPTS_REST_S)
         for receipt in found:
             whose = f", which was for {receipt.original}" if receipt.original else ""
             members = {"receipt": receipt.model_dump()}
@@ -183,12 +186,18 @@ class Request:
 
     async def _all_receipts(self, client: Client, msn: int) -> list[Receipt]:
         found: list[Receipt] = []
-        while True:
-            report = await client.ask(Receipts(msn=msn, after=len(found)), ReceiptsReport)
-            found += report.destinations
-            if len(found) >= report.total or not report.destinations:
-                return found
-            await asyncio.sleep(2 * RECEIPTS_REST_S)
+        async with asyncio.timeout(_RECEIPTS_PATIENCE_S):
+            while True:
+                try:
+                    report = await client.ask(Receipts(msn=msn, after=len(found)), ReceiptsReport)
+                except RefusedByPeer as exc:
+                    if exc.code != Overloaded.code:
+                        raise
+                else:
+                    found += report.destinations
+                    if len(found) >= report.total or not report.destinations:
+                        return found
+                await asyncio.sleep(RECEIPTS_REST_S)
 
     def _expects_answers(self, catalog: Catalog) -> bool:
         try:

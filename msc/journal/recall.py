@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from msc.journal.reader import JournalReader
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.errors import JournalError
+from msc.journal.reader import Entry, JournalReader
+from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
 from msc.limits import PENDING_MAX
+from msc.log import get_logger
+
+log = get_logger("journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +20,14 @@ class Unfinished:
 
     Attributes:
         events: What happened to it there, in order; of a message that was moved long after it came, perhaps not all.
+        reached: Of a bulletin, everywhere it ever was routed to.
     """
 
     message: MessageRecord
     destination: str
     was_sent: bool
     events: tuple[EventRecord, ...] = ()
+    reached: frozenset[str] = frozenset()
 
 
 async def recent_transactions(
@@ -74,6 +80,7 @@ async def unfinished(
     """
     await reader.refresh()
     entries = await reader.entries(list(owed))
+    entries |= await _whole_lives(reader, [msn for msn, destinations in owed.items() if BULLETINS in destinations])
     found: list[Unfinished] = []
     gone: list[tuple[int, str]] = []
     for msn, destinations in sorted(owed.items()):
@@ -83,5 +90,25 @@ async def unfinished(
                 gone.append((msn, destination))
             else:
                 here = tuple(event for event in entry.events if event.destination == destination)
-                found.append(Unfinished(entry.message, destination, was_sent, here))
+                reached = _reached(entry) if destination == BULLETINS else frozenset()
+                found.append(Unfinished(entry.message, destination, was_sent, here, reached))
     return found, gone
+
+
+async def _whole_lives(reader: JournalReader, bulletins: Sequence[int]) -> dict[int, Entry]:
+    """Return bulletins with everything that happened to them: that goes on for days, far from their own blocks."""
+    if not bulletins:
+        return {}
+    from msc.journal.shelf import Shelf  # it needs numpy, and hardly any start needs it
+
+    try:
+        return await reader.entries(bulletins, Shelf(reader).places_of_events)
+    except JournalError as exc:
+        # Stations that get a bulletin twice are better off than a county without a switch.
+        log.error("bulletin.reached_unknown", error=str(exc))
+        return {}
+
+
+def _reached(entry: Entry) -> frozenset[str]:
+    """Return everywhere a message ever was routed to."""
+    return frozenset(event.destination for event in entry.events if event.event == Life.ROUTED and event.destination)

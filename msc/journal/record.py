@@ -52,6 +52,9 @@ class Life(StrEnum):
 OPERATOR_QUEUE: Final = "operator:queue"
 """Where messages wait that nobody else can take; an operator says what becomes of them."""
 
+BULLETINS: Final = "board:daily"
+"""Where bulletins hang until their time is over."""
+
 _ENDS_ON_LINE: Final = frozenset(
     {
         Life.ANSWERED,
@@ -111,7 +114,8 @@ class MessageRecord(NamedTuple):
         received: Wall time of receipt, microseconds since 1970 UTC.
         direction: A `Direction`.
         kind: The catalog function (`inquiry`, `entry` …) of what a station sent, `unknown` if it could not
-            be told; `response`, `unsolicited` from a line; `status` from the switch itself.
+            be told; `response`, `unsolicited` from a line; `status` from the switch itself; `bulletin` of what an
+            operator of the switch posts.
         device: Station it came from, or is for.
         line: Line it came from; what it goes to stands in its events.
         user, agency, ori, mnemonic: Who sent it, or whom it answers.

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 from msc.errors import BadCharacter, BadField
 
+BULLETIN: Final = "BULLETIN"
+"""As a destination: the bulletin board of the county's switch."""
 _FIELD_START: Final = re.compile(r"[A-Z]{2,4}/")
 _FIELD_BREAK: Final = re.compile(r"\.(?=[A-Z]{2,4}/)")
 _ORI: Final = re.compile(r"[A-Z]{2}[0-9A-Z]{7}")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from msc.errors import Fault, RouteError
 from msc.limits import GROUP_MEMBERS_MAX, GROUP_STATIONS_MAX, GROUPS_MAX
+from msc.protocol.text import BULLETIN
 from msc.routing.toml_rows import read_rows
 
 ALL: Final = "ALL"
@@ -202,6 +203,8 @@ def read_groups(file: Path, lines: Collection[str], stations: Stations | None) -
 
 
 def _own_faults(group: Group, lines: Collection[str]) -> Iterator[tuple[str, str]]:
+    if group.code == BULLETIN:
+        yield "code", f"{BULLETIN} is the bulletin board, and no group"
     if group.code == ALL:
         yield "code", f"{ALL} is every device that takes administrative messages, and no group"
     if not group.members and not group.lines:

@@ -68,6 +68,7 @@ class Outgoing:
         expires_us: Wall time from which on it is of no use any more; None is never.
         precedence: Its place among what waits.
         attempts: How often the destination has refused it.
+        bulletin: Whether it is from the bulletin board: every station gets its own, and it ends with its time.
         unanswered: How often it has left it unanswered.
         sent_at: Monotonic time of the last sending, for the delivery's latency.
     """
@@ -94,6 +95,7 @@ class Outgoing:
     precedence: Precedence = field(init=False)
     attempts: int = 0
     unanswered: int = 0
+    bulletin: bool = False
     sent_at: float = 0.0
 
     def __post_init__(self) -> None:

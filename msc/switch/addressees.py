@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from msc.acp.directory import Device, Directory
 from msc.errors import TooManyDestinations, UnknownDestination
+from msc.journal.record import BULLETINS
 from msc.limits import GROUP_STATIONS_MAX
 from msc.protocol.header import is_mnemonic
+from msc.protocol.text import BULLETIN
 from msc.routing.criteria import Subject
 from msc.routing.groups import ALL, Station
 from msc.routing.plan import Plan
@@ -25,16 +27,19 @@ class Addressed(NamedTuple):
     Attributes:
         devices: Who it is for, and who gets a copy.
         unreached: Destinations that it names and that nobody answers to, each with the reason.
+        bulletin: Whether it goes to the bulletin board.
     """
 
     lines: tuple[str, ...]
     devices: tuple[Device, ...]
     unreached: tuple[str, ...] = ()
+    bulletin: bool = False
 
     @property
     def addresses(self) -> list[str]:
         """All of it as addresses, lines first."""
-        return [*(f"line:{name}" for name in self.lines), *(device.address for device in self.devices)]
+        board = [BULLETINS] if self.bulletin else []
+        return [*(f"line:{name}" for name in self.lines), *(device.address for device in self.devices), *board]
 
     def check(self) -> None:
         """Refuse a message that names somebody who is not there.
@@ -79,9 +84,12 @@ class _Resolving:
     def resolve(self, route: Route, subject: Subject) -> Addressed:
         devices: dict[str, Device] = {}
         lines = dict.fromkeys(route.lines if route.deliver is Deliver.LINES else ())
-        unreached = []
+        unreached, bulletin = [], False
         if route.deliver is Deliver.ADDRESSEES:
             for name in subject.destinations[: subject.key.destinations_max]:
+                if name == BULLETIN:
+                    bulletin = True
+                    continue
                 found, more = self._named(route, name)
                 devices.update([(device.device, device) for device in found])
                 lines.update(dict.fromkeys(more))
@@ -89,7 +97,7 @@ class _Resolving:
                     unreached.append(self._why(name))
         for name in route.stations:
             devices.update([(device.device, device) for device in self._copies(name)])
-        return Addressed(tuple(lines), tuple(devices.values()), tuple(unreached))
+        return Addressed(tuple(lines), tuple(devices.values()), tuple(unreached), bulletin)
 
     def _named(self, route: Route, name: str) -> tuple[Sequence[Device], tuple[str, ...]]:
         """Return the devices and lines a destination means."""

@@ -262,7 +262,9 @@ class Deliveries:
 
     def _expired(self, address: str, message: Outgoing) -> None:
         why = f"waited {self._kept.of(message.kind) / 3600:.0f} h for {address}"
-        if message.kind in FORWARDABLE:
+        if message.bulletin:
+            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.EXPIRED, address, "its time was over"))
+        elif message.kind in FORWARDABLE:
             self.to_operator(address, message, why)
         else:
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.EXPIRED, address, why))
@@ -323,6 +325,20 @@ class Deliveries:
                 outbox.push(message)
         self.pump_station(station)
 
+    def take_back(self, msn: int, life: Life, why: str) -> None:
+        """Take a message out wherever it waits for a station; where it is on its way it will not be sent again.
+
+        Args:
+            life: What the journal says of it there.
+        """
+        at = clock.wall_us()
+        for address, outbox in self.outboxes.items():
+            if outbox.remove(msn) is not None:
+                self._writer.note(EventRecord(msn, at, life, address, why))
+            for message in outbox.unacknowledged():
+                if message.msn == msn:
+                    message.expires_us = at
+
     def to_operator(self, address: str | None, message: Outgoing, why: str) -> None:
         """Hand a message nobody can take to the operator: it is over where it was, and waits in their queue."""
         at = clock.wall_us()
@@ -333,7 +349,7 @@ class Deliveries:
 
 def _may_go_elsewhere(message: Outgoing) -> bool:
     """Tell whether a message goes with the desk, and has not been sent about too often already."""
-    return message.kind in FORWARDABLE and message.hops < FORWARD_HOPS_MAX
+    return message.kind in FORWARDABLE and message.hops < FORWARD_HOPS_MAX and not message.bulletin
 
 
 def _ready(stations: list[StationPort], asked: int) -> StationPort | None:

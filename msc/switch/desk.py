@@ -50,6 +50,7 @@ from msc.protocol.control import (
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.delivery import Deliveries
 from msc.switch.port import Presence, StationPort
 from msc.switch.receipt import ReceiptCounter
@@ -95,6 +96,7 @@ class Desk:
 
     Args:
         receipts: Says what has become of a message.
+        board: Gives everybody who comes the bulletins they have not got.
         examine: Says what is wrong with a certificate that TLS has let pass.
     """
 
@@ -107,6 +109,7 @@ class Desk:
         settings: ListenerSettings,
         line_states: Callable[[], dict[str, str]],
         receipts: ReceiptCounter,
+        board: BulletinBoard,
         examine: Examine,
     ) -> None:
         self._point = point
@@ -115,6 +118,8 @@ class Desk:
         self._settings = settings
         self._line_states = line_states
         self._receipts = receipts
+        self._board = board
+        board.present = self._present
         self._examine = examine
         self._visits: dict[int, Visit] = {}
         self._open_devices: dict[str, StationPort] = {}
@@ -378,6 +383,11 @@ class Desk:
             )
         )  # fmt: skip
 
+    def _present(self) -> list[str]:
+        """Return where bulletins are delivered now: to each terminal once, whoever works at it."""
+        terminals = [visit.operator.address for visit in self._visits.values() if visit.operator is not None]
+        return [*dict.fromkeys(terminals), *(station.device.address for station in self._open_devices.values())]
+
     def _operator(self, station: StationPort, user: str | None) -> OperatorSession:
         """Find the session a control message speaks of; a host must name the user."""
         visit = self._visits[station.identity]
@@ -452,7 +462,10 @@ class Desk:
             visit.operator = session
         undelivered = 0
         if station.device.kind is StationKind.TERMINAL:
-            undelivered = sum(self._deliveries.attach(address, station) for address in _addresses(session))
+            for address in _addresses(session):
+                self._deliveries.attach(address, station)
+            self._board.station_arrived(session.address)
+            undelivered = sum(map(self._deliveries.undelivered, _addresses(session)))
         station.session.grant(self._signed_on(session, before, station.device, undelivered), clock.monotonic())
         self._deliveries.pump_station(station)
 
@@ -482,7 +495,9 @@ class Desk:
             raise MnemonicInUse("the device is open on another connection")
         self._point.opened(station.device)
         self._open_devices[name] = station
-        station.session.opened(self._deliveries.attach(station.device.address, station))
+        self._deliveries.attach(station.device.address, station)
+        self._board.station_arrived(station.device.address)
+        station.session.opened(self._deliveries.undelivered(station.device.address))
         self._audit(station, "station.opened")
         self._deliveries.pump_station(station)
 

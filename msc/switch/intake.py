@@ -71,6 +71,8 @@ class Incoming:
     lines: tuple[str, ...] = ()
     addressees: tuple[Device, ...] = ()
     """The stations that get it, those that get a copy included."""
+    bulletin: bool = False
+    """Whether it goes to the bulletin board."""
     legs: Legs = NO_LEGS
     """Its ways to them."""
 
@@ -244,6 +246,7 @@ class Intake:
             raise NoRoute(f"no route takes {incoming.key.code}")
         addressed.check()
         incoming.route, incoming.lines, incoming.addressees = route, addressed.lines, addressed.devices
+        incoming.bulletin = addressed.bulletin
         policy.require(policy.AGENCY, case)
         incoming.key.check_destinations(body)
         addressed.check_number()

@@ -40,7 +40,7 @@ class InterceptWork:
         deliveries: Deliveries,
         intake: Intake,
         intercepts: InterceptDesk,
-        beside: Callable[[Incoming, int], Beside],
+        beside: Callable[[Incoming, MessageRecord], Beside],
         passage: Passage,
     ) -> None:
         self._directory = directory
@@ -100,7 +100,7 @@ class InterceptWork:
                 raise OrderRefused(f"{exc.code} {exc.reason}") from exc
             legs, lines = incoming.legs, incoming.lines
             detail = incoming.route.name if incoming.route is not None else detail
-            beside = self._beside(incoming, record.msn)
+            beside = self._beside(incoming, record)
         taken = self._passage.take(INTERCEPT, record.msn)
         back, go = partial(self._passage.put_back, INTERCEPT, taken), partial(self._let_go, found, lines, legs)
         return Way(found, INTERCEPT, [f"line:{name}" for name in lines], detail, go, back, beside, legs)

@@ -17,6 +17,8 @@ from msc.routing.groups import ALL, Groups
 from msc.switch.recovery import BY_GROUP, FORWARDED_FOR
 from msc.switch.staffing import staffed_instead, why_elsewhere
 
+BROADCAST: Final = "broadcast"
+"""Kind of what comes by a group."""
 _SEEN: Final = (Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION)
 """Functions whose messages to stations must be seen at every hour."""
 
@@ -98,7 +100,7 @@ def find_legs(
         elif named is None or device.device in named:
             legs[device.address] = Leg(device.address, own_kind, route)
         else:
-            legs[device.address] = Leg(device.address, "broadcast", route + BY_GROUP)
+            legs[device.address] = Leg(device.address, BROADCAST, route + BY_GROUP)
     ended = []
     for device, why in unseen:
         end, instead = _instead(directory, device, why, own_kind)
@@ -137,7 +139,7 @@ def _instead(directory: Directory, device: Device, why: str, kind: str) -> tuple
 
 def _named(directory: Directory, groups: Groups, destinations: Sequence[str]) -> set[str] | None:
     """Return the devices that a message names itself, by mnemonic or ORI; None if it names no group."""
-    single = [name for name in destinations if name != ALL and name not in groups]
+    single = [name for name in destinations if name != ALL and name not in groups]  # BULLETIN is nobody's name
     if len(single) == len(destinations):
         return None
     return {device.device for name in single for device in directory.addressees(name)}

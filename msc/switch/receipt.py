@@ -153,9 +153,12 @@ class ReceiptCounter:
 def _sent_by(found: Mapping[str, Any], device: Device, user: str) -> bool:
     """Tell whether a message was sent by a person, or at the desk of a terminal with a mnemonic of its own.
 
-    Such a desk gets the answers, too, whoever sits there. A pooled terminal and a host are many people's.
+    Such a desk gets the answers, too, whoever sits there. A pooled terminal and a host are many people's; and a host
+    that vouches for its users is told of nothing that they sent elsewhere.
     """
     if found["sequence"] is None or found["line"] is not None:
         return False  # it came in no station's data frame
-    desk = device.kind is StationKind.TERMINAL and device.mnemonic is not None
-    return found["user"] == user or (desk and found["device"] == device.device)
+    here = bool(found["device"] == device.device)
+    if device.kind is StationKind.HOST:
+        return here and bool(found["user"] == user)
+    return found["user"] == user or (here and device.mnemonic is not None)

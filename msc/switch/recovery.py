@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from msc import clock
 from msc.acp.directory import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Unfinished
@@ -28,6 +29,8 @@ LATE: Final = "late"
 """What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
 FORWARDED_FOR: Final = "for "
 """How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
+FROM_BOARD: Final = "from the bulletin board until "
+"""How the detail of `routed` begins at a station that got a bulletin; when that comes down follows."""
 NOT_ACKNOWLEDGED: Final = "not acknowledged in time"
 """Detail of `returned`: the station was there, and said nothing of the message."""
 BY_GROUP: Final = "; by group"
@@ -169,11 +172,14 @@ def line_text(record: MessageRecord) -> str:
 def queued_again(leg: Unfinished) -> Outgoing:
     """Rebuild what a station is still owed, with what had become of it there."""
     routed = [event.detail or "" for event in leg.events if event.event == Life.ROUTED]
+    until = next((detail.removeprefix(FROM_BOARD) for detail in routed if detail.startswith(FROM_BOARD)), None)
     message = to_station(
         leg.message,
         leg.was_sent or any(event.event == Life.SENT for event in leg.events),
-        broadcast=any(detail.endswith(BY_GROUP) for detail in routed),
+        broadcast=until is not None or any(detail.endswith(BY_GROUP) for detail in routed),
     )
+    if until is not None:
+        message.bulletin, message.expires_us = True, clock.parse_rfc3339(until)
     for event in leg.events:
         detail = event.detail or ""
         if event.event == Life.REFUSED_BY_PEER:

@@ -30,6 +30,7 @@ from msc.protocol.session import MessageOutOfPlace
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
@@ -71,13 +72,17 @@ class Switch:
         metrics: Metrics,
         watch: Callable[[Asked], None] = lambda _asked: None,
         confirmations: Confirmations | None = None,
+        board: BulletinBoard | None = None,
     ) -> None:
         self._confirmations = confirmations
+        self._board = board
         self.draining = False
         self.intercepts: Intercepts | None = None
         """Holds messages for the operator; None holds none."""
         self.keepers: dict[str, Callable[[Unfinished], None]] = {}
         """Who takes back what had not ended when the switch stopped, by the place it waited in."""
+        if board is not None:
+            self.keepers["board"] = board.restore
         self._intake = intake
         self._point = point
         self._writer = writer
@@ -112,6 +117,8 @@ class Switch:
                 raise ShuttingDown
             self._pending.check_room()
             self._writer.check_room()
+            if incoming.bulletin and self._board is not None:
+                self._board.check_room()
             self._accept(station, incoming)
         except Refusal as refusal:
             self._refuse(station, incoming, refusal)
@@ -141,7 +148,7 @@ class Switch:
             held = [EventRecord(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
             self._writer.append(record, held, partial(self._held, station, incoming, record, rule))
             return
-        beside = self.beside(incoming, msn)
+        beside = self.beside(incoming, record)
         self._writer.append(
             record,
             [
@@ -152,12 +159,14 @@ class Switch:
             partial(self._accepted, station, incoming, msn, header, beside),
         )
 
-    def beside(self, incoming: Incoming, msn: int) -> Beside:
-        """Say what a message that is sent now means for the clocks of hit confirmations."""
+    def beside(self, incoming: Incoming, record: MessageRecord) -> Beside:
+        """Say what a message that is sent now means for the clocks of hit confirmations, and the bulletin board."""
+        if incoming.bulletin and self._board is not None:
+            return self._board.accepted(record, [leg.address for leg in incoming.legs.legs if leg.address])
         key = incoming.key
         if key is None or key.function is not Function.HIT_CONFIRMATION or self._confirmations is None:
             return NOTHING
-        return self._confirmations.accepted(incoming, msn)
+        return self._confirmations.accepted(incoming, record.msn)
 
     def _record(
         self, incoming: Incoming, msn: int, kind: str, header: str | None, code: str | None = None
@@ -166,7 +175,7 @@ class Switch:
         return MessageRecord(
             msn=msn,
             received=incoming.received_us,
-            direction=Direction.LOCAL if incoming.addressees and not incoming.lines else Direction.OUTBOUND,
+            direction=Direction.LOCAL if _stays(incoming) else Direction.OUTBOUND,
             kind=kind,
             device=incoming.device.device,
             user=operator.user if operator else (head.oif if head else None),
@@ -383,3 +392,8 @@ class Switch:
         if place == "line":
             return self._traffic.has_line(name)
         return name in (directory.devices if place == "device" else directory.users)
+
+
+def _stays(incoming: Incoming) -> bool:
+    """Tell whether a message goes to our own stations alone."""
+    return bool(incoming.addressees or incoming.bulletin) and not incoming.lines

@@ -48,12 +48,13 @@ from tests.support.county import account, mnemonic, terminal, user
 TODAY = date(2026, 1, 31)
 TOMORROW = TODAY + timedelta(days=1)
 
+BULLETINS = "bulletins are posted by who may"
 REQUIREMENTS = frozenset(
     [
         *("C-UID", "C-AUTH", "C-STATIC", "C-STAFFED", "C-POOL", "C-NINE", "C-NONLE", "C-CORI", "C-DBAUTH", "C-ACHS"),
         *("C-IMMIG", "C-TEST", "C-TRAIN", "C-BACKGR", "C-STMT", "C-REVIEW", "C-LEAVE", "C-SANCTION", "O-CLASS"),
         *("O-DMV", "O-DEVICE", "N-IDLE", "N-PWD", "N-QUERY", "L-LEVEL", "L-24H", "L-SUSPEND", "D-DIRECT", "D-LEAVE"),
-        *("D-ACK", "D-SANCTION"),
+        *("D-ACK", "D-SANCTION", "L-BULLETIN"),
     ]
 )
 """The clauses a decision about access can keep."""
@@ -86,8 +87,8 @@ def key(**members: Any) -> MessageKey:
     return replace(row, **members)
 
 
-def text(ori: str = "CA0980000", **fields: str) -> MessageText:
-    return MessageText(ori, (), None, fields, None)
+def text(ori: str = "CA0980000", destinations: tuple[str, ...] = (), **fields: str) -> MessageText:
+    return MessageText(ori, destinations, None, fields, None)
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Site:
     agreements: dict[str, Agreement] = field(default_factory=dict)
     key: MessageKey = field(default_factory=key)
     fields: dict[str, str] = field(default_factory=dict)
+    destinations: tuple[str, ...] = ()
     requester: str | None = None
     modes: frozenset[str] = frozenset({"production"})
     rules: AccessSettings = field(default_factory=AccessSettings)
@@ -141,7 +143,11 @@ class Site:
         )
         case = case_of(directory, self.rules, TODAY, self.user, self.device, "A123")
         if message:
-            case.key, case.text, case.modes = self.key, text(**self.fields), self.modes
+            case.key, case.text, case.modes = (
+                self.key,
+                text(destinations=self.destinations, **self.fields),
+                self.modes,
+            )
             case.envelope = Envelope(requester=self.requester) if self.requester is not None else NO_ENVELOPE
         return case
 
@@ -200,6 +206,15 @@ def statuses(part: str, rule: str, by_database: str | None) -> list[Fact]:
             Fact(f"{part} disabled beats a part", of(part, **{**some, "status": Status.DISABLED}), rule),
         ]
     return facts
+
+
+def addressed(*destinations: str) -> Callable[[Site], None]:
+    return lambda site: setattr(site, "destinations", destinations)
+
+
+def _may_not_post(site: Site) -> bool:
+    posting = (OperatorClass.FULL_ACCESS, OperatorClass.ADMINISTRATOR)
+    return site.key.function is not Function.ADMINISTRATIVE or site.user.operator_class not in posting
 
 
 def services(part: str) -> list[Fact]:
@@ -415,6 +430,15 @@ SLOTS: dict[str, list[Fact]] = {
         Fact("no requester", requester(True, None), REQUESTER),
         Fact("an empty requester", requester(True, ""), REQUESTER),
     ],
+    "bulletin": [
+        Fact("to somebody", addressed("EXA2")),
+        Fact("to the bulletin board", addressed("BULLETIN"), BULLETINS, _may_not_post),
+        Fact(
+            "to the board and somebody, from a mnemonic that is not administrative",
+            both(addressed("EXA2", "BULLETIN"), of("mnemonic", administrative=False)),
+            BULLETINS,
+        ),
+    ],
     "agency's status": statuses("agency", SUSPENDED, SUSPENDED),
     "host's agency's status": statuses("host_agency", SUSPENDED, SUSPENDED),
     "pool status": [
@@ -522,7 +546,7 @@ BAD = {fact.name: fact for facts in SLOTS.values() for fact in facts if fact.rul
 @pytest.mark.requirement(
     "C-SANCTION", "C-LEAVE", "C-UID", "D-DIRECT", "N-IDLE", "C-NINE", "C-TEST", "O-DEVICE", "C-BACKGR", "C-TRAIN",
     "C-STMT", "D-ACK", "N-PWD", "O-DMV", "L-24H", "C-DBAUTH", "L-LEVEL", "C-NONLE", "C-ACHS", "C-IMMIG", "C-CORI",
-    "L-SUSPEND",
+    "L-SUSPEND", "L-BULLETIN",
 )  # fmt: skip
 @pytest.mark.parametrize("name", BAD)
 def test_each_fact_by_itself_refuses_and_names_its_rule(name: str) -> None:

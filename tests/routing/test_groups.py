@@ -142,6 +142,9 @@ def test_every_other_fault_is_told_at_once(folder: Path) -> None:
         "group.8 (DD).code: another group has this code",
         "group (EXA1): holds itself: EXA1 -> EXA1",
     ]
+    assert faults(folder, group("BULLETIN", '["EXA1"]')) == [
+        "group.0 (BULLETIN).code: BULLETIN is the bulletin board, and no group"
+    ]
 
 
 def test_a_group_reaches_no_further_than_its_scope(folder: Path) -> None:

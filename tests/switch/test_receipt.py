@@ -142,6 +142,7 @@ async def test_the_sender_and_the_senders_desk_are_told(sent_from: str, device: 
         ({}, "desk-2", "K20331"),
         ({"device": "car-1"}, "car-1", "K20331"),  # a pooled terminal is many people's
         ({"device": "cad-1"}, "cad-1", "K20331"),
+        ({}, "cad-2", "J40217"),  # a host that vouches for its users could name anybody
         ({"device": "desk-1", "line": "clets-a"}, "desk-1", "J40217"),  # an answer to them is not theirs
         ({"device": "desk-1", "sequence": None}, "desk-1", "J40217"),  # nor what the switch tells them
     ],

@@ -25,6 +25,7 @@ from msc.routing.plan import PlanFiles, load_plan
 from msc.routing.service_state import load_services
 from msc.settings import HitConfirmationSettings
 from msc.switch import recovery
+from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Intake
@@ -271,6 +272,9 @@ def test_a_status_message_comes_as_it_was_written() -> None:
     assert message.transaction == 17
 
 
+DAY_S = 86_400.0
+
+
 # --- the switch, restarted ------------------------------------------------------------------------------------------
 
 
@@ -293,6 +297,7 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
+        self.board = BulletinBoard(self.writer, self.deliveries, directory, DAY_S)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.confirmations = Confirmations(
             HitConfirmationSettings(escalate_to="printer-1"), catalog=CATALOG, point=self.point,
@@ -312,6 +317,7 @@ class Restarted:
             deliveries=self.deliveries,
             metrics=metrics,
             confirmations=self.confirmations,
+            board=self.board,
         )
         self.switch.keepers["hitconf"] = self.confirmations.take_back
         self.traffic.connect([Trunk([self.line])])
