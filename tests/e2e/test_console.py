@@ -191,6 +191,16 @@ def test_what_the_commands_say_to_people(site: Site) -> None:
         assert expected in done.stdout, words
 
 
+@pytest.mark.requirement("L-BULLETIN")
+async def test_a_bulletin_is_posted_listed_and_withdrawn(site: Site) -> None:
+    (posted,) = await told(site, "bulletin", "post", "BOLO WHITE VAN")
+    assert [row["number"] for row in await told(site, "bulletin", "list")] == [posted["number"]]
+    await told(site, "bulletin", "withdraw", str(posted["number"]))
+    assert await told(site, "bulletin", "list") == []
+    refused = await asyncio.to_thread(command, site, "bulletin", "withdraw", str(posted["number"]))
+    assert refused.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
