@@ -101,7 +101,10 @@ class SwitchingCounter:
         if caller.signed is None:
             self._gate.refuse(caller, "orders are for operators: say who asks (--as)", 401)
         self._gate.require(caller, Action.SWITCHING_LOOK if verb.look else Action.SWITCHING_ORDER)
-        asked = caller.content()
+        try:
+            asked = caller.content()
+        except Refused as exc:
+            self._gate.refuse(caller, str(exc), exc.status, tried={"verb": name})
         reason = asked.pop("reason", None)
         try:
             words = access.check_reason(reason) if verb.needs_reason or reason is not None else ""
@@ -109,7 +112,8 @@ class SwitchingCounter:
         except NotPermitted as exc:
             self._gate.refuse(caller, str(exc))
         except BadOrder as exc:
-            raise Refused(400, str(exc)) from exc
+            # On record too, like a question to the journal that is none.
+            self._gate.refuse(caller, str(exc), 400, tried={"verb": name, **asked})
         return Order(name, asked, caller.signed.operator.operator, words)
 
     async def _perform(self, order: Order, verb: Verb, caller: Caller, noted: AuditEvent) -> Outcome:

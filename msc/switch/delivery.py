@@ -192,7 +192,7 @@ class Deliveries:
         if message.expires_us is None:
             message.expires_us = self.expiry(message.kind, message.received_us)
         outbox.push(message)
-        if address not in self._stations or address in self.held:
+        if address not in self._stations or self.is_held(address):
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
 
@@ -220,13 +220,22 @@ class Deliveries:
                 self._send_elsewhere(address, message, elsewhere)
 
     def hold(self, address: str) -> None:
-        """Deliver nothing more to an address until `release`."""
+        """Deliver nothing more to an address until `release`; to a device, for whomever it is meant there."""
         self.held.add(address)
 
     def release(self, address: str) -> None:
         """Deliver to an address again, and what has waited."""
         self.held.discard(address)
-        self.pump(address)
+        # At a held terminal a person may have waited, too.
+        for each in [address, *(other for other in self._stations if other != address)]:
+            self.pump(each)
+
+    def is_held(self, address: str) -> bool:
+        """Whether an operator holds back what is for an address: there, or at every device that receives for it."""
+        stations = self._stations.get(address)
+        return address in self.held or bool(
+            self.held and stations and all(each.device.address in self.held for each in stations)
+        )
 
     def tick(self) -> None:
         """Take out what has waited too long, and what belongs elsewhere by now."""
@@ -239,7 +248,7 @@ class Deliveries:
                 continue
             for message in outbox.expire(now_us):
                 self._expired(address, message)
-            if address not in self._stations or address in self.held:
+            if address not in self._stations or self.is_held(address):
                 self.redirect_waiting(address)
 
     def _end_stalled(self, address: str, stalled: set[Hashable]) -> None:
@@ -266,6 +275,8 @@ class Deliveries:
         outbox = self.outboxes.get(address)
         if stations is None or outbox is None or address in self.held:
             return
+        if self.held:
+            stations = [each for each in stations if each.device.address not in self.held]
         while (message := outbox.take()) is not None:
             station = _ready(stations, message.station)
             if station is None:

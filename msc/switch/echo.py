@@ -61,7 +61,7 @@ class Echo:
         ready = next((presence for presence in there if presence.address is not None and presence.receptive), None)
         if ready is None or ready.address is None:
             return _outcome({"device": name, "msn": None, "ms": None, "why": _why(there)})
-        if ready.address in self._deliveries.held:
+        if {ready.address, device.address} & self._deliveries.held:
             raise OrderRefused(f"{name} is held by an operator")
         return _outcome(await self._time(device, ready, text, order))
 

@@ -329,7 +329,9 @@ class Operations:
         device, now_us = self._directory.devices[name], clock.wall_us()
         since_us = max((presence.since_us for presence in there), default=None)
         alternate = self._orders.alternates.get(device.address)
-        load = self._view.load(device.address)
+        # Under a pooled mnemonic messages wait for the person.
+        address = next((presence.address for presence in there if presence.address is not None), device.address)
+        load = self._view.load(address)
         return {
             "device": name, "kind": device.kind.value, "agency": device.agency,
             "state": ", ".join(sorted({presence.state for presence in there})) or "not connected",
@@ -339,7 +341,7 @@ class Operations:
             "held": device.address in self._deliveries.held,
             **load,
             "alternate": alternate.to if alternate is not None else None,
-            "why": self._view.why(device.address) if load["waiting"] else None,
+            "why": self._view.why(address) if load["waiting"] else None,
         }  # fmt: skip
 
     async def _device_hold(self, order: Order) -> Outcome:

@@ -104,7 +104,7 @@ class QueueView:
             if why is None and trunk.outbox.blocked:
                 why = f"{', '.join(sorted(trunk.outbox.blocked))}: out of service, says the state"
             return why
-        if address in self._deliveries.held:
+        if self._deliveries.is_held(address):
             return "held by an operator"
         return None if self._deliveries.attended(address) else "nobody is there"
 
