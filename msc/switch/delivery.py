@@ -186,6 +186,8 @@ class Deliveries:
         outbox = self.outboxes.get(address)
         if outbox is None:
             outbox = self.outboxes[address] = Outbox(address)
+        if message.kind in FORWARDABLE and outbox.holds(message.msn):
+            return  # meant for two stations, one of which stands in for the other: it comes once
         if outbox.full_for(message):
             self.to_operator(address, message, "too many messages wait")
             return
