@@ -68,7 +68,7 @@ class InterceptDesk:
         """Keep a message that is journaled and acknowledged, and tell its originator."""
         self._deliveries.operator_queue.add(record.msn, None, f"rule {rule}", record.received, INTERCEPT)
         entry = recovery.pending_of(record, self._catalog, self._directory)
-        self._traffic.tell(entry, None, QueuedForLater(WAITS))
+        self._traffic.originators.tell(entry, None, QueuedForLater(WAITS))
 
     def edited(self, record: MessageRecord, text: str, msn: int) -> MessageRecord:
         """Make a message of another's text; it is not checked yet who may send it.

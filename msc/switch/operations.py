@@ -184,7 +184,7 @@ class Operations:
                 trunk.force(alternate.to.removeprefix("line:"), clock.monotonic())
         self._forwards.stand_in(_of_devices(self._orders))
         self._intercepts.use(self._orders.intercepts.values())
-        self._traffic.intercepted = self._intercepts.rule_for_unsolicited
+        self._traffic.arrivals.intercepted = self._intercepts.rule_for_unsolicited
         if len(self._orders):
             log.warning("orders.in_force", holds=len(self._orders.holds), alternates=len(self._orders.alternates),
                         intercepts=len(self._orders.intercepts))  # fmt: skip

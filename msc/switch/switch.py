@@ -35,8 +35,9 @@ from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
 from msc.switch.operator_queue import INTERCEPT
+from msc.switch.originator import not_sent
 from msc.switch.port import StationPort
-from msc.switch.traffic import LineTraffic, not_sent
+from msc.switch.traffic import LineTraffic
 
 log = get_logger("switch")
 
@@ -324,7 +325,7 @@ class Switch:
             self._traffic.send_all(entry, text)
             return
         for name in entry.lines:
-            self._traffic.give_up(entry, name, not_sent(name, against))
+            self._traffic.originators.give_up(entry, name, not_sent(name, against))
 
     # --- after a restart ----------------------------------------------------------------------------
 
@@ -387,7 +388,7 @@ class Switch:
         for send, entry, name, text in resend:
             send(entry, name, text)
         for entry, name, refusal in given_up:
-            self._traffic.give_up(entry, name, refusal)
+            self._traffic.originators.give_up(entry, name, refusal)
         if unfinished:
             log.info("switch.recovered", unfinished=len(unfinished), sent_again=len(resend))
 

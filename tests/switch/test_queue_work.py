@@ -285,7 +285,9 @@ async def test_an_update_a_crash_left_open_goes_out_again_on_no_line_unasked(tmp
     assert entry is not None
     # As a starting switch says it: that it was sent does not stand in the journal, for the crash came before.
     switch.traffic.trunks["clets-a"].outbox.remove(msn)
-    switch.traffic.give_up(entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered"))
+    switch.traffic.originators.give_up(
+        entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered")
+    )
     await switch.settled()
     outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:ncic-a", msns=[msn])
     assert "look there first" in outcome.answer["not_done"][0]["why"]
