@@ -1,6 +1,6 @@
 """Where operators look at lines, devices and queues, and say what is to become of them.
 
-    POST /switching/{verb}    {"reason": …, and what `msc.switch.verb` takes}, signed
+    POST /switching/{verb}    {"reason": …, and what `msc.switch.console.verb` takes}, signed
 
 Whoever asks is an operator, signed. Every order needs a reason and is journaled, durably, before it is done; a second
 record says what was before and after, or why it was not done. A look is journaled too; one that shows what a message
@@ -25,7 +25,7 @@ from msc.admin.access import Action, NotPermitted
 from msc.admin.gate import Caller, Gate, Refused, compact
 from msc.errors import MSCError, Refusal
 from msc.log import get_logger
-from msc.switch.verb import VERBS, BadOrder, NotServed, Operations, Order, Outcome, Verb, check_order
+from msc.switch.console.verb import VERBS, BadOrder, NotServed, Operations, Order, Outcome, Verb, check_order
 
 log = get_logger("admin")
 

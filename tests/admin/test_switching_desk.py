@@ -15,7 +15,7 @@ from msc.admin.client import RefusedBySwitch, ask
 from msc.admin.switching_desk import subject_of
 from msc.errors import JournalUnavailable, MSCError
 from msc.limits import ECHO_WAIT_S_MAX, NOTICE_CHARS_MAX, ORDER_MESSAGES_MAX, TEXT_CHARS_MAX
-from msc.switch.verb import VERBS, BadOrder, NotServed, OrderRefused, Outcome, check_order
+from msc.switch.console.verb import VERBS, BadOrder, NotServed, OrderRefused, Outcome, check_order
 from tests.support.county import county
 from tests.support.operators import Served, operator, served
 

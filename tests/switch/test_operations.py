@@ -11,10 +11,10 @@ import pytest
 
 from msc.limits import INTERCEPT_RULES_MAX
 from msc.protocol.line_state import LineState
-from msc.switch.orders import load_orders
+from msc.switch.console.orders import load_orders
+from msc.switch.console.verb import BadOrder, NotServed, Order, OrderRefused
 from msc.switch.port import Presence
 from msc.switch.trunk import Trunk
-from msc.switch.verb import BadOrder, NotServed, Order, OrderRefused
 from tests.support.operated import Operated
 from tests.support.port import FakeLine, FakeStation
 from tests.switch.test_queue_work import AM, INQUIRY

@@ -15,8 +15,8 @@ from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.verb import OrderRefused
 from tests.support.operated import Operated
 from tests.switch.test_recovery import FROM_HOST, inquiry
 

@@ -23,13 +23,13 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import objection
 from msc.switch.leg import NO_LEGS, Legs
 from msc.switch.operator_queue import Entry
-from msc.switch.queue_view import QueueView
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class Records(Protocol):

@@ -14,11 +14,11 @@ from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
 from msc.routing.outbox import Outgoing, Precedence
 from msc.switch import recovery
+from msc.switch.console.passage import Passage, Way, of_station, on_a_line
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
-from msc.switch.passage import Passage, Way, of_station, on_a_line
-from msc.switch.queue_view import QueueView
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 _DAY_US: Final = 86_400_000_000
 _LOOK_BACK_US: Final = 7 * _DAY_US

@@ -13,9 +13,9 @@ from msc.journal.writer import JournalWriter
 from msc.limits import FORWARD_HOPS_MAX
 from msc.protocol.text import check_characters
 from msc.routing.outbox import Outgoing
+from msc.switch.console.verb import BadOrder, Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.port import Presence
-from msc.switch.verb import BadOrder, Order, OrderRefused, Outcome
 
 _WAIT_S: Final = 5.0
 TEXT: Final = "TEST MESSAGE FROM THE SWITCH. NO ACTION REQUIRED."

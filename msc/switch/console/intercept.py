@@ -19,10 +19,10 @@ from msc.protocol.header import make_header, parse_head, write_head
 from msc.protocol.text import check_characters
 from msc.routing.criteria import ANY, Criteria, Subject
 from msc.switch import recovery
+from msc.switch.console.orders import InterceptRule
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.orders import InterceptRule
 from msc.switch.traffic import LineTraffic
 
 WAITS: Final = "held by the operator; it will be sent, or you will be told"

@@ -9,10 +9,10 @@ from msc import clock
 from msc.acp.directory import Directory
 from msc.journal.record import OPERATOR_QUEUE
 from msc.routing.outbox import Outbox, Outgoing
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.operator_queue import INTERCEPT
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class QueueView:

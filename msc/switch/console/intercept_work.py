@@ -16,13 +16,13 @@ from msc.protocol.header import parse_header
 from msc.routing.service_state import must_be_staffed
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.intercept import InterceptDesk, held_events
+from msc.switch.console.passage import Passage, Way
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake
-from msc.switch.intercept import InterceptDesk, held_events
 from msc.switch.leg import Leg, Legs, unsolicited_legs
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.passage import Passage, Way
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class InterceptWork:
