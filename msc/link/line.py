@@ -211,6 +211,11 @@ class UpstreamLine:
         return self.state is LineState.OPEN
 
     @property
+    def held(self) -> bool:
+        """Whether an operator holds it, whether or not it is connected."""
+        return self._condition.held
+
+    @property
     def room(self) -> int:
         """How many more messages it takes now."""
         connection = self._connection

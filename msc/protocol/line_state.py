@@ -85,6 +85,11 @@ class LineCondition:
         self.state = LineState.DOWN
         self._order: LineEvent | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether an operator holds the line, whether or not it is there."""
+        return self._order is LineEvent.HOLD
+
     def take(self, event: LineEvent) -> LineState:
         """Take an event; returns the state it leads to."""
         if event in ORDERS:

@@ -84,6 +84,10 @@ class LinePort(Protocol):
         """Whether it takes messages: in state `open` alone."""
 
     @property
+    def held(self) -> bool:
+        """Whether an operator holds it, whether or not it is connected."""
+
+    @property
     def room(self) -> int:
         """How many more messages it takes now."""
 

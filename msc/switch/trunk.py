@@ -88,9 +88,10 @@ class Trunk:
             What it had not acknowledged: put back in front, and marked.
         """
         again = self.outbox.lose(line.name)
-        if line is self.active:
+        was_active = line is self.active
+        if was_active:
             self.active = next((each for each in self.carriers if each.connected and each is not line), None)
-        if line in (self.active, self._drained, self._wanted):
+        if was_active or line in (self._drained, self._wanted):
             self._primary_back_at = None
             self._stop_draining()
         return again
@@ -132,8 +133,8 @@ class Trunk:
 
     def _stop_draining(self) -> None:
         line, self._drained = self._drained, None
-        # An operator may have held it meanwhile, and that is theirs to undo.
-        if line is not None and line.state is not LineState.HELD:
+        # An operator may have held it meanwhile, and that is theirs to undo; also where it has been lost since.
+        if line is not None and not line.held:
             line.release()
 
     # --- refused for the moment -----------------------------------------------------------------------

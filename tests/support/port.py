@@ -50,6 +50,7 @@ class FakeLine:
     def __init__(self, name: str, room: int = 10) -> None:
         self.name = name
         self.state = LineState.OPEN
+        self.held = False
         self.room_when_open = room
         self.sent: list[bytes] = []
         self.answers: list[tuple[int, Refusal | None]] = []
@@ -73,7 +74,8 @@ class FakeLine:
 
     @is_open.setter
     def is_open(self, value: bool) -> None:
-        self.state = LineState.OPEN if value else LineState.DOWN
+        # What an operator has ordered outlives the connection.
+        self.state = (LineState.HELD if self.held else LineState.OPEN) if value else LineState.DOWN
 
     @property
     def room(self) -> int:
@@ -95,15 +97,18 @@ class FakeLine:
         self.answers.append((sequence, refusal))
 
     def hold(self) -> None:
-        """Be held, if connected."""
+        """Be held, if connected, and whenever it is."""
+        self.held = True
         self._ordered(LineState.HELD)
 
     def drain(self) -> None:
         """Be drained, if connected."""
+        self.held = False
         self._ordered(LineState.DRAINING)
 
     def release(self) -> None:
         """Be open again, if connected."""
+        self.held = False
         self._ordered(LineState.OPEN)
 
     def _ordered(self, state: LineState) -> None:

@@ -127,6 +127,28 @@ def test_a_backup_lost_while_it_is_drained_hands_over_what_it_owed(both: Both) -
     assert both.backup.state is LineState.OPEN
 
 
+def test_a_primary_that_took_over_because_the_backup_was_lost_is_not_drained_for_its_own_return(both: Both) -> None:
+    both.open(both.backup)
+    both.open(both.primary)
+    both.lose(both.backup)
+    both.submit()
+    assert not both.trunk.tick(FAILBACK_S)
+    assert both.primary.state is LineState.OPEN
+    both.submit()
+    assert both.primary.sent == [b"1", b"2"]
+
+
+def test_a_backup_that_is_held_while_it_is_drained_stays_held_when_it_was_lost_meanwhile(both: Both) -> None:
+    both.open(both.backup)
+    both.submit()
+    both.open(both.primary)
+    both.trunk.tick(FAILBACK_S)
+    both.backup.hold()
+    both.lose(both.backup)
+    both.open(both.backup)
+    assert both.backup.state is LineState.HELD, "an operator's order is undone by an operator alone"
+
+
 def test_with_no_line_left_everything_waits_in_its_order(both: Both) -> None:
     both.open(both.primary)
     both.submit(2)
