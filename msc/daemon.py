@@ -59,16 +59,16 @@ from msc.routing.unanswered import Waiting
 from msc.settings import Settings
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
+from msc.switch.console.intercept import InterceptDesk
+from msc.switch.console.intercept_work import InterceptWork
+from msc.switch.console.operations import Operations
+from msc.switch.console.orders import StandingOrders, load_orders
+from msc.switch.console.passage import Passage
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.queue_work import QueueWork
 from msc.switch.delivery import Deliveries
 from msc.switch.desk import Desk
 from msc.switch.intake import Intake
-from msc.switch.intercept import InterceptDesk
-from msc.switch.intercept_work import InterceptWork
-from msc.switch.operations import Operations
-from msc.switch.orders import StandingOrders, load_orders
-from msc.switch.passage import Passage
-from msc.switch.queue_view import QueueView
-from msc.switch.queue_work import QueueWork
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates

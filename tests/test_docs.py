@@ -24,7 +24,7 @@ from msc.errors import CODES
 from msc.journal.keeping import VERBS
 from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
 from msc.settings import Settings, load_settings
-from msc.switch import verb as switching
+from msc.switch.console import verb as switching
 from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]

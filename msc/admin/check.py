@@ -25,7 +25,7 @@ from msc.routing.plan import Plan, PlanFiles
 from msc.routing.service_state import load_services
 from msc.routing.table import RouteTable
 from msc.settings import Settings, load_settings, salvage_settings
-from msc.switch.orders import StandingOrders, load_orders
+from msc.switch.console.orders import StandingOrders, load_orders
 from msc.switch.site_plan import load_site_plan
 
 Loaded = TypeVar("Loaded")

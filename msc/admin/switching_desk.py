@@ -1,6 +1,6 @@
 """Where operators look at lines, devices and queues, and say what is to become of them.
 
-    POST /switching/{verb}    {"reason": …, and what `msc.switch.verb` takes}, signed
+    POST /switching/{verb}    {"reason": …, and what `msc.switch.console.verb` takes}, signed
 
 Whoever asks is an operator, signed. Every order needs a reason and is journaled, durably, before it is done; a second
 record says what was before and after, or why it was not done. A look is journaled too; one that shows what a message
@@ -25,7 +25,7 @@ from msc.admin.access import Action, NotPermitted
 from msc.admin.gate import Caller, Gate, Refused, compact
 from msc.errors import MSCError, Refusal
 from msc.log import get_logger
-from msc.switch.verb import VERBS, BadOrder, NotServed, Operations, Order, Outcome, Verb, check_order
+from msc.switch.console.verb import VERBS, BadOrder, NotServed, Operations, Order, Outcome, Verb, check_order
 
 log = get_logger("admin")
 
@@ -101,7 +101,10 @@ class SwitchingCounter:
         if caller.signed is None:
             self._gate.refuse(caller, "orders are for operators: say who asks (--as)", 401)
         self._gate.require(caller, Action.SWITCHING_LOOK if verb.look else Action.SWITCHING_ORDER)
-        asked = caller.content()
+        try:
+            asked = caller.content()
+        except Refused as exc:
+            self._gate.refuse(caller, str(exc), exc.status, tried={"verb": name})
         reason = asked.pop("reason", None)
         try:
             words = access.check_reason(reason) if verb.needs_reason or reason is not None else ""
@@ -109,7 +112,8 @@ class SwitchingCounter:
         except NotPermitted as exc:
             self._gate.refuse(caller, str(exc))
         except BadOrder as exc:
-            raise Refused(400, str(exc)) from exc
+            # On record too, like a question to the journal that is none.
+            self._gate.refuse(caller, str(exc), 400, tried={"verb": name, **asked})
         return Order(name, asked, caller.signed.operator.operator, words)
 
     async def _perform(self, order: Order, verb: Verb, caller: Caller, noted: AuditEvent) -> Outcome:

@@ -1,6 +1,6 @@
 """What the commands of the console share: giving an order to the running switch, and showing what came of it.
 
-Each command sends `POST /switching/VERB` with what `msc.switch.verb` takes, and a `reason`.
+Each command sends `POST /switching/VERB` with what `msc.switch.console.verb` takes, and a `reason`.
 """
 
 from __future__ import annotations

@@ -68,6 +68,8 @@ class Ledger:
         """First record of the month."""
         self.owed: dict[int, dict[str, bool]] = {}
         """MSN to the destinations where it has not ended, and whether it was sent there."""
+        self.ended = False
+        """Whether a switch has stopped here in good order, having stored all that there was to say."""
         self.number = 0
         """Of the last checkpoint."""
         self.stated = 0
@@ -114,6 +116,7 @@ class Ledger:
                 "the journal's state is not that of its last checkpoint; `msc journal verify` says more"
             )
         self._inputs, self._outputs = state["isn"], state["osn"]
+        self.ended = bool(state.get("ended"))
         self.owed = {int(msn): destinations for msn, destinations in state["owed"].items()}
 
     def _hold(self, rows: Sequence[TailRow]) -> None:
@@ -178,6 +181,7 @@ class Ledger:
     def _take(self, body: bytes) -> None:
         leaf = leaf_of(body)
         self.link = link_after(self.link, leaf)
+        self.ended = False
         self._tree.append(leaf)
         self.seq += 1
 
@@ -234,6 +238,7 @@ class Ledger:
                 "nodes": [node.hex() for node in self._tree.nodes],
                 "isn": self._inputs,
                 "osn": self._outputs,
+                "ended": self.ended,
                 "owed": {str(msn): destinations for msn, destinations in self.owed.items()},
             }
         )

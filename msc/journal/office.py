@@ -24,7 +24,7 @@ from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_si
 from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
-from msc.journal.recall import Unfinished, recent_transactions, unfinished
+from msc.journal.recall import Recent, Unfinished, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
@@ -96,7 +96,7 @@ class JournalOffice:
 
     async def open(
         self, hear: Callable[[MessageRecord], None] = lambda _record: None
-    ) -> tuple[list[MessageRecord], list[Unfinished]]:
+    ) -> tuple[list[Recent], list[Unfinished]]:
         """Open the journal.
 
         Args:
@@ -153,7 +153,7 @@ class JournalOffice:
         if taken:
             log.info("journal.taken_over", records=taken)
 
-    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[MessageRecord], list[Unfinished]]:
+    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[Recent], list[Unfinished]]:
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from msc.errors import JournalError
 from msc.journal.reader import Entry, JournalReader
@@ -30,12 +31,27 @@ class Unfinished:
     reached: frozenset[str] = frozenset()
 
 
+_GIVEN_UP: Final = (Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER)
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A message that answers may still come for.
+
+    Attributes:
+        given_up: Lines of which its originator was told that they will not answer; if one does, it is late.
+    """
+
+    message: MessageRecord
+    given_up: frozenset[str] = frozenset()
+
+
 async def recent_transactions(
     reader: JournalReader,
     since_us: int,
     at_most: int = PENDING_MAX,
     hear: Callable[[MessageRecord], None] = lambda _record: None,
-) -> list[MessageRecord]:
+) -> list[Recent]:
     """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
 
     Args:
@@ -45,23 +61,24 @@ async def recent_transactions(
         JournalError: The journal cannot be read.
     """
     found: dict[int, MessageRecord] = {}
-    went_out: set[int] = set()
+    lines: dict[int, set[str]] = {}
     async for stored in reader.records_since(since_us):
         record = stored.record
         if isinstance(record, MessageRecord):
             if record.direction != Direction.INBOUND:
                 found[record.msn] = record
-            elif record.direction == Direction.INBOUND and record.code is None and record.received >= since_us:
+            elif record.code is None and record.received >= since_us:
                 hear(record)
-        elif (
-            isinstance(record, EventRecord)
-            and record.event == Life.ROUTED
-            and (record.destination or "").startswith("line:")
-        ):
-            went_out.add(record.msn)
-    return [record for msn, record in sorted(found.items()) if msn in went_out and record.received >= since_us][
-        -at_most:
-    ]
+        elif isinstance(record, EventRecord) and (record.destination or "").startswith("line:"):
+            if record.event == Life.ROUTED:
+                lines.setdefault(record.msn, set())
+            elif record.event in _GIVEN_UP and record.msn in lines:
+                lines[record.msn].add((record.destination or "").removeprefix("line:"))
+    return [
+        Recent(record, frozenset(lines[msn]))
+        for msn, record in sorted(found.items())
+        if msn in lines and record.received >= since_us
+    ][-at_most:]
 
 
 async def unfinished(

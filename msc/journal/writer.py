@@ -7,6 +7,7 @@ gives as `then`; nothing is acknowledged or forwarded before that is called.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,11 @@ class JournalWriter:
         self._checkpoint_due = False
         self._closing = False
         self._ahead: int | None = None
+        self._opened = False
         self.available = False
+        self.ended_before = True
+        """Whether the switch before this one stopped in good order, or there was none. If not, the last milliseconds
+        of what it noted may be missing."""
 
     async def open(self) -> None:
         """Open the journal. A new one begins with a checkpoint that states its identity and that it is empty.
@@ -119,6 +124,8 @@ class JournalWriter:
             self._failed = None
         if opened.checkpoint is None:
             await self._commit_rows(ledger.enter(()), begin=True)
+        if not self._opened:
+            self._opened, self.ended_before = True, ledger.ended or ledger.seq == 0
         self._next_msn = ledger.msn + 1
         self._checkpoint_due = ledger.seq > ledger.stated
         self.available = True
@@ -286,11 +293,18 @@ class JournalWriter:
                 await self._commit()
             elif self._closing:
                 if self._ledger.stated == self._ledger.seq:
+                    await self._end()
                     return
                 self._checkpoint_due = True
             else:
                 self._wake.clear()
                 await self._wake.wait()
+
+    async def _end(self) -> None:
+        """Store that all is stored. What is lost of it costs some messages a mark that they may be duplicates."""
+        self._ledger.ended = True
+        with contextlib.suppress(JournalError):
+            await self._database.commit([], checkpoints=[], state=self._ledger.state(), drop_to=0)
 
     async def _commit(self) -> None:
         batch, self._batch = self._batch, _Batch()

@@ -198,6 +198,10 @@ class Outbox:
         """Return what is on its way, in the order it went."""
         return list(self._sent.values())
 
+    def holds(self, msn: int) -> bool:
+        """Tell whether a message waits here, or is on its way."""
+        return self.find(msn) is not None or any(message.msn == msn for message in self._sent.values())
+
     def find(self, msn: int) -> Outgoing | None:
         """Return the waiting message of an MSN, or None."""
         return next((message for queue in self._queues for message in queue if message.msn == msn), None)

@@ -23,9 +23,9 @@ from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.protocol.text import check_characters
 from msc.switch.confirmations import Beside
+from msc.switch.console.verb import OrderRefused
 from msc.switch.delivery import Deliveries
 from msc.switch.recovery import FROM_BOARD, address_of, to_station
-from msc.switch.verb import OrderRefused
 
 log = get_logger("switch")
 

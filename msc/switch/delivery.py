@@ -191,13 +191,15 @@ class Deliveries:
         outbox = self.outboxes.get(address)
         if outbox is None:
             outbox = self.outboxes[address] = Outbox(address)
+        if message.kind in FORWARDABLE and outbox.holds(message.msn):
+            return  # meant for two stations, one of which stands in for the other: it comes once
         if outbox.full_for(message):
             self.to_operator(address, message, "too many messages wait")
             return
         if message.expires_us is None:
             message.expires_us = self.expiry(message.kind, message.received_us)
         outbox.push(message)
-        if address not in self._stations or address in self.held:
+        if address not in self._stations or self.is_held(address):
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
 
@@ -225,13 +227,22 @@ class Deliveries:
                 self._send_elsewhere(address, message, elsewhere)
 
     def hold(self, address: str) -> None:
-        """Deliver nothing more to an address until `release`."""
+        """Deliver nothing more to an address until `release`; to a device, for whomever it is meant there."""
         self.held.add(address)
 
     def release(self, address: str) -> None:
         """Deliver to an address again, and what has waited."""
         self.held.discard(address)
-        self.pump(address)
+        # At a held terminal a person may have waited, too.
+        for each in [address, *(other for other in self._stations if other != address)]:
+            self.pump(each)
+
+    def is_held(self, address: str) -> bool:
+        """Whether an operator holds back what is for an address: there, or at every device that receives for it."""
+        stations = self._stations.get(address)
+        return address in self.held or bool(
+            self.held and stations and all(each.device.address in self.held for each in stations)
+        )
 
     def tick(self) -> None:
         """Take out what has waited too long, and what belongs elsewhere by now."""
@@ -246,7 +257,7 @@ class Deliveries:
                 self._expired(address, message)
             if not self.known(address):
                 self._left_behind(address, outbox)
-            if address not in self._stations or address in self.held:
+            if address not in self._stations or self.is_held(address):
                 self.redirect_waiting(address)
 
     def _left_behind(self, address: str, outbox: Outbox) -> None:
@@ -279,6 +290,8 @@ class Deliveries:
         outbox = self.outboxes.get(address)
         if stations is None or outbox is None or address in self.held:
             return
+        if self.held:
+            stations = [each for each in stations if each.device.address not in self.held]
         while (message := outbox.take()) is not None:
             station = _ready(stations, message.station)
             if station is None:

@@ -181,13 +181,17 @@ def has_waited(leg: Unfinished) -> bool:
     return waited and not leg.was_sent
 
 
-def queued_again(leg: Unfinished) -> Outgoing:
-    """Rebuild what a station is still owed, with what had become of it there."""
+def queued_again(leg: Unfinished, ended: bool = True) -> Outgoing:
+    """Rebuild what a station is still owed, with what had become of it there.
+
+    Args:
+        ended: Whether the switch had stopped in good order. If not, it may have sent what the journal does not say.
+    """
     routed = [event.detail or "" for event in leg.events if event.event == Life.ROUTED]
     until = next((detail.removeprefix(FROM_BOARD) for detail in routed if detail.startswith(FROM_BOARD)), None)
     message = to_station(
         leg.message,
-        leg.was_sent or any(event.event == Life.SENT for event in leg.events),
+        leg.was_sent or not ended or any(event.event == Life.SENT for event in leg.events),
         broadcast=until is not None or any(detail.endswith(BY_GROUP) for detail in routed),
     )
     if until is not None:

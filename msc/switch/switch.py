@@ -17,7 +17,7 @@ from msc.acp.control_point import AccessControlPoint, OperatorSession
 from msc.acp.host import HostSessions
 from msc.acp.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
-from msc.journal.recall import Unfinished
+from msc.journal.recall import Recent, Unfinished
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX, UNROUTED_OF_DEVICE_MAX
@@ -35,8 +35,9 @@ from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
 from msc.switch.operator_queue import INTERCEPT
+from msc.switch.originator import not_sent
 from msc.switch.port import StationPort
-from msc.switch.traffic import LineTraffic, not_sent
+from msc.switch.traffic import LineTraffic
 
 log = get_logger("switch")
 
@@ -336,13 +337,13 @@ class Switch:
             self._traffic.send_all(entry, text)
             return
         for name in entry.lines:
-            self._traffic.give_up(entry, name, not_sent(name, against))
+            self._traffic.originators.give_up(entry, name, not_sent(name, against))
 
     # --- after a restart ----------------------------------------------------------------------------
 
     def recover(
         self,
-        recent: Sequence[MessageRecord],
+        recent: Sequence[Recent],
         unfinished: Sequence[Unfinished],
         catalog: Catalog,
     ) -> None:
@@ -350,8 +351,13 @@ class Switch:
 
         Called once, when the journal is open and before anybody can connect.
         """
+        ended = self._writer.ended_before
         now, now_us = clock.monotonic(), clock.wall_us()
-        entries = {r.msn: recovery.pending_of(r, catalog, self._point.directory) for r in recent}
+        entries: dict[int, Pending] = {}
+        for known in recent:
+            msn = known.message.msn
+            entries[msn] = recovery.pending_of(known.message, catalog, self._point.directory)
+            entries[msn].failed |= known.given_up
         given_up: list[tuple[Pending, str, Refusal]] = []
         resend: list[tuple[Callable[[Pending, str, str], None], Pending, str, str]] = []
         for leg in unfinished:
@@ -376,10 +382,10 @@ class Switch:
             elif action is recovery.Action.HAND_BACK:
                 self.keepers[place](leg)
             elif action is recovery.Action.TO_OPERATOR:
-                message = recovery.queued_again(leg)
+                message = recovery.queued_again(leg, ended)
                 self._deliveries.to_operator(leg.destination, message, f"{leg.destination} is no more")
             elif action is recovery.Action.QUEUE:
-                self._deliveries.push(leg.destination, recovery.queued_again(leg))
+                self._deliveries.push(leg.destination, recovery.queued_again(leg, ended))
             elif action is recovery.Action.SEND_AGAIN:
                 assert entry is not None
                 resend.append((self._traffic.send_again, entry, name, recovery.line_text(record)))
@@ -394,7 +400,7 @@ class Switch:
         for send, entry, name, text in resend:
             send(entry, name, text)
         for entry, name, refusal in given_up:
-            self._traffic.give_up(entry, name, refusal)
+            self._traffic.originators.give_up(entry, name, refusal)
         if unfinished:
             log.info("switch.recovered", unfinished=len(unfinished), sent_again=len(resend))
 

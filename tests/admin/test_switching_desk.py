@@ -15,7 +15,7 @@ from msc.admin.client import RefusedBySwitch, ask
 from msc.admin.switching_desk import subject_of
 from msc.errors import JournalUnavailable, MSCError
 from msc.limits import ECHO_WAIT_S_MAX, NOTICE_CHARS_MAX, ORDER_MESSAGES_MAX, TEXT_CHARS_MAX
-from msc.switch.verb import VERBS, BadOrder, NotServed, OrderRefused, Outcome, check_order
+from msc.switch.console.verb import VERBS, BadOrder, NotServed, OrderRefused, Outcome, check_order
 from tests.support.county import county
 from tests.support.operators import Served, operator, served
 
@@ -254,7 +254,10 @@ def test_what_is_no_order_is_told_with_the_member_that_is_wrong(way: str) -> Non
 async def test_what_is_no_order_is_refused_and_not_done(switch: Served) -> None:
     told = await refused(switch, "line_hold", line="no such name")
     assert (told.status, str(told)) == (400, "line: must be a name of letters, digits, _ . -")
-    assert (switch.operations.orders, switch.audited) == ([], [])
+    assert switch.operations.orders == []
+    (event,) = switch.audited
+    assert (event.event, event.user) == ("operator.refused", "admin")
+    assert '"verb":"line_hold","line":"no such name"' in str(event.detail)
     key = operator("admin")
     assert (await switch.send("POST", "/switching/line_hold", key=key, body=b"[")).status_code == 400
     assert (await switch.send("POST", "/switching/line_bend", {}, key=key)).status_code == 404

@@ -191,6 +191,16 @@ def test_what_the_commands_say_to_people(site: Site) -> None:
         assert expected in done.stdout, words
 
 
+@pytest.mark.requirement("L-BULLETIN")
+async def test_a_bulletin_is_posted_listed_and_withdrawn(site: Site) -> None:
+    (posted,) = await told(site, "bulletin", "post", "BOLO WHITE VAN")
+    assert [row["number"] for row in await told(site, "bulletin", "list")] == [posted["number"]]
+    await told(site, "bulletin", "withdraw", str(posted["number"]))
+    assert await told(site, "bulletin", "list") == []
+    refused = await asyncio.to_thread(command, site, "bulletin", "withdraw", str(posted["number"]))
+    assert refused.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
@@ -221,6 +231,18 @@ def test_what_cannot_be_done_is_told(site: Site, words: tuple[str, ...], code: i
     done = command(site, *words)
     assert done.returncode == code, done.stdout + done.stderr
     assert why in done.stderr
+
+
+async def test_a_terminal_that_is_restarted_is_told_and_comes_back(site: Site) -> None:
+    async with site.station("RECORDS1") as records:
+        await records.sign_on("P50110", site.user("P50110")["password"])
+        (status,) = await told(site, "device", "status", "RECORDS1")
+        assert (status["state"], status["people"]) == ("active", ["P50110"])
+        assert await told(site, "device", "restart", "RECORDS1") == [{"device": "RECORDS1", "ended": 1}]
+        assert (await records.control("signed_off"))["reason"] == "restarted by an operator"
+        await records.ended()
+    async with site.signed_on("RECORDS1", "P50110"):
+        pass
 
 
 async def test_what_is_held_outlives_a_switch_that_is_killed(site: Site) -> None:

@@ -46,7 +46,7 @@ class Journal:
 
     async def recent(self, since_us: int = 0, **bound: int) -> list[MessageRecord]:
         async with reading(self.url) as reader:
-            return await recent_transactions(reader, since_us, **bound)
+            return [recent.message for recent in await recent_transactions(reader, since_us, **bound)]
 
 
 @pytest.fixture
@@ -143,3 +143,19 @@ async def test_what_lines_said_lately_is_heard_again_in_order(journal: Journal) 
     async with reading(journal.url) as reader:
         await recent_transactions(reader, 2_000, hear=lambda record: heard.append(record.msn))
     assert heard == [2, 5], "not what is older, what a station sent, or what was refused"
+
+
+@pytest.mark.requirement("C-HDR")
+async def test_of_recent_transactions_it_is_known_which_lines_were_given_up(journal: Journal) -> None:
+    await journal.hold(
+        inquiry(1),
+        inquiry(2),
+        *events(1, LINE, Life.ROUTED, Life.SENT, Life.EXPIRED),
+        *events(1, OTHER_LINE, Life.ROUTED, Life.SENT, Life.ANSWERED),
+        *events(2, LINE, Life.ROUTED, Life.SENT),
+    )
+    async with reading(journal.url) as reader:
+        found = await recent_transactions(reader, 0)
+    assert [(recent.message.msn, recent.given_up) for recent in found] == [
+        (1, {LINE.removeprefix("line:")}), (2, frozenset()),
+    ]  # fmt: skip

@@ -208,6 +208,37 @@ def test_the_one_that_has_waited_longest_is_told() -> None:
     assert table.oldest() is two
 
 
+def test_another_destination_is_awaited_and_one_that_had_ended_once_more() -> None:
+    table = PendingTable(window_s=100.0)
+    one = entry(1, "clets-a", timeout_s=20.0)
+    table.add(one, 0.0)
+    table.await_also(one, "ncic-a", 10.0)
+    assert (one.lines, table.awaited()) == (("clets-a", "ncic-a"), {"clets-a": 1, "ncic-a": 1})
+    assert table.expire(20.0) == [(one, "clets-a")]
+    one.failed.add("clets-a")
+    for line in ("clets-a", "ncic-a"):
+        table.settle(one, line)
+    assert (table.waiting, table.awaited()) == (0, {})
+    table.await_also(one, "clets-a", 50.0)
+    assert (len(table), table.waiting, one.failed) == (1, 1, set())
+    assert table.find(one.header) is one
+    assert table.expire(69.0) == []
+    assert table.expire(70.0) == [(one, "clets-a")]
+    table.settle(one, "clets-a")
+    table.expire(149.0)
+    assert table.find(one.header) is one, "its window began anew"
+    table.expire(150.0)
+    assert table.find(one.header) is None
+
+
+def test_an_edited_message_keeps_the_number_its_originator_knows() -> None:
+    one = entry(7)
+    one.began = None
+    assert one.transaction == 7
+    one.began = 5
+    assert one.transaction == 5
+
+
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["add", "settle", "expire"]), st.integers(0, 9), st.integers(0, 40)), max_size=60

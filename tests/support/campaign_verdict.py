@@ -405,12 +405,6 @@ PROMISES: dict[str, Check] = {
 }
 """Every promise that is judged, and what finds its breaches."""
 
-NOT_YET: dict[str, str] = {
-    "nothing comes to a terminal twice unmarked": "what was sent, and not noted as sent yet, when it was killed",
-    "what is late says so": "what was given up before a restart is forgotten",
-}
-"""Promises the switch does not keep in every case yet, and the case. A campaign prints their breaches, and passes."""
-
 
 def figures(evidence: Evidence) -> dict[str, int]:
     """Count what came of it all."""

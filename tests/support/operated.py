@@ -16,17 +16,17 @@ from msc.journal.process import Part
 from msc.journal.record import EventRecord, MessageRecord
 from msc.protocol.frame import DATA, encode_frame
 from msc.routing.outbox import Outgoing
+from msc.switch.console.intercept import InterceptDesk
+from msc.switch.console.intercept_work import InterceptWork
+from msc.switch.console.operations import Operations
+from msc.switch.console.orders import StandingOrders, load_orders
+from msc.switch.console.passage import Passage
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.queue_work import QueueWork
+from msc.switch.console.verb import Order, Outcome, check_order
 from msc.switch.intake import Intake
-from msc.switch.intercept import InterceptDesk
-from msc.switch.intercept_work import InterceptWork
-from msc.switch.operations import Operations
-from msc.switch.orders import StandingOrders, load_orders
-from msc.switch.passage import Passage
 from msc.switch.port import Presence
-from msc.switch.queue_view import QueueView
-from msc.switch.queue_work import QueueWork
 from msc.switch.redirect import Redirection
-from msc.switch.verb import Order, Outcome, check_order
 from tests.support.journal import records_of
 from tests.support.port import FakeStation
 from tests.switch.test_recovery import CATALOG

@@ -30,7 +30,7 @@ from msc.admin.sign_in import SignIn
 from msc.admin.socket import AdminSocket, reachable
 from msc.admin.switching_desk import SwitchingCounter
 from msc.settings import AdminSettings, Settings
-from msc.switch.verb import Order, Outcome
+from msc.switch.console.verb import Order, Outcome
 
 PROFILE = CertificateProfile(organization="Example", curve="P-256", authority_days=30, certificate_days=9)
 AUTHORITY = Authority.create(PROFILE)

@@ -22,8 +22,8 @@ from msc.protocol.frame import DATA, encode_frame
 from msc.routing.forwarding import Forward, Forwarding
 from msc.routing.outbox import Outgoing, Precedence
 from msc.switch.bulletin import Bulletin
+from msc.switch.console.verb import OrderRefused
 from msc.switch.redirect import Redirection
-from msc.switch.verb import OrderRefused
 from tests.support.journal import drop, enter, reading, records_of
 from tests.support.port import FakeStation
 from tests.switch.test_delivery import ALL_DAY

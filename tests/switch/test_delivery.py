@@ -111,6 +111,14 @@ async def test_a_forwarded_message_says_whose_it_was_and_an_answer_is_never_forw
 
 
 @pytest.mark.requirement("C-TAMF")
+async def test_a_message_for_a_station_and_for_who_stands_in_for_it_comes_once(deliveries: Deliveries) -> None:
+    rules(deliveries, Forward("by night", "desk-1", "printer-1", ALL_DAY))
+    deliveries.push("device:desk-1", administrative(1))
+    deliveries.push("device:printer-1", administrative(1))
+    assert [message.msn for message in waiting(deliveries, "device:printer-1")] == [1]
+
+
+@pytest.mark.requirement("C-TAMF")
 async def test_what_waits_goes_to_the_alternate_once_the_device_has_been_down_for_its_time(
     deliveries: Deliveries,
 ) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from msc.limits import INTERCEPT_RULES_MAX
 from msc.protocol.line_state import LineState
-from msc.switch.orders import load_orders
+from msc.switch.console.orders import load_orders
+from msc.switch.console.verb import BadOrder, NotServed, Order, OrderRefused
 from msc.switch.port import Presence
 from msc.switch.trunk import Trunk
-from msc.switch.verb import BadOrder, NotServed, Order, OrderRefused
 from tests.support.operated import Operated
-from tests.support.port import FakeLine
+from tests.support.port import FakeLine, FakeStation
 from tests.switch.test_queue_work import AM, INQUIRY
 
 pytestmark = pytest.mark.requirement("C-ADMIN", "F-AUDIT")
@@ -134,6 +134,25 @@ async def test_a_held_device_gets_nothing_until_it_is_released(switch: Operated)
     )  # fmt: skip
     await switch.order("device_release", device="desk-2")
     assert (await device(switch, "desk-2"))["unacknowledged"] == 1
+
+
+async def test_a_held_terminal_gets_nothing_for_its_person_either(switch: Operated) -> None:
+    station = FakeStation(switch.device("car-1"))
+    switch.deliveries.attach("user:J40217", station)
+    await switch.order("device_hold", device="car-1")
+    await switch.sends(AM.format("A124"))
+    await switch.order("queue_move", from_="device:desk-2", to="user:J40217", all=True)
+    assert len(switch.queued("user:J40217")) == 1
+    (queue,) = (await switch.order("queue_list")).answer["queues"]
+    assert queue["why"] == "held by an operator"
+    other = FakeStation(switch.device("desk-1"))
+    switch.deliveries.attach("user:J40217", other)
+    switch.deliveries.pump("user:J40217")
+    assert switch.queued("user:J40217") == [], "at another terminal they get it"
+    switch.deliveries.detach(other)
+    assert len(switch.queued("user:J40217")) == 1
+    await switch.order("device_release", device="car-1")
+    assert switch.queued("user:J40217") == []
 
 
 async def test_a_device_is_seen_with_who_is_there_and_restarted(switch: Operated) -> None:

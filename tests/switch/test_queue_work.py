@@ -12,12 +12,13 @@ import pytest
 from msc import clock
 from msc.acp.directory import Status
 from msc.errors import OutcomeUnknown
-from msc.journal.record import OPERATOR_QUEUE
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.verb import OrderRefused
 from tests.support.operated import Operated
+from tests.switch.test_recovery import FROM_HOST, inquiry
 
 AM = "AM.CA0980000.{}.TXT MEET AT THE NORTH GATE"
 INQUIRY = "IV.4.CA0980000.LIC/7ABC123"
@@ -284,7 +285,9 @@ async def test_an_update_a_crash_left_open_goes_out_again_on_no_line_unasked(tmp
     assert entry is not None
     # As a starting switch says it: that it was sent does not stand in the journal, for the crash came before.
     switch.traffic.trunks["clets-a"].outbox.remove(msn)
-    switch.traffic.give_up(entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered"))
+    switch.traffic.originators.give_up(
+        entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered")
+    )
     await switch.settled()
     outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:ncic-a", msns=[msn])
     assert "look there first" in outcome.answer["not_done"][0]["why"]
@@ -501,3 +504,25 @@ async def test_a_test_message_nobody_acknowledges_or_takes_is_told(switch: Opera
     switch.receives("desk-2")
     outcome = await switch.order("echo", device="desk-2", wait_s=0.01)
     assert (outcome.answer["ms"], outcome.answer["why"]) == (None, "no acknowledgement within 0.01 s")
+
+
+# --- a host's -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-HDR", "C-OIF")
+async def test_a_hosts_message_is_edited_under_its_own_head_and_answered_under_it(switch: Operated) -> None:
+    text = f"CD01A00017.*J40217.#0A0000010017.{INQUIRY}"
+    record = inquiry(
+        **{**FROM_HOST, "device": "cad-2", "mnemonic": "CD02", "text": text}, msn=1, transaction=1,
+        received=clock.wall_us(), key="4", system="IV", database="DMV",
+    )  # fmt: skip
+    switch.writer.append(record, [EventRecord(1, record.received, Life.ROUTED, INTERCEPT, "rule watch")])
+    switch.deliveries.operator_queue.add(1, None, "rule watch", record.received, INTERCEPT)
+    await switch.settled()
+    edited = (await switch.order("intercept_edit", msn=1, text=INQUIRY.replace("123", "124"))).answer["msn"]
+    changed = await switch.record(edited)
+    assert changed.text == text.replace("123", "124")
+    assert (await switch.order("intercept_release", msns=[edited])).answer["not_done"] == []
+    assert switch.line.sent == [f"{changed.header}.*J40217.#0A0000010017.IV.4.CA0980000.LIC/7ABC124".encode()]
+    await switch.comes(f"{changed.header}.NO RECORD")
+    assert switch.told("device:cad-2") == ["CD01A00017.NO RECORD"]

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint
+from msc.errors import Overloaded
 from msc.journal.reader import Entry as Found
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
@@ -22,13 +23,13 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import objection
 from msc.switch.leg import NO_LEGS, Legs
 from msc.switch.operator_queue import Entry
-from msc.switch.queue_view import QueueView
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class Records(Protocol):
@@ -250,7 +251,8 @@ class Passage:
         for name in names:
             pending.await_also(entry, name, clock.monotonic())
         again = was_on_line(found) if duplicate is None else duplicate
-        for name in names:
+        # Who is told of one that cannot be had is told of the others that could, so these come first.
+        for name in sorted(names, key=lambda name: self._traffic.trunks[name].active is None):
             self._traffic.send(entry, name, text, possible_duplicate=again)
 
     # --- what does not belong there -----------------------------------------------------------------------
@@ -294,6 +296,11 @@ class Passage:
         entry = self.entry(record)
         if entry.key is None:
             raise OrderRefused("the catalog does not have its message key any more")
+        if self._traffic.pending.find(entry.header) is None:
+            try:
+                self._traffic.pending.check_room()
+            except Overloaded as exc:
+                raise OrderRefused(exc.reason) from exc
         if name in entry.awaited:
             raise OrderRefused(f"an answer of {name} is awaited already")
         if entry.update and was_on_line(found) and not send_again:

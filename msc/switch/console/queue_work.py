@@ -14,11 +14,11 @@ from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
 from msc.routing.outbox import Outgoing, Precedence
 from msc.switch import recovery
+from msc.switch.console.passage import Passage, Way, of_station, on_a_line
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
-from msc.switch.passage import Passage, Way, of_station, on_a_line
-from msc.switch.queue_view import QueueView
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 _DAY_US: Final = 86_400_000_000
 _LOOK_BACK_US: Final = 7 * _DAY_US
@@ -91,14 +91,16 @@ class QueueWork:
         if not target.startswith("line:"):
             if entry is not None:
                 told = f"not sent to {line}: the operator has taken it to {target}: {reason}"
-                self._traffic.give_up(entry, line, LineOutOfService(told))
+                self._traffic.originators.give_up(entry, line, LineOutOfService(told))
             self._passage.arrive(found, target, None)
             return
         again = message is not None and message.possible_duplicate
         self._passage.on_lines(found, [target.removeprefix("line:")], duplicate=again)
         if entry is not None:
             self._traffic.pending.settle(entry, line)
-            self._traffic.tell(entry, line, QueuedForLater(f"the operator has moved it from {line} to {target}"))
+            self._traffic.originators.tell(
+                entry, line, QueuedForLater(f"the operator has moved it from {line} to {target}")
+            )
 
     async def queue_copy(self, order: Order) -> Outcome:
         """Send a copy of a message that waits to another address, too."""
@@ -211,11 +213,13 @@ class QueueWork:
         entry = self._passage.entry(record)
         if source.startswith("line:"):
             line = source.removeprefix("line:")
-            self._traffic.give_up(entry, line, LineOutOfService(f"not sent to {line}: {words}"))
+            self._traffic.originators.give_up(entry, line, LineOutOfService(f"not sent to {line}: {words}"))
         elif source.startswith(("device:", "user:")):
-            self._traffic.tell(entry, None, LineOutOfService(f"not delivered to {source.partition(':')[2]}: {words}"))
+            self._traffic.originators.tell(
+                entry, None, LineOutOfService(f"not delivered to {source.partition(':')[2]}: {words}")
+            )
         elif not any(event.event in (Life.SENT, Life.NOT_SENT) for event in on_a_line(found)):
-            self._traffic.tell(entry, None, LineOutOfService(f"not sent: {words}"))
+            self._traffic.originators.tell(entry, None, LineOutOfService(f"not sent: {words}"))
 
     async def queue_reprioritise(self, order: Order) -> Outcome:
         """Put a message into another class of its queue."""

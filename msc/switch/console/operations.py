@@ -1,7 +1,7 @@
 """What operators have done to a running switch: lines and devices held, tested and restarted, alternates, notices.
 
-Every verb of `msc.switch.verb` comes in at `perform`. Those about messages are for `QueueWork` and `InterceptWork`;
-hit confirmations and bulletins are done by whoever serves them. Orders are done one after the other; what waits for
+Every verb of `verb.py` comes in at `perform`. Those about messages are for `QueueWork` and `InterceptWork`; hit
+confirmations and bulletins are done by whoever serves them. Orders are done one after the other; what waits for
 somebody else, and what only looks, goes beside them.
 """
 
@@ -26,19 +26,19 @@ from msc.protocol.text import check_characters
 from msc.routing.criteria import CriteriaRow, unknown_keys
 from msc.routing.forwarding import Alternate as DeviceAlternate
 from msc.routing.forwarding import When
+from msc.switch.console.echo import Echo
+from msc.switch.console.intercept import InterceptDesk, of_mnemonics_alone
+from msc.switch.console.intercept_work import InterceptWork
+from msc.switch.console.orders import Alternate, Hold, InterceptRule, StandingOrders, save_orders
+from msc.switch.console.queue_view import QueueView
+from msc.switch.console.queue_work import QueueWork
+from msc.switch.console.verb import VERBS, BadOrder, NotServed, Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
-from msc.switch.echo import Echo
-from msc.switch.intercept import InterceptDesk, of_mnemonics_alone
-from msc.switch.intercept_work import InterceptWork
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.orders import Alternate, Hold, InterceptRule, StandingOrders, save_orders
 from msc.switch.port import LinePort, Presence
-from msc.switch.queue_view import QueueView
-from msc.switch.queue_work import QueueWork
 from msc.switch.redirect import Redirection, station_facts
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
-from msc.switch.verb import VERBS, BadOrder, NotServed, Order, OrderRefused, Outcome
 
 log = get_logger("switch")
 
@@ -184,7 +184,7 @@ class Operations:
                 trunk.force(alternate.to.removeprefix("line:"), clock.monotonic())
         self._forwards.stand_in(_of_devices(self._orders))
         self._intercepts.use(self._orders.intercepts.values())
-        self._traffic.intercepted = self._intercepts.rule_for_unsolicited
+        self._traffic.arrivals.intercepted = self._intercepts.rule_for_unsolicited
         if len(self._orders):
             log.warning("orders.in_force", holds=len(self._orders.holds), alternates=len(self._orders.alternates),
                         intercepts=len(self._orders.intercepts))  # fmt: skip
@@ -329,7 +329,9 @@ class Operations:
         device, now_us = self._directory.devices[name], clock.wall_us()
         since_us = max((presence.since_us for presence in there), default=None)
         alternate = self._orders.alternates.get(device.address)
-        load = self._view.load(device.address)
+        # Under a pooled mnemonic messages wait for the person.
+        address = next((presence.address for presence in there if presence.address is not None), device.address)
+        load = self._view.load(address)
         return {
             "device": name, "kind": device.kind.value, "agency": device.agency,
             "state": ", ".join(sorted({presence.state for presence in there})) or "not connected",
@@ -339,7 +341,7 @@ class Operations:
             "held": device.address in self._deliveries.held,
             **load,
             "alternate": alternate.to if alternate is not None else None,
-            "why": self._view.why(device.address) if load["waiting"] else None,
+            "why": self._view.why(address) if load["waiting"] else None,
         }  # fmt: skip
 
     async def _device_hold(self, order: Order) -> Outcome:

@@ -19,10 +19,10 @@ from msc.protocol.header import make_header, parse_head, write_head
 from msc.protocol.text import check_characters
 from msc.routing.criteria import ANY, Criteria, Subject
 from msc.switch import recovery
+from msc.switch.console.orders import InterceptRule
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.orders import InterceptRule
 from msc.switch.traffic import LineTraffic
 
 WAITS: Final = "held by the operator; it will be sent, or you will be told"
@@ -70,7 +70,7 @@ class InterceptDesk:
         entry = recovery.pending_of(record, self._catalog, self._directory)
         # Whoever counts destinations that have not spoken has the operator to count.
         entry.awaited.add(INTERCEPT)
-        self._traffic.tell(entry, None, QueuedForLater(WAITS))
+        self._traffic.originators.tell(entry, None, QueuedForLater(WAITS))
 
     def edited(self, record: MessageRecord, text: str, msn: int) -> MessageRecord:
         """Make a message of another's text; it is not checked yet who may send it.

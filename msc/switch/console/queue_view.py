@@ -9,10 +9,10 @@ from msc import clock
 from msc.acp.directory import Directory
 from msc.journal.record import OPERATOR_QUEUE
 from msc.routing.outbox import Outbox, Outgoing
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.operator_queue import INTERCEPT
 from msc.switch.traffic import LineTraffic
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class QueueView:
@@ -104,7 +104,7 @@ class QueueView:
             if why is None and trunk.outbox.blocked:
                 why = f"{', '.join(sorted(trunk.outbox.blocked))}: out of service, says the state"
             return why
-        if address in self._deliveries.held:
+        if self._deliveries.is_held(address):
             return "held by an operator"
         return None if self._deliveries.attended(address) else "nobody is there"
 

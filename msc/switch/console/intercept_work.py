@@ -10,26 +10,26 @@ from functools import partial
 from msc.acp.directory import Directory
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.reader import Entry as Found
-from msc.journal.record import Direction, MessageRecord
+from msc.journal.record import BULLETINS, Direction, MessageRecord
 from msc.journal.writer import JournalWriter, tells
 from msc.protocol.header import parse_header
 from msc.routing.service_state import must_be_staffed
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.intercept import InterceptDesk, held_events
+from msc.switch.console.passage import Passage, Way
+from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake
-from msc.switch.intercept import InterceptDesk, held_events
 from msc.switch.leg import Leg, Legs, unsolicited_legs
 from msc.switch.operator_queue import INTERCEPT
-from msc.switch.passage import Passage, Way
-from msc.switch.verb import Order, OrderRefused, Outcome
 
 
 class InterceptWork:
     """Does it.
 
     Args:
-        beside: Says what a message that is sent now means for the clocks of hit confirmations.
+        beside: Says what a message that is sent now means for hit confirmations, and for the bulletin board.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class InterceptWork:
     def _release(self, order: Order, found: Found) -> Way:
         record, beside, detail = found.message, NOTHING, "released"
         lines: tuple[str, ...] = ()
+        board: list[str] = []
         if record.direction == Direction.INBOUND:
             legs = self._legs(record)
         else:
@@ -101,9 +102,11 @@ class InterceptWork:
             legs, lines = incoming.legs, incoming.lines
             detail = incoming.route.name if incoming.route is not None else detail
             beside = self._beside(incoming, record)
+            board = [BULLETINS] if incoming.bulletin else []
         taken = self._passage.take(INTERCEPT, record.msn)
         back, go = partial(self._passage.put_back, INTERCEPT, taken), partial(self._let_go, found, lines, legs)
-        return Way(found, INTERCEPT, [f"line:{name}" for name in lines], detail, go, back, beside, legs)
+        targets = [*(f"line:{name}" for name in lines), *board]
+        return Way(found, INTERCEPT, targets, detail, go, back, beside, legs)
 
     def _legs(self, record: MessageRecord) -> Legs:
         """Find where what came from a line goes now."""

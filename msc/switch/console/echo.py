@@ -13,9 +13,9 @@ from msc.journal.writer import JournalWriter, tells
 from msc.limits import FORWARD_HOPS_MAX
 from msc.protocol.text import check_characters
 from msc.routing.outbox import Outgoing
+from msc.switch.console.verb import BadOrder, Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
 from msc.switch.port import Presence
-from msc.switch.verb import BadOrder, Order, OrderRefused, Outcome
 
 _WAIT_S: Final = 5.0
 TEXT: Final = "TEST MESSAGE FROM THE SWITCH. NO ACTION REQUIRED."
@@ -61,7 +61,7 @@ class Echo:
         ready = next((presence for presence in there if presence.address is not None and presence.receptive), None)
         if ready is None or ready.address is None:
             return _outcome({"device": name, "msn": None, "ms": None, "why": _why(there)})
-        if ready.address in self._deliveries.held:
+        if {ready.address, device.address} & self._deliveries.held:
             raise OrderRefused(f"{name} is held by an operator")
         return _outcome(await self._time(device, ready, text, order))
 

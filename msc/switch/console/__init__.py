@@ -1,0 +1,1 @@
+"""What operators order a running switch to do, at the console."""
