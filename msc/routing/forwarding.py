@@ -287,6 +287,11 @@ def _objection(what: str, whose: str, target: str, facts: StationFacts) -> str |
     return None
 
 
+def unfit(source: str, facts: StationFacts, target: str, there: StationFacts) -> str | None:
+    """Say why what is meant for one device must not come to another, as both are now; None if it may."""
+    return next((why for what in _receives(facts) if (why := _objection(what, source, target, there))), None)
+
+
 def _loops(rules: tuple[Rule, ...]) -> Iterator[Problem]:
     """Look for circles, and ways longer than `FORWARD_HOPS_MAX`, of rules that can hold at the same moment.
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from msc import clock
-from msc.acp.directory import Directory
+from msc.acp.directory import Device, Directory
 from msc.journal.record import Life
 from msc.log import get_logger
-from msc.routing.forwarding import Alternate, Forwarding, StationFacts
+from msc.routing.forwarding import Alternate, Forwarding, StationFacts, unfit
 
 log = get_logger("switch")
 
@@ -44,6 +44,7 @@ class Redirection:
         self._directory = directory
         self._absent_s = absent_s
         self._looped: set[str] = set()
+        self._unfit: set[str] = set()
 
     def __call__(self, address: str) -> Redirected | None:
         """Say where messages for an address go instead; None is nowhere else."""
@@ -54,10 +55,12 @@ class Redirection:
             self._looped.add(address)
         if not found.hops or found.address == address:
             return None
-        if found.address.removeprefix("device:") not in self._directory.devices:
-            return None  # it left the directory since the rules were loaded
+        device, there = (
+            self._directory.devices.get(each.removeprefix("device:")) for each in (address, found.address)
+        )
+        if there is None or (device is not None and self._is_unfit(device, there)):
+            return None  # the directory has changed since the rules were loaded
         first = found.hops[0]
-        device = self._directory.devices.get(address.removeprefix("device:"))
         return Redirected(
             found.address,
             Life.ALTERNATE_ROUTED if first.alternate else Life.FORWARDED,
@@ -65,27 +68,38 @@ class Redirection:
             device.mnemonic if device is not None else None,
         )
 
+    def _is_unfit(self, device: Device, there: Device) -> bool:
+        why = unfit(device.device, facts_of(self._directory, device), there.device, facts_of(self._directory, there))
+        if why is not None and device.device not in self._unfit:
+            log.warning("forwarding.unfit", device=device.device, target=there.device, why=why)
+            self._unfit.add(device.device)
+        return why is not None
+
     def use(self, forwarding: Forwarding) -> None:
         """Take other rules from now on."""
         self.forwarding = forwarding
         self._looped.clear()
+        self._unfit.clear()
 
     def stand_in(self, operators: Iterable[Alternate]) -> None:
         """Let these alternates of operators hold from now on, and no others; ask `Forwarding.problems` before."""
         self.forwarding = self.forwarding.with_alternates(operators)
         self._looped.clear()
+        self._unfit.clear()
 
 
 def station_facts(directory: Directory) -> dict[str, StationFacts]:
     """Return what the rules have to know of each device."""
-    meant = {pool.unsolicited_to for pool in directory.pools.values() if pool.unsolicited_to is not None}
-    found = {}
-    for name, device in directory.devices.items():
-        agency = directory.agencies.get(device.agency)
-        mnemonic = directory.mnemonics.get(device.mnemonic or "")
-        found[name] = StationFacts(
-            attended=device.attended or bool(agency is not None and agency.staffing_waiver),
-            administrative=name in meant or bool(mnemonic is not None and mnemonic.administrative),
-            test=None if mnemonic is None else mnemonic.mode == "test",
-        )
-    return found
+    return {name: facts_of(directory, device) for name, device in directory.devices.items()}
+
+
+def facts_of(directory: Directory, device: Device) -> StationFacts:
+    """Return what the rules have to know of a device."""
+    agency = directory.agencies.get(device.agency)
+    mnemonic = directory.mnemonics.get(device.mnemonic or "")
+    meant = any(pool.unsolicited_to == device.device for pool in directory.pools.values())
+    return StationFacts(
+        attended=device.attended or bool(agency is not None and agency.staffing_waiver),
+        administrative=meant or bool(mnemonic is not None and mnemonic.administrative),
+        test=None if mnemonic is None else mnemonic.mode == "test",
+    )
