@@ -156,6 +156,7 @@ class Daemon:
         timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
         self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
         self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
+        self.deliveries.known = directory.has_station
         self.redirection = Redirection(directory, self.deliveries.absent_s)
         self.redirection.use(plan.forwarding)
         self.deliveries.redirect = self.redirection

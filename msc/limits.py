@@ -82,6 +82,9 @@ OUTBOX_MESSAGES_MAX: Final = 2_000
 OPERATOR_QUEUE_MAX: Final = 10_000
 """Messages an operator can list at once; beyond it they are counted, and stand in the journal alone until there is
 room after a restart. Nobody works off so many by hand."""
+UNROUTED_OF_DEVICE_MAX: Final = 50
+"""Messages of one device that no route takes and that wait for the operator at once. Further ones are refused like
+anything else: a terminal that is in the wrong hands must not fill the queue that everybody's messages go to."""
 DELIVERY_ATTEMPTS_MAX: Final = 3
 """A message a station refuses this often goes to the operator's queue, so it never blocks the rest."""
 ACK_S: Final = 120.0

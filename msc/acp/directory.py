@@ -516,6 +516,11 @@ class Directory:
             self._administrative = list(found.values())
         return self._administrative
 
+    def has_station(self, address: str) -> bool:
+        """Tell whether there is the device, or the user, of an address where messages wait."""
+        place, _, name = address.partition(":")
+        return name in (self.devices if place == "device" else self.users)
+
     def knows(self, destination: str) -> bool:
         """Tell whether a mnemonic or ORI is one of the county's."""
         return destination in self.mnemonics or destination in self.oris

@@ -418,5 +418,15 @@ class JournalWriter:
         self._wake.set()
 
 
+def tells(stored: asyncio.Future[JournalUnavailable | None]) -> Then:
+    """Return what tells a future what became of a message. Whoever waited for it may have left: that is no fault."""
+
+    def then(failure: JournalUnavailable | None) -> None:
+        if not stored.done():
+            stored.set_result(failure)
+
+    return then
+
+
 def _nothing(_refusal: JournalUnavailable | None) -> None:
     """What happens after a message nobody waits for is durable."""

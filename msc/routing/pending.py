@@ -36,6 +36,7 @@ class Pending:
         timeout_s: Until a destination is given up.
         received_us: Wall time of receipt.
         timeouts: Until one is that has a time of its own, by line.
+        due: When each awaited line is to be looked at, monotonic; a time set before counts no more.
         lines: Those it was meant for.
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
@@ -67,6 +68,7 @@ class Pending:
     began: int | None = None
     closes_at: float = 0.0
     timeouts: Mapping[str, float] | None = None
+    due: dict[str, float] = field(default_factory=dict)
 
     @property
     def transaction(self) -> int:
@@ -166,7 +168,7 @@ class PendingTable:
         if entry.awaited:
             self._waiting[entry.header] = entry
             for line in entry.awaited:
-                heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
+                self.postpone(entry, line, now + entry.timeout_of(line))
         else:
             self._settled[entry.header] = entry
 
@@ -189,10 +191,11 @@ class PendingTable:
         entry.closes_at = now + self._window_s
         self._settled.pop(entry.header, None)
         self._waiting[entry.header] = entry
-        heapq.heappush(self._deadlines, (now + entry.timeout_of(line), entry.msn, entry.header, line))
+        self.postpone(entry, line, now + entry.timeout_of(line))
 
     def postpone(self, entry: Pending, line: str, until: float) -> None:
-        """Look at a destination of a transaction again at a later time."""
+        """Look at a destination of a transaction at another time, and not before."""
+        entry.due[line] = until
         heapq.heappush(self._deadlines, (until, entry.msn, entry.header, line))
 
     def expire(self, now: float) -> list[tuple[Pending, str]]:
@@ -203,9 +206,9 @@ class PendingTable:
         """
         expired: list[tuple[Pending, str]] = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, msn, header, line = heapq.heappop(self._deadlines)
+            at, msn, header, line = heapq.heappop(self._deadlines)
             entry = self._waiting.get(header)
-            if entry is not None and entry.msn == msn and line in entry.awaited:
+            if entry is not None and entry.msn == msn and line in entry.awaited and entry.due.get(line) == at:
                 expired.append((entry, line))
         while self._settled:
             entry = next(iter(self._settled.values()))

@@ -87,14 +87,22 @@ class Arrivals:
             except Refusal as refusal:
                 self._refuse(line, sequence, received_us, text, refusal)
                 return
-            entry = self._pending.find(header)
+            mixed = self._mixes(line, header[:MNEMONIC_CHARS])
+            entry = self._pending.find(header) if mixed is None else None
             if entry is not None:
                 self._answer(line, trunk, sequence, received_us, text, rest, entry)
             else:
-                self._unsolicited(line, trunk, sequence, received_us, text, header, rest)
+                self._unsolicited(line, trunk, sequence, received_us, text, header, rest, mixed)
         except Refusal as refusal:
             self._metrics.messages["response", refusal.code] += 1
             line.answer(connection, sequence, refusal)
+
+    def _mixes(self, line: LinePort, mnemonic: str) -> str | None:
+        """Say why nobody but the operator gets what a line has for a mnemonic; None if it goes its way (C-TEST)."""
+        row = self._point.directory.mnemonics.get(mnemonic)
+        if row is None or row.mode.value == line.mode:
+            return None
+        return f"{line.name} is a {line.mode} line, {mnemonic} a {row.mode.value} mnemonic (C-TEST)"
 
     def _refuse(self, line: LinePort, sequence: int, received_us: int, text: str, refusal: Refusal) -> None:
         connection, msn = line.connection, self._writer.allot()
@@ -173,14 +181,22 @@ class Arrivals:
         return self._confirmations.received(rest, terminal, msn, received_us)
 
     def _unsolicited(
-        self, line: LinePort, trunk: Trunk, sequence: int, received_us: int, text: str, header: str, rest: str
+        self,
+        line: LinePort,
+        trunk: Trunk,
+        sequence: int,
+        received_us: int,
+        text: str,
+        header: str,
+        rest: str,
+        mixed: str | None,
     ) -> None:
         mnemonic = header[:MNEMONIC_CHARS]
-        device = self._point.directory.unsolicited_device(mnemonic)
+        device = self._point.directory.unsolicited_device(mnemonic) if mixed is None else None
         connection, msn = line.connection, self._writer.allot()
         repeated = self._repeats.note(trunk.name, text, clock.monotonic())
         kind = HIT_CONFIRMATION if is_request(rest) else "unsolicited"
-        why, legs = f"no destination for {mnemonic}", NO_LEGS
+        why, legs = mixed or f"no destination for {mnemonic}", NO_LEGS
         if device is not None:
             legs = unsolicited_legs(
                 self._point.directory,
@@ -190,13 +206,13 @@ class Arrivals:
                 must_be_seen=must_be_staffed(rest),
             )
         terminal = next((leg.address for leg in legs.legs if leg.address is not None), None)
-        beside = self._beside(rest, terminal, msn, received_us)
+        beside = self._beside(rest, terminal, msn, received_us) if mixed is None else NOTHING
         priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
         events = legs.events(msn, received_us) or [
             EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
             EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
         ]
-        rule = self.intercepted(mnemonic)
+        rule = self.intercepted(mnemonic) if mixed is None else None
         if rule is not None:
             events, legs = [EventRecord(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
 

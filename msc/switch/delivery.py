@@ -85,6 +85,8 @@ class Deliveries:
         self.held: set[str] = set()
         """Addresses that get nothing, by an operator's word, until they are released."""
         self.redirect: Redirect = lambda _address: None
+        self.known: Callable[[str], bool] = lambda _address: True
+        """Tells whether there still is the device or person of an address."""
         self.heard: list[Callable[[Outgoing, str, str | None], None]] = []
         """Are told what a station has acknowledged, and what it has refused: message, address, why."""
         self._writer = writer
@@ -183,6 +185,9 @@ class Deliveries:
         if _may_go_elsewhere(message) and (elsewhere := self.redirect(address)):
             self._send_elsewhere(address, message, elsewhere)
             return
+        if not self.known(address):
+            self.to_operator(address, message, f"{address} is no more")
+            return
         outbox = self.outboxes.get(address)
         if outbox is None:
             outbox = self.outboxes[address] = Outbox(address)
@@ -250,8 +255,16 @@ class Deliveries:
                 continue
             for message in outbox.expire(now_us):
                 self._expired(address, message)
+            if not self.known(address):
+                self._left_behind(address, outbox)
             if address not in self._stations or self.is_held(address):
                 self.redirect_waiting(address)
+
+    def _left_behind(self, address: str, outbox: Outbox) -> None:
+        """Hand what waits for somebody who has left the directory to the operator, as a starting switch would."""
+        for message in outbox.queued():
+            outbox.drop(message)
+            self.to_operator(address, message, f"{address} is no more")
 
     def _end_stalled(self, address: str, stalled: set[Hashable]) -> None:
         """End connections that leave a message unanswered: all behind it would wait, while the link looks sound."""

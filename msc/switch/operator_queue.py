@@ -51,7 +51,8 @@ class OperatorQueue:
 
     def add(self, msn: int, address: str | None, why: str, since_us: int, queue: str = OPERATOR_QUEUE) -> None:
         """Enter a message whose event stands in the journal already."""
-        log.warning("message.to_operator", msn=msn, destination=address, why=why, queue=queue)
+        # Not why: an operator who put it here may have named somebody, and that stands in the journal alone.
+        log.warning("message.to_operator", msn=msn, destination=address, queue=queue)
         if len(self._entries) >= OPERATOR_QUEUE_MAX:
             self.beyond += 1
             return

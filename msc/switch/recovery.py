@@ -169,6 +169,18 @@ def line_text(record: MessageRecord) -> str:
     return write_head(MessageHead(record.header or "", record.oif, record.taf)) + text
 
 
+def has_waited(leg: Unfinished) -> bool:
+    """Tell whether a message was told to wait at a line, and was never sent there.
+
+    What had happened before it was `routed` there for the last time is another story, which has ended.
+    """
+    waited = False
+    for event in leg.events:
+        if event.event in (Life.ROUTED, Life.QUEUED):
+            waited = event.event == Life.QUEUED
+    return waited and not leg.was_sent
+
+
 def queued_again(leg: Unfinished, ended: bool = True) -> Outgoing:
     """Rebuild what a station is still owed, with what had become of it there.
 

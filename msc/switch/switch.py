@@ -20,7 +20,7 @@ from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, Shut
 from msc.journal.recall import Recent, Unfinished
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
-from msc.limits import TEXT_CHARS_MAX
+from msc.limits import TEXT_CHARS_MAX, UNROUTED_OF_DEVICE_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, Function
@@ -92,6 +92,8 @@ class Switch:
         self._deliveries = deliveries
         self._metrics = metrics
         self._watch = watch
+        self._unrouted: dict[str, list[int]] = {}
+        """What of each device waits for the operator because no route took it."""
         # Bound once: it is asked for every message, and mostly says nothing.
         self._log = log.bind()
 
@@ -215,7 +217,8 @@ class Switch:
             self._writer.check_room()
             msn = self._writer.allot()
             events = [EventRecord(msn, at, Life.REFUSED, None, str(refusal))]
-            unrouted = isinstance(refusal, NoRoute) and incoming.operator is not None
+            device = incoming.device.device
+            unrouted = isinstance(refusal, NoRoute) and incoming.operator is not None and self._has_room(device)
             if unrouted and incoming.operator is not None:
                 # In order but for the table: the operator may see to it, so it gets the header it would have had.
                 header = make_header(incoming.operator.mnemonic, msn)
@@ -224,6 +227,7 @@ class Switch:
 
             def durable(failure: JournalUnavailable | None) -> None:
                 if failure is None and unrouted:
+                    self._unrouted[device].append(msn)
                     self._deliveries.operator_queue.add(msn, None, refusal.reason, at)
                 self._say_refused(station, incoming.sequence, failure or refusal)
 
@@ -231,6 +235,14 @@ class Switch:
         except Refusal as failure:
             lower = min(refusal, failure, key=lambda r: r.code)
             self._say_refused(station, incoming.sequence, lower)
+
+    def _has_room(self, device: str) -> bool:
+        """Tell whether the operator may be given one more message of a device that no route takes."""
+        queue = self._deliveries.operator_queue
+        waiting = self._unrouted[device] = [
+            msn for msn in self._unrouted.get(device, ()) if queue.find(msn) is not None
+        ]
+        return len(waiting) < UNROUTED_OF_DEVICE_MAX
 
     @staticmethod
     def _say_refused(station: StationPort, sequence: int, refusal: Refusal) -> None:
@@ -361,7 +373,7 @@ class Switch:
                     place,
                     known=self._knows(place, name),
                     update=entry is not None and entry.update,
-                    waited=not leg.was_sent and any(event.event == Life.QUEUED for event in leg.events),
+                    waited=recovery.has_waited(leg),
                     age_s=(now_us - record.received) / 1e6,
                 )
             )
@@ -394,10 +406,9 @@ class Switch:
 
     def _knows(self, place: str, name: str) -> bool:
         """Tell whether there is a line, device or user of a name."""
-        directory = self._point.directory
         if place == "line":
             return self._traffic.has_line(name)
-        return name in (directory.devices if place == "device" else directory.users)
+        return self._point.directory.has_station(f"{place}:{name}")
 
 
 def _stays(incoming: Incoming) -> bool:

@@ -227,7 +227,7 @@ class LineTraffic:
         """
 
         def durable(failure: JournalUnavailable | None) -> None:
-            trunk.clearing = False
+            trunk.clearing = None
             line = trunk.active
             if failure is not None or line is None or not trunk.room:
                 trunk.outbox.give_back(message)
@@ -237,7 +237,7 @@ class LineTraffic:
 
         try:
             self._writer.store(EventRecord(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
-            trunk.clearing = True
+            trunk.clearing = message
         except JournalUnavailable:
             trunk.outbox.give_back(message)
 
@@ -249,10 +249,12 @@ class LineTraffic:
             self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_of(name))
 
     def _withhold(self, name: str, message: Outgoing) -> bool:
-        """Tell whether a message that had to wait may not be sent any more; its originator is told.
+        """Tell whether a message that had to wait may not be sent any more; its originator is told, or knows already.
 
         Somebody may have been suspended while the line was down or full, or while the switch was.
         """
+        if self._has_ended(name, message):
+            return True
         entry = self.pending.find(message.header or "")
         against = objection(self._point, entry) if entry is not None else None
         if entry is None or against is None:
@@ -264,6 +266,13 @@ class LineTraffic:
             refusal = OutcomeUnknown(told) if message.update else NoAnswerInTime(told)
         self.originators.give_up(entry, name, refusal)
         return True
+
+    def _has_ended(self, name: str, message: Outgoing) -> bool:
+        """Tell whether a message was answered or given up although the line had not acknowledged it: it is not to be
+        sent again, and an update that was given up must not be.
+        """
+        entry = self.pending.find(message.header or "")
+        return entry is not None and (name not in entry.awaited or name in entry.given_up)
 
     # --- what lines do ------------------------------------------------------------------------------
 
@@ -287,7 +296,7 @@ class LineTraffic:
                 trunk.outbox.drop(message)
                 refusal = OutcomeUnknown(f"{line.name} was lost; check before sending again")
                 self._give_up_sent(trunk.name, message, refusal)
-            else:
+            elif not self._has_ended(trunk.name, message):
                 self._writer.note(EventRecord(message.msn, at, Life.RETURNED, trunk.address, reason))
         if trunk.active is not None and trunk.active is not line:
             log.warning("line.carried_by_other", line=trunk.name, carrier=trunk.active.name)
@@ -304,13 +313,17 @@ class LineTraffic:
             self._pump(trunk)
             return
         self.unanswered.heard(trunk.name, clock.monotonic())
+        if not self._has_ended(trunk.name, message):
+            self._refused(trunk, line, message, refused)
+        self._pump(trunk)
+
+    def _refused(self, trunk: Trunk, line: LinePort, message: Outgoing, refused: str) -> None:
         if trunk.try_again(message, refused, clock.monotonic()):
             self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
-        else:
-            self._give_up_sent(trunk.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
-            if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
-                self._deliveries.to_operator(None, message, f"refused {message.attempts} times by {line.name}")
-        self._pump(trunk)
+            return
+        self._give_up_sent(trunk.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
+        if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
+            self._deliveries.to_operator(None, message, f"refused {message.attempts} times by {line.name}")
 
     def _taken_over(self, trunk: Trunk, message: Outgoing) -> None:
         at = clock.wall_us()
@@ -333,9 +346,8 @@ class LineTraffic:
         """Give up destinations whose time has come, and tell the originator; look after the trunks."""
         for entry, name in self.pending.expire(now):
             trunk = self.trunks.get(name)
-            waiting = trunk.outbox.find(entry.msn) if trunk is not None else None
-            if waiting is not None and waiting.expires_us is not None:
-                continue  # it waits by word of the state or of an operator, and has a time of its own
+            if trunk is not None and trunk.was_told_to_wait(entry.msn):
+                continue
             self.originators.give_up(entry, name, self._overdue(entry, name))
         now_us = clock.wall_us()
         for trunk in self.trunks.values():

@@ -40,8 +40,8 @@ class Trunk:
         """The carrier an operator wants used, whatever else is there."""
         self.out: str | None = None
         """What the state said when it took itself out of service; None while it has not."""
-        self.clearing = False
-        """Whether an update is about to go out, as soon as the journal says so; nothing overtakes it."""
+        self.clearing: Outgoing | None = None
+        """The update that is about to go out, as soon as the journal says so; nothing overtakes it."""
         self._failback_s = failback_s
         self._primary_back_at: float | None = None
         self._drained: LinePort | None = None
@@ -56,7 +56,7 @@ class Trunk:
     @property
     def room(self) -> int:
         """How many messages it takes now."""
-        return self.active.room if self.active is not None and self.out is None and not self.clearing else 0
+        return self.active.room if self.active is not None and self.out is None and self.clearing is None else 0
 
     def __len__(self) -> int:
         """Return how many messages it has not taken over."""
@@ -71,6 +71,11 @@ class Trunk:
         if self.active is not None and self.active.state is LineState.HELD:
             return f"{self.active.name} is held by an operator"
         return None
+
+    def was_told_to_wait(self, msn: int) -> bool:
+        """Tell whether a message waits by word of the state or of an operator: it has a time of its own."""
+        message = self.clearing if self.clearing is not None and self.clearing.msn == msn else self.outbox.find(msn)
+        return message is not None and message.expires_us is not None
 
     # --- which line carries it ------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def entry(msn: int, *lines: str, timeout_s: float = 30.0, header: str | None = N
         "msn": msn, "header": header or f"A123{msn:06d}", "host": False, "station": 1, "sequence": 1, "ref": None,
         "key": None, "timeout_s": timeout_s, "received_us": 0, "lines": lines, "awaited": set(lines),
         "given_up": set(), "failed": set(),
-        "closes_at": 0.0,
+        "closes_at": 0.0, "due": {},
     }  # fmt: skip
     return Pending(**members)
 
@@ -269,3 +269,13 @@ def test_property_memory_is_bounded_and_nothing_that_waits_is_forgotten(steps: l
         assert all(table.find(one.header) is one for one in waiting)
     overdue = [one for one, _ in table.expire(now + 20.0)]
     assert overdue == waiting, "each inquiry is given up in its turn"
+
+
+def test_a_time_set_anew_counts_and_the_one_before_it_no_more() -> None:
+    table = PendingTable()
+    one = entry(1, "clets-a", timeout_s=30.0)
+    table.add(one, 0.0)
+    table.postpone(one, "clets-a", 50.0)
+    assert table.expire(31.0) == []
+    assert table.expire(50.0) == [(one, "clets-a")]
+    assert table.expire(1000.0) == []

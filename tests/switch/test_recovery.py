@@ -297,6 +297,7 @@ class Restarted:
         self.point = AccessControlPoint(directory, self.directory_store, self.audited.append)
         self.pending = PendingTable()
         self.deliveries = Deliveries(self.writer, metrics)
+        self.deliveries.known = directory.has_station
         self.board = BulletinBoard(self.writer, self.deliveries, directory, DAY_S)
         plan = load_plan(PlanFiles(CONFIG / "routes.toml"), CATALOG, ("clets-a", "ncic-a"), None)
         self.confirmations = Confirmations(
@@ -495,3 +496,16 @@ async def test_an_update_that_was_told_to_wait_and_never_sent_is_sent_after_the_
     assert restarted.line.sent == [], "the journal says first that it is sent"
     await restarted.writer.run()
     assert len(restarted.line.sent) == 1
+
+
+@pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
+async def test_an_update_that_was_queued_anew_is_judged_by_what_happened_since(restarted: Restarted) -> None:
+    """It waited once, was sent, and an operator had it sent again: that it waited before says nothing of now."""
+    record = update(received=clock.wall_us())
+    lives = (Life.QUEUED, Life.SENT, Life.OUTCOME_UNKNOWN, Life.ROUTED)
+    await restarted.journaled_before(record, *routed(record, *lives))
+    await restarted.recover()
+    restarted.line.room = 10
+    restarted.traffic.line_opened(restarted.line)
+    assert restarted.line.sent == []
+    assert [message.text[:4] for message in restarted.waiting("device:desk-1")] == ["E404"]

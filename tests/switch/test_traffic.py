@@ -348,3 +348,92 @@ async def test_where_an_agency_has_nobody_who_sees_it_the_operator_gets_it_once(
     [entry] = running.deliveries.operator_queue.entries()
     assert "C-STAFFED" in entry.why
     assert not running.waiting("device:s-desk")
+
+
+# --- clocks and queues that nobody looks after ---------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_waited_and_is_sent_in_time_has_its_whole_time_out_from_then(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = clock.monotonic()
+    running.line.hold()
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    monkeypatch.setattr(clock, "monotonic", lambda: began + entry.timeout_s - 1)
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    running.traffic.tick(began + entry.timeout_s + 1)
+    assert entry.awaited == {"clets-a"} and not entry.given_up, "it was sent two seconds ago"
+    running.traffic.tick(began + 2 * entry.timeout_s)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E402", "E403"]
+
+
+@pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
+async def test_what_waited_while_the_journal_was_away_goes_out_when_it_is_back(running: Running) -> None:
+    running.line.room = 0
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.writer.available = False
+    running.line.room = 10
+    running.traffic.line_writable(running.line)
+    assert running.line.sent == []
+    running.writer.available = True
+    running.traffic.tick(clock.monotonic())
+    assert running.line.sent == [TEXT.encode()]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_was_answered_and_not_acknowledged_is_not_asked_again(running: Running) -> None:
+    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.traffic.line_message(running.line, 1, b"A12300000H.NO RECORD")
+    await running.journaled()
+    running.traffic.line_lost(running.line, "cut")
+    running.traffic.line_opened(running.line)
+    assert running.line.sent == [TEXT.encode()]
+    running.traffic.tick(clock.monotonic() + 60)
+    assert running.traffic.unanswered.raised() == [], "an alarm about it could never end"
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_update_that_was_given_up_is_not_sent_again_because_its_host_was_busy(running: Running) -> None:
+    entry = running.entry(key="EV", system="IA", kind="entry")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert [text[:4] for text in running.told()] == ["E404"]
+    running.traffic.line_answered(running.line, 1, "E502 busy")
+    running.traffic.tick(clock.monotonic() + 2)
+    assert running.line.sent == [TEXT.encode()], "its originator was told to look, and may have entered it anew"
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running: Running) -> None:
+    running.line.hold()
+    entry = running.entry(key="EV", system="IA", kind="entry")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.line.release()
+    running.traffic.line_writable(running.line)
+    assert running.line.sent == [], "first the journal says that it is sent"
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    await running.journaled()
+    assert running.line.sent == [TEXT.encode()]
+    assert [text[:4] for text in running.told()] == ["E402"]
+
+
+# --- test and production --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TEST")
+async def test_a_test_line_reaches_nobody_who_works_under_a_production_mnemonic(running: Running) -> None:
+    running.other.mode = "test"
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.line_message(running.other, 1, b"A12300000H.NO RECORD")
+    running.traffic.line_message(running.other, 2, b"A12300000X.$.A.AMBER ALERT")
+    await running.journaled()
+    assert running.told() == []
+    assert entry.awaited == {"clets-a"}, "nothing has been answered"
+    whys = [queued.why for queued in running.deliveries.operator_queue.entries()]
+    assert whys == ["ncic-a is a test line, A123 a production mnemonic (C-TEST)"] * 2

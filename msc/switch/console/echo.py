@@ -9,7 +9,7 @@ from msc import clock
 from msc.acp.directory import Device, Directory
 from msc.errors import BadCharacter, JournalUnavailable
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
-from msc.journal.writer import JournalWriter
+from msc.journal.writer import JournalWriter, tells
 from msc.limits import FORWARD_HOPS_MAX
 from msc.protocol.text import check_characters
 from msc.routing.outbox import Outgoing
@@ -75,7 +75,7 @@ class Echo:
         )  # fmt: skip
         events = (EventRecord(msn, at, Life.ROUTED, ready.address, f"test by {order.by}"),)
         try:
-            self._writer.append(record, events, stored.set_result)
+            self._writer.append(record, events, tells(stored))
             failure = await stored
         except JournalUnavailable as exc:
             failure = exc

@@ -68,6 +68,8 @@ class InterceptDesk:
         """Keep a message that is journaled and acknowledged, and tell its originator."""
         self._deliveries.operator_queue.add(record.msn, None, f"rule {rule}", record.received, INTERCEPT)
         entry = recovery.pending_of(record, self._catalog, self._directory)
+        # Whoever counts destinations that have not spoken has the operator to count.
+        entry.awaited.add(INTERCEPT)
         self._traffic.originators.tell(entry, None, QueuedForLater(WAITS))
 
     def edited(self, record: MessageRecord, text: str, msn: int) -> MessageRecord:

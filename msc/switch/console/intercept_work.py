@@ -11,7 +11,7 @@ from msc.acp.directory import Directory
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.reader import Entry as Found
 from msc.journal.record import BULLETINS, Direction, MessageRecord
-from msc.journal.writer import JournalWriter
+from msc.journal.writer import JournalWriter, tells
 from msc.protocol.header import parse_header
 from msc.routing.service_state import must_be_staffed
 from msc.switch import recovery
@@ -70,7 +70,7 @@ class InterceptWork:
         assert taken is not None
         events = held_events(now, record.received, msn, order.words)
         try:
-            self._writer.append(record, events, stored.set_result)
+            self._writer.append(record, events, tells(stored))
             failure = await stored
         except JournalUnavailable as exc:
             failure = exc

@@ -112,16 +112,23 @@ class QueueView:
         """List the queues in which something waits; of one, its messages."""
         address = order.asked.get("address")
         if address is not None:
+            if not address.startswith("operator:"):
+                self.outbox(address)  # which there must be
             return Outcome({"address": address, "messages": self.messages(address)})
         queues = [{"address": where, **self.load(where), "why": self.why(where)} for where in self.addresses()]
         return Outcome({"queues": [row for row in queues if row["waiting"] or row["unacknowledged"]]})
 
+    def _present(self, address: str) -> Outbox | None:
+        """Return the outbox of an address if it has one, also of somebody who has just left the directory."""
+        place, _, name = address.partition(":")
+        return self._traffic.trunks[name].outbox if place == "line" else self._deliveries.outboxes.get(address)
+
     def _queued(self, address: str) -> list[Outgoing]:
-        outbox = self.outbox(address)
+        outbox = self._present(address)
         return outbox.queued() if outbox is not None else []
 
     def _sent(self, address: str) -> list[Outgoing]:
-        outbox = None if address.startswith("operator:") else self.outbox(address)
+        outbox = self._present(address)
         return outbox.unacknowledged() if outbox is not None else []
 
 

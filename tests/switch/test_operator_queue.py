@@ -1,0 +1,55 @@
+"""The operator's queue: what it says of what waits, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from msc.journal.recall import Unfinished
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
+from msc.routing.plan import Plan
+from msc.routing.table import RouteTable
+from msc.switch import switch as switch_module
+from msc.switch.operator_queue import OperatorQueue
+from tests.support.operated import Operated
+from tests.switch.test_queue_work import INQUIRY
+from tests.switch.test_recovery import inquiry
+
+
+@pytest.mark.requirement("C-JOURNAL")
+def test_an_operators_own_words_come_back_from_the_journal_and_stay_out_of_the_log() -> None:
+    why = "from device:desk-1 by roe: case 26-17, DOE JOHN"
+    leg = Unfinished(inquiry(), OPERATOR_QUEUE, False, (EventRecord(17, 2, Life.ROUTED, OPERATOR_QUEUE, why),))
+    queue = OperatorQueue()
+    with capture_logs() as logged:
+        queue.restore(leg)
+        taken = queue.take(17)
+        assert taken is not None and taken.why == why
+        queue.add(taken.msn, taken.address, taken.why, taken.since_us)
+    assert "DOE" not in str(logged)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Operated]:
+    made = Operated(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_one_terminal_cannot_fill_the_operators_queue_with_what_no_route_takes(
+    running: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch_module, "UNROUTED_OF_DEVICE_MAX", 2)
+    running.switch._intake.use(Plan(RouteTable([])))
+    sent = [await running.sends(INQUIRY) for _ in range(4)]
+    assert [entry.msn for entry in running.deliveries.operator_queue.entries()] == sent[:2]
+    assert sent[2] not in running.writer.owed, "it was refused, and that was all"
+    other = await running.sends(INQUIRY, "desk-2")
+    await running.order("queue_delete", from_=OPERATOR_QUEUE, msns=[sent[0]])
+    again = await running.sends(INQUIRY)
+    assert [entry.msn for entry in running.deliveries.operator_queue.entries()] == [sent[1], other, again]
