@@ -249,8 +249,12 @@ class Device(Row):
 
     @property
     def attended(self) -> bool:
-        """Whether what arrives is on paper or before somebody's eyes at every hour (C-STAFFED)."""
-        return self.kind is StationKind.PRINTER or self.staffed
+        """Whether what arrives is on paper or before somebody's eyes at every hour (C-STAFFED).
+
+        Nothing arrives at a terminal of a pool: what is delivered there is for the person signed on (C-UNSOL).
+        """
+        pooled = self.kind is StationKind.TERMINAL and self.pool is not None and self.mnemonic is None
+        return self.kind is StationKind.PRINTER or (self.staffed and not pooled)
 
 
 class LateAnswers(StrEnum):
@@ -504,7 +508,8 @@ class Directory:
         if agency is None:
             return []
         devices = self._agency_devices.get(agency.agency, [])
-        found = [row for row in devices if row.staffed] or [row for row in devices if row.attended]
+        attended = [row for row in devices if row.attended]
+        found = [row for row in attended if row.staffed] or attended
         if found or not agency.staffing_waiver:
             return found
         return [row for row in devices if row.mnemonic is not None and self.addressees(row.mnemonic)]

@@ -40,6 +40,7 @@ class Pending:
         lines: Those it was meant for.
         awaited: Lines that have not answered yet.
         given_up: Of those, the ones whose status message is on its way into the journal.
+        answering: Of those, the ones whose answer is.
         failed: Lines that were given up; an answer of one of them comes late.
         began: MSN of the message this one was edited from, whose number its originator knows.
     """
@@ -65,6 +66,7 @@ class Pending:
     awaited: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    answering: set[str] = field(default_factory=set)
     began: int | None = None
     closes_at: float = 0.0
     timeouts: Mapping[str, float] | None = None

@@ -121,13 +121,14 @@ class Arrivals:
     ) -> None:
         msn, address = self._writer.allot(), self._originators.address(entry)
         repeated = self._repeats.note(trunk.name, text, clock.monotonic())
-        late = trunk.name in entry.failed
+        late = trunk.name in entry.failed or trunk.name in entry.given_up
         marks = ", ".join(mark for mark, holds in ((LATE, late), (REPEATED, repeated)) if holds)
         beside = self._beside(rest, None, msn, received_us)
         reply = partial(self._originators.reply, entry, msn, "response", rest, line.name, received_us)
 
         def durable(failure: JournalUnavailable | None) -> None:
             line.answer(connection, sequence, failure or msn)
+            entry.answering.discard(trunk.name)
             if failure is not None:
                 if not repeated:
                     self._repeats.forget(trunk.name, text)
@@ -173,6 +174,7 @@ class Arrivals:
             ),
             durable,
         )
+        entry.answering.add(trunk.name)
 
     def _beside(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """What a message from a line means for the clocks of hit confirmations."""

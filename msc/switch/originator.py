@@ -96,6 +96,10 @@ class Originators:
         """Tell an originator, by a journaled status message, that a destination will not answer."""
         if name not in entry.awaited or name in entry.given_up:
             return  # it has answered, or its originator is being told
+        if name in entry.answering:
+            # The journal is about to say that it has answered; if that fails, it is looked at again.
+            self._pending.postpone(entry, name, clock.monotonic() + POSTPONE_S)
+            return
         entry.given_up.add(name)
         text = f"{refusal.code} {refusal.reason}{self._others(entry, name)}"
 

@@ -170,6 +170,14 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
         },
         ("pool", "boats", "unsolicited_to: car-1 is neither a printer nor staffed at every hour (C-UNSOL)"),
     ),
+    "pool with a destination that receives nothing": (
+        {
+            "devices": [terminal("x", pool="cars", staffed=True)],
+            "pools": [Pool("boats", "EXLP", "APB 1", unsolicited_to="x")],
+            "mnemonics": [mnemonic("B001", pool="boats")],
+        },
+        ("pool", "boats", "unsolicited_to: x is neither a printer nor staffed at every hour (C-UNSOL)"),
+    ),
     "pool whose late answers go nowhere": (
         {
             "pools": [Pool("boats", "EXLP", "APB 1", late_answers=LateAnswers.DESTINATION)],

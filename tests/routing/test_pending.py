@@ -25,7 +25,7 @@ def entry(msn: int, *lines: str, timeout_s: float = 30.0, header: str | None = N
         "msn": msn, "header": header or f"A123{msn:06d}", "host": False, "station": 1, "sequence": 1, "ref": None,
         "key": None, "timeout_s": timeout_s, "received_us": 0, "lines": lines, "awaited": set(lines),
         "given_up": set(), "failed": set(),
-        "closes_at": 0.0, "due": {},
+        "closes_at": 0.0, "due": {}, "answering": set(),
     }  # fmt: skip
     return Pending(**members)
 

@@ -117,3 +117,11 @@ def test_what_comes_unasked_is_held_to_it_only_where_it_must_be_seen() -> None:
     assert [leg.address for leg in seen.legs] == ["device:desk-1", "device:desk-2", "device:printer-1"]
     printer = directory.devices["printer-1"]
     assert len(unsolicited_legs(directory, printer, "unsolicited", None, must_be_seen=True).legs) == 1
+
+
+@pytest.mark.requirement("C-STAFFED", "C-UNSOL")
+def test_nothing_ends_at_a_staffed_terminal_that_has_no_mnemonic_of_its_own() -> None:
+    directory = a_county(terminal("console", pool="cars", staffed=True))
+    assert "console" not in [device.device for device in directory.addressees("CA0980000")]
+    [leg] = unsolicited_legs(directory, directory.devices["console"], "unsolicited", None, must_be_seen=True).legs[:1]
+    assert leg.address != "device:console", "nobody receives there"

@@ -422,6 +422,32 @@ async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running:
     assert [text[:4] for text in running.told()] == ["E402"]
 
 
+@pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
+@pytest.mark.parametrize("key", ["QW", "EV"])
+async def test_what_is_answered_in_the_moment_its_time_is_over_is_answered_and_not_given_up(
+    running: Running, key: str
+) -> None:
+    entry = running.entry(key=key, system="IA" if key == "EV" else "IW")
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.line_message(running.line, 1, b"A12300000H.DONE")
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)  # the answer is not committed yet
+    await running.journaled()
+    assert running.told() == ["DONE"]
+    assert [e.event for e in await running.events() if e.destination == "line:clets-a"][-1] == Life.ANSWERED
+    assert len(running.deliveries.operator_queue) == 0
+
+
+@pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
+async def test_an_answer_that_comes_while_its_originator_is_being_told_is_late(running: Running) -> None:
+    entry = running.entry()
+    running.traffic.send(entry, "clets-a", TEXT)
+    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.traffic.line_message(running.line, 1, b"A12300000H.DONE")
+    await running.journaled()
+    told = running.waiting("device:desk-1")
+    assert [(message.text[:4], message.late) for message in told] == [("E403", False), ("DONE", True)]
+
+
 # --- test and production --------------------------------------------------------------------------------------
 
 
