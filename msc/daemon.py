@@ -105,8 +105,15 @@ class Daemon:
         Raises:
             MSCError: What the operator must mend; nothing is left running.
         """
+        self._site_lock = lock_site(self.settings)
+        try:
+            await self._start()
+        except BaseException:
+            self._site_lock.close()
+            raise
+
+    async def _start(self) -> None:
         settings = self.settings
-        self._site_lock = lock_site(settings)
         catalog = load_catalog(settings.path(settings.catalog.folder))
         services = Services()
         if settings.routes.service is not None:

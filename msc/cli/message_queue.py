@@ -37,7 +37,6 @@ MESSAGES: Final = (
     "state",
     "priority",
     "kind",
-    "key",
     "source",
     "meant_for",
     "waits",

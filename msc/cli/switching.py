@@ -138,13 +138,14 @@ def _messages(count: int) -> str:
 def shown(value: Any) -> str:
     """Write a member of an answer for people."""
     match value:
-        case None | [] | {}:
+        case None:
             return ""
         case bool():
             return "yes" if value else "no"
         case list():
             return ", ".join(map(shown, value))
         case dict():
+            # What waits, by class: `3 urgent, 1 broadcast`. (A pattern of `{}` fits every dict, not the empty one.)
             return ", ".join(f"{shown(count)} {name}" for name, count in value.items() if count)
     return str(value)
 

@@ -207,7 +207,7 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
             assert routed[message.msn] == lines
         else:
             assert {name for _, name in routed[message.msn]} == {route.name}
-    assert kinds == {key.code for key in catalog if key.code not in ("QG", "QA")}
+    assert kinds == {key.code for key in catalog if key.code not in ("QG", "QA", "YR")}
 
 
 def test_refused_messages_say_why_and_go_nowhere(busy: list[Record]) -> None:
