@@ -70,10 +70,11 @@ async def recent_transactions(
             elif record.code is None and record.received >= since_us:
                 hear(record)
         elif isinstance(record, EventRecord) and (record.destination or "").startswith("line:"):
+            name = (record.destination or "").removeprefix("line:")
             if record.event == Life.ROUTED:
-                lines.setdefault(record.msn, set())
+                lines.setdefault(record.msn, set()).discard(name)  # perhaps once more
             elif record.event in _GIVEN_UP and record.msn in lines:
-                lines[record.msn].add((record.destination or "").removeprefix("line:"))
+                lines[record.msn].add(name)
     return [
         Recent(record, frozenset(lines[msn]))
         for msn, record in sorted(found.items())

@@ -498,6 +498,15 @@ async def test_an_update_that_was_told_to_wait_and_never_sent_is_sent_after_the_
     assert len(restarted.line.sent) == 1
 
 
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_an_answer_to_what_was_queued_anew_before_the_stop_is_not_late(restarted: Restarted) -> None:
+    record = inquiry(received=clock.wall_us())
+    await restarted.journaled_before(record, *routed(record, Life.SENT, Life.EXPIRED, Life.ROUTED))
+    await restarted.recover()
+    entry = restarted.pending.find("A12300000H")
+    assert entry is not None and entry.awaited == {"clets-a"} and entry.failed == set()
+
+
 @pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
 async def test_an_update_that_was_queued_anew_is_judged_by_what_happened_since(restarted: Restarted) -> None:
     """It waited once, was sent, and an operator had it sent again: that it waited before says nothing of now."""
