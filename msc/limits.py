@@ -114,6 +114,9 @@ RECEIPTS_REST_S: Final = 0.2
 FORWARD_HOPS_MAX: Final = 8
 """Forwards and alternates one message may follow. Day desk, night desk, the neighbour's, their alternate: four is a
 long way already, and whoever asks where a message went must be able to read it."""
+FORWARDED_REMEMBERED_MAX: Final = 20_000
+"""Messages that went to a station instead of to another, remembered so that one meant for both comes once. That is
+found out within the same moment; four messages to all stations there may be is more than enough."""
 FORWARD_RULES_MAX: Final = 10_000
 """Forwards of a site, and likewise alternates: five for each connection there may be."""
 FORWARD_SEARCH_STEPS_MAX: Final = 100_000

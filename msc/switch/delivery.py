@@ -6,6 +6,7 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
@@ -13,7 +14,13 @@ from msc import clock
 from msc.errors import FrameTooLong, NotAcknowledged
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
-from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
+from msc.limits import (
+    ACK_S,
+    DELIVERIES_UNANSWERED_MAX,
+    DELIVERY_ATTEMPTS_MAX,
+    FORWARD_HOPS_MAX,
+    FORWARDED_REMEMBERED_MAX,
+)
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.control import ErrorNotice
@@ -97,6 +104,8 @@ class Deliveries:
         self._addresses: dict[int, list[str]] = {}
         self._began = clock.monotonic()
         self._left: dict[str, float] = {}
+        self._stood_in: OrderedDict[tuple[str, int], None] = OrderedDict()
+        """What has lately come to an address because it stands in for another."""
 
     # --- who receives ---------------------------------------------------------------------------
 
@@ -191,7 +200,8 @@ class Deliveries:
         outbox = self.outboxes.get(address)
         if outbox is None:
             outbox = self.outboxes[address] = Outbox(address)
-        if message.kind in FORWARDABLE and outbox.holds(message.msn):
+        # Looking through what waits takes long, so it is done where somebody stands in for somebody, and only there.
+        if (message.hops or (address, message.msn) in self._stood_in) and outbox.holds(message.msn):
             return  # meant for two stations, one of which stands in for the other: it comes once
         if outbox.full_for(message):
             self.to_operator(address, message, "too many messages wait")
@@ -212,6 +222,9 @@ class Deliveries:
         message.hops += 1
         message.original_mnemonic = message.original_mnemonic or elsewhere.original_mnemonic
         self._writer.note(EventRecord(message.msn, at, elsewhere.life, address, elsewhere.why))
+        if len(self._stood_in) >= FORWARDED_REMEMBERED_MAX:
+            self._stood_in.popitem(last=False)
+        self._stood_in[elsewhere.address, message.msn] = None
         whose = f"{FORWARDED_FOR}{message.original_mnemonic or address}"
         self._writer.note(EventRecord(message.msn, at, Life.ROUTED, elsewhere.address, whose))
         self.push(elsewhere.address, message)

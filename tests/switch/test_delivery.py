@@ -16,7 +16,7 @@ from msc.limits import ACK_S, FORWARD_HOPS_MAX
 from msc.metrics import Metrics
 from msc.protocol.frame import CONTROL
 from msc.routing.forwarding import Alternate, Forward, Forwarding, When
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outbox, Outgoing
 from msc.routing.period import Period
 from msc.switch.delivery import Deliveries, envelope_of
 from msc.switch.redirect import Redirection
@@ -116,6 +116,28 @@ async def test_a_message_for_a_station_and_for_who_stands_in_for_it_comes_once(d
     deliveries.push("device:desk-1", administrative(1))
     deliveries.push("device:printer-1", administrative(1))
     assert [message.msn for message in waiting(deliveries, "device:printer-1")] == [1]
+
+
+@pytest.mark.requirement("C-TAMF")
+async def test_a_message_for_who_stands_in_and_for_the_station_comes_once(deliveries: Deliveries) -> None:
+    """The other way round: it was there already when it came in the other's place."""
+    rules(deliveries, Forward("by night", "desk-1", "printer-1", ALL_DAY))
+    deliveries.push("device:printer-1", administrative(1))
+    deliveries.push("device:desk-1", administrative(1))
+    assert [message.msn for message in waiting(deliveries, "device:printer-1")] == [1]
+
+
+@pytest.mark.requirement("C-TAMF")
+async def test_where_nobody_stands_in_for_anybody_what_waits_is_not_looked_through(
+    deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_outbox: Outbox, _msn: int) -> bool:
+        raise AssertionError("it takes as long as the queue is")
+
+    monkeypatch.setattr(Outbox, "holds", look)
+    for msn in (1, 2):
+        deliveries.push("device:desk-1", administrative(msn))
+    assert len(waiting(deliveries, "device:desk-1")) == 2
 
 
 @pytest.mark.requirement("C-TAMF")
