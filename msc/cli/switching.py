@@ -138,7 +138,7 @@ def _messages(count: int) -> str:
 def shown(value: Any) -> str:
     """Write a member of an answer for people."""
     match value:
-        case None | [] | {}:
+        case None | []:
             return ""
         case bool():
             return "yes" if value else "no"
