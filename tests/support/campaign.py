@@ -352,7 +352,8 @@ class Campaign:
 
     def evidence(self) -> Evidence:
         """Take the journal and all books together."""
-        told = self.site.ask("journal", "search", "--json")
+        # A long campaign leaves hundreds of thousands of messages.
+        told = self.site.ask("journal", "search", "--json", within_s=900)
         assert told.returncode == 0, told.stderr
         books = {terminal.device: terminal.book for terminal in self.terminals}
         carriers = {LINES[0]: frozenset({LINES[0], BACKUP})}

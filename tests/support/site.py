@@ -63,11 +63,13 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
 
 
-def run_msc(*args: str | Path, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+def run_msc(
+    *args: str | Path, stdin: str = "", within_s: float = COMMAND_S, **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end. No command may ever show a traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "msc", *map(str, args)],
-        input=stdin, capture_output=True, text=True, timeout=COMMAND_S, env=environment(**env), check=False,
+        input=stdin, capture_output=True, text=True, timeout=within_s, env=environment(**env), check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return done
@@ -306,10 +308,10 @@ class Site:
         return done.stdout
 
     # --- the journal, through the command -----------------------------------------------------------
-    def ask(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def ask(self, *command: str, within_s: float = COMMAND_S, **env: str) -> subprocess.CompletedProcess[str]:
         """Ask the journal as an operator: of the running switch, and offline where none of the site runs."""
         offline = [] if self.is_served else ["--offline"]
-        return run_msc(*command[:2], self.toml, *command[2:], *ASKING, *offline, **env)
+        return run_msc(*command[:2], self.toml, *command[2:], *ASKING, *offline, within_s=within_s, **env)
 
     @property
     def is_served(self) -> bool:
