@@ -23,7 +23,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY) ## a county in a minute: switch, state, terminals, about fifteen transactions
+demo: $(READY) ## a county in a minute: switch, state, terminals, some twenty-five transactions
 	@$(BIN)/msc demo
 
 # A process for each processor; a file stays in one, so that what it set up is set up once.

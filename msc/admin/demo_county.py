@@ -7,20 +7,27 @@ import json
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from msc import clock, tls
 from msc.acp.credential import present_otp
+from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+from msc.admin.demo_cable import Cable
 from msc.admin.demo_script import Expected, Step
-from msc.errors import MSCError
+from msc.admin.demo_stage import PRIMARY, forward_now, set_stage
+from msc.admin.operator_key import load_operator_key
+from msc.errors import MSCError, Overloaded
+from msc.limits import RECEIPTS_REST_S
 from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer
-from msc.protocol.control import SignedOn, Status, StatusReport
+from msc.protocol.control import Receipts, ReceiptsReport, SignedOn, Status, StatusReport
+from msc.settings import load_settings
 
 _START_S = 15.0
 _ANSWER_S = 8.0
+_POLL_S = 0.02
 
 
 class DemoFailed(MSCError):
@@ -45,6 +52,7 @@ class Played:
         ms: Until it was in the journal and acknowledged.
         refused: The refusal, or None.
         missing: What should have come and did not.
+        receipts: What its sender was told of each destination.
     """
 
     step: Step
@@ -53,25 +61,34 @@ class Played:
     refused: RefusedByPeer | None
     arrived: tuple[Arrived, ...]
     missing: tuple[Expected, ...]
+    receipts: Mapping[str, str]
 
     @property
     def as_it_should(self) -> bool:
         """Whether it ended as the script says."""
         code = self.refused.code if self.refused else None
-        return code == self.step.refused and not self.missing
+        return code == self.step.refused and not self.missing and self.receipts == self.step.receipts
 
 
 class County:
     """Everything of the demo that runs.
 
     Args:
-        folder: A demo site.
+        folder: A demo site; what the demo needs besides is added to it.
         seen: Called for each message as it arrives.
+
+    Raises:
+        SiteError: That cannot be added.
     """
 
     def __init__(self, folder: Path, seen: Callable[[Arrived], None]) -> None:
         self.folder = folder
         self.site = folder / "msc.toml"
+        self._stage = set_stage(folder)
+        self.cable = Cable(self._stage.port, self._stage.end)
+        self._settings = load_settings(self.site)
+        key = folder / "certs" / "operators" / "admin.key"
+        self._admin = load_operator_key(key.with_suffix(".pem"), key, _nobody)
         self.facts: dict[str, Any] = json.loads((folder / "demo.json").read_text("utf-8"))
         self.stations: dict[str, Client] = {}
         self._seen = seen
@@ -79,6 +96,7 @@ class County:
         self._arrived: asyncio.Queue[Arrived] = asyncio.Queue()
         self._listeners: list[asyncio.Task[None]] = []
         self._began = 0.0
+        self._receipted: tuple[str, int] = ("", 0)
 
     # --- processes --------------------------------------------------------------------------------
 
@@ -90,8 +108,8 @@ class County:
             )
 
     async def start_simulator(self, name: str) -> None:
-        """Start the simulated state or NCIC."""
-        await self.start(name, "simulate", str(self.site), "--only", name)
+        """Start the simulated state, at the end of both its lines, or NCIC."""
+        await self.start(name, "simulate", str(self._stage.simulators), "--only", name)
 
     async def start_switch(self) -> None:
         """Start the switch."""
@@ -128,6 +146,7 @@ class County:
                 await process.wait()
             if name == "switch":
                 code = process.returncode or 0
+        self.cable.cut()
         return code
 
     # --- stations ---------------------------------------------------------------------------------
@@ -190,6 +209,59 @@ class County:
             await asyncio.sleep(0.05)
         raise DemoFailed(f"line {line} was not {state} after {_START_S:.0f} s")
 
+    # --- operators --------------------------------------------------------------------------------
+
+    async def order(self, verb: str, **asked: Any) -> Any:
+        """Give an order as the administrator, or look: over the administrative socket, as the commands do.
+
+        Args:
+            verb: With its counter: `switching/line_hold`, `routing/reload`.
+
+        Raises:
+            DemoFailed: The switch does not do it.
+        """
+        try:
+            content = {**asked, "reason": "the demo shows it"}
+            return await ask(self._settings, "POST", f"/{verb}", content, self._admin)
+        except (RefusedBySwitch, SwitchNotRunning) as exc:
+            raise DemoFailed(f"{verb}: {exc}") from exc
+
+    async def line(self, name: str) -> dict[str, Any]:
+        """Say how a line stands, as `msc line status` does."""
+        found: dict[str, Any] = (await self.order("switching/line_status", line=name))["lines"][0]
+        return found
+
+    async def wait_for_primary(self, **wanted: Any) -> None:
+        """Wait until the status of the primary line says so.
+
+        Raises:
+            DemoFailed: It took too long.
+        """
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until:
+            row = await self.line(PRIMARY)
+            if all(row[member] == value for member, value in wanted.items()):
+                return
+            await asyncio.sleep(_POLL_S)
+        raise DemoFailed(f"line {PRIMARY} was not {wanted} after {_START_S:.0f} s")
+
+    async def forward_records(self) -> Callable[[], Awaitable[None]]:
+        """Have Records' messages go to Dispatch at this hour: a new file, taken up by the running switch.
+
+        Returns:
+            What puts the old file back.
+        """
+        file = self.folder / "forwarding.toml"
+        before = file.read_text("utf-8")
+
+        async def put(text: str) -> None:
+            file.write_text(text, "utf-8")
+            if not (await self.order("routing/reload"))["reloaded"]:
+                raise DemoFailed(f"{file} was not taken up")
+
+        await put(forward_now())
+        return lambda: put(before)
+
     async def _listen(self, device: str, client: Client) -> None:
         while True:
             try:
@@ -202,13 +274,28 @@ class County:
 
     # --- steps ------------------------------------------------------------------------------------
 
-    async def play(self, step: Step, acknowledged: Callable[[int, float], None]) -> Played:
-        """Play a step and wait for everything that must come of it."""
+    async def play(
+        self,
+        step: Step,
+        acknowledged: Callable[[int, float], None],
+        *,
+        instead: Awaitable[Any] | None = None,
+        then: Callable[[], Awaitable[None]] | None = None,
+    ) -> Played:
+        """Play a step and wait for everything that must come of it.
+
+        Args:
+            acknowledged: Told the MSN, and after how many milliseconds it came.
+            instead: What is done, where the step is no message.
+            then: Called once the message is acknowledged.
+        """
         while not self._arrived.empty():
             self._arrived.get_nowait()
         self._began = time.perf_counter()
         msn, refused, ms = None, None, 0.0
-        if step.station in self.stations:
+        if instead is not None:
+            await instead
+        elif step.station in self.stations:
             try:
                 msn = await self.stations[step.station].send(step.text, step.envelope or None)
                 ms = (time.perf_counter() - self._began) * 1e3
@@ -220,6 +307,8 @@ class County:
             assert stdin is not None
             stdin.write(f"{step.text}\n".encode())
             await stdin.drain()
+        if then is not None:
+            await then()
         missing, arrived = list(step.expected), []
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -232,7 +321,30 @@ class County:
                             break
         except TimeoutError:
             pass
-        return Played(step, msn, ms, refused, tuple(arrived), tuple(missing))
+        if step.receipts and msn is not None:
+            self._receipted = (step.station, msn)
+        receipts = await self._receipts(step.receipts) if step.receipts else {}
+        return Played(step, msn, ms, refused, tuple(arrived), tuple(missing), receipts)
+
+    async def _receipts(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Ask for receipts until they are as wanted: an acknowledgement is in the journal a moment after it came."""
+        station, msn = self._receipted
+        until, found = time.monotonic() + _ANSWER_S, dict[str, str]()
+        while found != wanted and time.monotonic() < until:
+            try:
+                report = await self.stations[station].ask(Receipts(msn=msn), ReceiptsReport)
+            except RefusedByPeer as exc:
+                if exc.code != Overloaded.code:
+                    raise
+            else:
+                found = {row.destination: row.state for row in report.destinations}
+            if found != wanted:
+                await asyncio.sleep(RECEIPTS_REST_S)
+        return found
+
+
+def _nobody() -> str | None:
+    """Nobody is asked for a passphrase: the demo's keys have none."""
 
 
 def _fulfils(arrived: Arrived, expected: Expected) -> bool:
@@ -240,4 +352,5 @@ def _fulfils(arrived: Arrived, expected: Expected) -> bool:
         arrived.station == expected.station
         and arrived.message.envelope.get("source") == expected.source
         and expected.holds in arrived.message.text
+        and expected.whose in (None, arrived.message.envelope.get("original_mnemonic"))
     )

@@ -20,24 +20,28 @@ class Expected:
         station: Where it must arrive.
         source: The line or station it must come from.
         holds: What its text must hold.
+        whose: The mnemonic whose message it says it was, where it comes in another's place.
     """
 
     station: str
     source: str
     holds: str
+    whose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction of the demo.
+    """One transaction of the demo, or something done from which messages follow.
 
     Attributes:
         title: What happens, in plain words.
-        station: Who sends it; for an unsolicited message the simulator `state`.
-        text: As typed. A host's text carries its own header.
+        station: Who sends it; for an unsolicited message the simulator `state`, for an order the operator `admin`.
+        text: As typed. A host's text carries its own header; an operator's is the command without `msc`.
         expected: Every message that must come of it.
         refused: The code it must be refused with, instead.
         envelope: What is sent beside the text.
+        receipts: What its sender must be told of each destination; of what is no message itself, those of the
+            last message that had any.
     """
 
     title: str
@@ -46,6 +50,7 @@ class Step:
     expected: tuple[Expected, ...] = ()
     refused: str | None = None
     envelope: dict[str, Any] = field(default_factory=dict)
+    receipts: dict[str, str] = field(default_factory=dict)
 
 
 def _answers(station: str, **by_line: str) -> tuple[Expected, ...]:
@@ -130,8 +135,99 @@ FIRST: Final = (
     ),
 )
 
+# --- to many, and in another's place --------------------------------------------------------------
+
+ALL_POINTS: Final = Step(
+    "A car calls all points of the county, by a group; Records is not there, and its message waits",
+    "MOBILE1",
+    "AM.CA0990000.EXAPB.TXT GREY VAN, NORTHBOUND ON SPECIMEN ROAD",
+    (Expected("DISPATCH1", "MOBILE1", "GREY VAN"), Expected("PRINTER1", "MOBILE1", "GREY VAN")),
+    receipts={"EXA1": "acknowledged", "EXA2": "queued", "EXPR": "acknowledged"},
+)
+
+RECORDS_BACK: Final = Step(
+    "Records signs on and finds it; the car's receipts say so",
+    "RECORDS1",
+    "(sign-on)",
+    (Expected("RECORDS1", "MOBILE1", "GREY VAN"),),
+    receipts={"EXA1": "acknowledged", "EXA2": "acknowledged", "EXPR": "acknowledged"},
+)
+
+FORWARDED: Final = Step(
+    "By the clock, Records' messages go to Dispatch at this hour; each says whose it was",
+    "MOBILE1",
+    "AM.CA0990000.EXA2.TXT PLEASE PULL THE FILE OF CASE T26-7",
+    (Expected("DISPATCH1", "MOBILE1", "CASE T26-7", whose="EXA2"),),
+)
+
+# --- an operator's hold ---------------------------------------------------------------------------
+
+HOLD: Final = Step("An operator of the switch holds the line to the state", "admin", "line hold clets-a")
+
+HELD: Final = Step(
+    "What is asked now waits, and whoever asks is told so at once",
+    "DISPATCH1",
+    "IV.4.CA0990000.LIC/ZZ0002X",
+    _answers("DISPATCH1", clets_a="E402"),
+)
+
+RELEASE: Final = Step(
+    "The operator releases it: what has waited goes out, and is answered",
+    "admin",
+    "line release clets-a",
+    _answers("DISPATCH1", clets_a="LIC/ZZ0002X"),
+)
+
+# --- a clock --------------------------------------------------------------------------------------
+
+HIT_CONFIRMATION: Final = Step(
+    "Another state asks whether a record of ours stands, urgently: a clock of ten minutes runs",
+    "state",
+    "EXA1000000.YQ.NV0990000.CA0990000.TXT.RTY/WP.RNO/1.PRI/U.OCA/T26-9.NIC/W999000009",
+    (Expected("DISPATCH1", "clets-a", "YQ.NV0990000"),),
+)
+
+HIT_CONFIRMED: Final = Step(
+    "Dispatch confirms it, and the clock stops",
+    "DISPATCH1",
+    "YR.CA0990000.NV0990000.TXT.RTY/WP.RNO/1.CON/Y.OCA/T26-9.NIC/W999000009",
+    _answers("DISPATCH1", clets_a="ACCEPTED"),
+)
+
+# --- a line cut in mid-traffic --------------------------------------------------------------------
+
+ENTRY_LOST: Final = Step(
+    "The state's line is cut with an entry on it: nobody knows whether it was made, so it is not sent again",
+    "DISPATCH1",
+    "IA.EV.CA0990000.LIC/ZZ7777X.OCA/T26-3.DTE/20260101",
+    _answers("DISPATCH1", clets_a="E404"),
+)
+
+ON_BACKUP: Final = Step(
+    "Dispatch looks: the backup line carries the question, and the entry was not made",
+    "DISPATCH1",
+    "IA.QV.CA0990000.LIC/ZZ7777X",
+    _answers("DISPATCH1", clets_b=NO_RECORD, ncic_a=NO_RECORD),
+)
+
+SENT_AGAIN: Final = Step(
+    "The operator, who has it in the queue, sends it again: nothing else ever does",
+    "admin",
+    "queue requeue {msn} --yes-send-again",
+    _answers("DISPATCH1", clets_b="ACCEPTED"),
+)
+
+ON_PRIMARY: Final = Step(
+    "The primary line carries the traffic again, and a car finds the entry that went by the backup",
+    "MOBILE1",
+    "IA.QV.CA0990000.LIC/ZZ7777X",
+    _answers("MOBILE1", clets_a="MKE/STOLEN VEHICLE", ncic_a=NO_RECORD),
+)
+
+# --- a line without a backup ----------------------------------------------------------------------
+
 LINE_LOST: Final = Step(
-    "The line to NCIC is cut: the state answers, and the operator is told about NCIC at once",
+    "The line to NCIC has no backup: the state answers, and Dispatch is told about NCIC at once",
     "DISPATCH1",
     "IW.QW.CA0990000.NAM/SPECIMEN,WANTED.DOB/19800101",
     _answers("DISPATCH1", clets_a="MKE/WANTED PERSON", ncic_a="E401"),

@@ -21,7 +21,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "demo": Place(
         "msc.cli.demo",
         "demo",
-        "Make a demo county, start switch, state and NCIC, and play some fifteen transactions.",
+        "Make a demo county, start switch, state and NCIC, and play some twenty-five transactions.",
     ),
     "version": Place("msc.cli.version", "version", "Print the version."),
     "directory": Place(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,7 +18,25 @@ from rich.table import Table
 from msc import clock
 from msc.admin.client import ask_as
 from msc.admin.demo_county import Arrived, County, DemoFailed, Played
-from msc.admin.demo_script import FIRST, LINE_LOST, LINE_RESTORED, Step
+from msc.admin.demo_script import (
+    ALL_POINTS,
+    ENTRY_LOST,
+    FIRST,
+    FORWARDED,
+    HELD,
+    HIT_CONFIRMATION,
+    HIT_CONFIRMED,
+    HOLD,
+    LINE_LOST,
+    LINE_RESTORED,
+    ON_BACKUP,
+    ON_PRIMARY,
+    RECORDS_BACK,
+    RELEASE,
+    SENT_AGAIN,
+    Step,
+)
+from msc.admin.demo_stage import BACKUP, PRIMARY
 from msc.admin.presentation.words import Entry
 from msc.admin.site import make_site
 from msc.cli.common import Exit, fail, out, run
@@ -37,7 +57,7 @@ _STATIONS = (
 def demo(
     keep: Annotated[Path | None, typer.Option(help="Make the site here and keep it.", show_default=False)] = None,
 ) -> None:
-    """Make a demo county, start switch, state and NCIC, and play some fifteen transactions.
+    """Make a demo county, start switch, state and NCIC, and play some twenty-five transactions.
 
     Exits with 0 only if every one ended as it should.
     """
@@ -77,14 +97,11 @@ class _Demo:
             for step in FIRST:
                 await self._play(step)
             await self._refuse_stranger(county)
-            await county.kill("ncic")
-            await county.wait_for_line("ncic-a", "down")
-            self._say("The NCIC host is killed with -9.")
-            await self._play(LINE_LOST)
-            await county.start_simulator("ncic")
-            seconds = await county.wait_for_line("ncic-a", "open")
-            self._say(f"The NCIC host runs again; the switch has its line back after {seconds:.1f} s.")
-            await self._play(LINE_RESTORED)
+            await self._to_many(county)
+            await self._hold(county)
+            await self._confirm_hit(county)
+            await self._lose_primary(county)
+            await self._lose_ncic(county)
             entries = await self._journal()
         finally:
             code = await county.stop()
@@ -95,6 +112,7 @@ class _Demo:
     # --- acts -------------------------------------------------------------------------------------
 
     async def _start(self, county: County) -> None:
+        await county.cable.mend()
         await county.start_simulator("state")
         await county.start_simulator("ncic")
         await county.start_switch()
@@ -108,23 +126,103 @@ class _Demo:
             session = await county.sign_on(device, user)
             pooled = " (pooled)" if session.pooled else ""
             self._say(f"[bold]{device:10}[/] {user} signed on as {session.mnemonic}{pooled:10} {what}")
-        for line in ("clets-a", "ncic-a"):
+        for line, what in (
+            (PRIMARY, "line to the state, mutual TLS"),
+            (BACKUP, f"its backup: another line to the same state; traffic is on {PRIMARY}"),
+            ("ncic-a", "line to NCIC, without a backup"),
+        ):
             await county.wait_for_line(line, "open")
-            self._say(f"[bold]{line:10}[/] open                       line to the state, mutual TLS")
+            self._say(f"[bold]{line:10}[/] open                       {what}")
+        await county.wait_for_primary(carried_by=PRIMARY)
 
-    async def _play(self, step: Step) -> None:
+    async def _to_many(self, county: County) -> None:
+        """Send to a group, one of whom is not there, and to who stands in for another."""
+        await county.stations["RECORDS1"].sign_off()
+        await self._play(ALL_POINTS)
+        await self._play(RECORDS_BACK, county.sign_on("RECORDS1", "P50110"))
+        put_back = await county.forward_records()
+        await self._play(FORWARDED)
+        await put_back()
+
+    async def _hold(self, county: County) -> None:
+        """Hold the line to the state, and release it."""
+        await self._play(HOLD, county.order("switching/line_hold", line=PRIMARY))
+        await self._play(HELD)
+        await self._play(RELEASE, county.order("switching/line_release", line=PRIMARY))
+
+    async def _confirm_hit(self, county: County) -> None:
+        """Be asked for a confirmation, see its clock, and answer."""
+        await self._play(HIT_CONFIRMATION)
+        shown = (await county.order("switching/hitconf_list"))["open"]
+        for row in shown:
+            self._say(
+                f"[dim]admin     > hitconf list:[/] {row['oca']}, asked by {row['from']}, {row['priority']}, "
+                f"{row['state']}, due in {row['due_s']} s, at {row['terminal']}"
+            )
+        await self._play(HIT_CONFIRMED)
+        left = (await county.order("switching/hitconf_list"))["open"]
+        self._others.append(
+            ("The clock of a hit confirmation runs until it is answered", (len(shown), left) == (1, []))
+        )
+
+    async def _lose_primary(self, county: County) -> None:
+        """Cut the state's primary line under an entry, go on over the backup, and come back."""
+
+        async def cut_under_it() -> None:
+            await county.wait_for_primary(unacknowledged=1)
+            county.cable.cut()
+
+        await county.wait_for_primary(unacknowledged=0)
+        county.cable.jam()
+        entry = await self._play(ENTRY_LOST, then=cut_under_it)
+        await county.wait_for_primary(state="down", carried_by=BACKUP)
+        await self._show_line(county)
+        await self._play(ON_BACKUP)
+        again = county.order("switching/queue_requeue", msn=entry.msn, send_again=True)
+        await self._play(replace(SENT_AGAIN, text=SENT_AGAIN.text.format(msn=entry.msn)), again)
+        await county.cable.mend()
+        await county.wait_for_primary(state="open", carried_by=PRIMARY)
+        self._say("The cable is mended; the backup has finished what it had, and the traffic is back.")
+        await self._show_line(county)
+        await self._play(ON_PRIMARY)
+
+    async def _show_line(self, county: County) -> None:
+        row = await county.line(PRIMARY)
+        self._say(f"[dim]admin     > line status:[/] {PRIMARY} {row['state']}, carried by {row['carried_by']}")
+
+    async def _lose_ncic(self, county: County) -> None:
+        """Kill the host of a line that has no backup, and start it again."""
+        await county.kill("ncic")
+        await county.wait_for_line("ncic-a", "down")
+        self._say("The NCIC host is killed with -9.")
+        await self._play(LINE_LOST)
+        await county.start_simulator("ncic")
+        seconds = await county.wait_for_line("ncic-a", "open")
+        self._say(f"The NCIC host runs again; the switch has its line back after {seconds:.1f} s.")
+        await self._play(LINE_RESTORED)
+
+    async def _play(
+        self,
+        step: Step,
+        instead: Awaitable[Any] | None = None,
+        then: Callable[[], Awaitable[None]] | None = None,
+    ) -> Played:
         number = len(self._played) + 1
         out.print()
         out.print(f"[bold cyan]{number:2}[/] [bold]{escape(step.title)}[/]")
         out.print(f"   {step.station:10}[green]>[/] {step.text}", highlight=False, markup=True)
-        played = await self._county.play(step, self._acknowledged)
+        played = await self._county.play(step, self._acknowledged, instead=instead, then=then)
         if played.refused is not None:
             out.print(f"   {'switch':10}[red]x refused[/] {escape(str(played.refused))}")
         for missing in played.missing:
             out.print(f"   [red]missing at {missing.station} from {missing.source}: {escape(missing.holds)}[/]")
+        if played.receipts:
+            told = ", ".join(f"{place} {state}" for place, state in played.receipts.items())
+            out.print(f"   {'receipts':10}[green]=[/] {told}")
         if not played.as_it_should:
             out.print("   [bold red]this is not how it should end[/]")
         self._played.append(played)
+        return played
 
     async def _refuse_stranger(self, county: County) -> None:
         """Somebody with a stolen car's computer, and no password."""
@@ -150,7 +248,9 @@ class _Demo:
         told = next((line for line in lines if line.startswith(("MKE/", "NO RECORD"))), lines[0] if lines else "")
         # A host's own header stays before the answer; show both.
         told = told if told == lines[0] or arrived.station != "CAD1" else f"{lines[0].split('.')[0]}. {told}"
-        shown = told if len(told) <= 70 else f"{told[:69]}…"
+        if whose := message.envelope.get("original_mnemonic"):
+            told = f"(for {whose}) {told}"
+        shown = told if len(told) <= 90 else f"{told[:89]}…"
         out.print(f"   {source:10}[{colour}]<[/] to {arrived.station:9} {escape(shown)}  [dim]{ms}[/]")
 
     @staticmethod
