@@ -38,6 +38,9 @@ _OF_KIND: Final = {
 }
 _SHARE: Final = {Precedence.ADMINISTRATIVE: 2, Precedence.BROADCAST: 4}
 """These may take a half and a quarter of an outbox: no flood of them keeps an answer out."""
+_UNASKED: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
+_UNASKED_SHARE: Final = 8
+"""And where they are urgent, or a hit confirmation, an eighth: they stand with the answers or before them."""
 
 
 def precedence_of(kind: str, priority: str) -> Precedence:
@@ -129,7 +132,7 @@ class Outbox:
         """Whether a message must go elsewhere: its class has no room, or nothing has."""
         if len(self) >= self._messages_max:
             return True
-        share = _SHARE.get(message.precedence)
+        share = _SHARE.get(message.precedence, _UNASKED_SHARE if message.kind in _UNASKED else None)
         return share is not None and len(self._queues[message.precedence]) >= self._messages_max // share
 
     def push(self, message: Outgoing) -> None:

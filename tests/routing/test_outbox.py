@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +128,21 @@ def test_a_flood_of_broadcasts_or_administrative_messages_keeps_no_answer_out() 
     assert not box.full_for(of_kind(1, "response"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "priority"),
+    [("administrative", "urgent"), ("hit_confirmation", "urgent"), ("hit_confirmation", "routine")],
+)
+def test_whoever_calls_everything_urgent_keeps_no_answer_out_either(kind: str, priority: str) -> None:
+    box = Outbox("device:desk-1", 80)
+    for share, message in ((20, of_kind(1, "broadcast")), (40, of_kind(1, "administrative"))):
+        for _ in range(share):
+            box.push(replace(message))
+    while not box.full_for(of_kind(1, kind, priority=priority)):
+        box.push(of_kind(1, kind, priority=priority))
+    assert not box.full_for(of_kind(1, "response"))
+    assert not box.full_for(of_kind(1, "status"))
+
+
 def test_messages_of_a_database_that_is_out_wait_and_the_others_pass_them() -> None:
     box = filled(*(of_kind(n, "inquiry", database=name) for n, name in enumerate(["III", "DMV", "III", "WPS"])))
     box.blocked = frozenset({"III"})
@@ -176,7 +192,8 @@ class OutboxModel(RuleBasedStateMachine):
         self.msn += 1
         message = of_kind(self.msn, kind, priority="urgent" if urgent else "routine", database=database)
         message.expires_us = None if lasts is None else self.now_us + lasts
-        share = {Precedence.ADMINISTRATIVE: 4, Precedence.BROADCAST: 2}.get(message.precedence, self.messages_max)
+        unasked = 1 if kind in ("administrative", "broadcast") else self.messages_max
+        share = {Precedence.ADMINISTRATIVE: 4, Precedence.BROADCAST: 2}.get(message.precedence, unasked)
         alike = sum(each.precedence is message.precedence for each in self.waiting)
         full = len(self.waiting) + len(self.sent) >= self.messages_max or alike >= share
         assert self.box.full_for(message) == full
