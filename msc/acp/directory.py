@@ -472,6 +472,11 @@ class Directory:
                 return row
         return None
 
+    def mode_of(self, device: Device) -> Mode | None:
+        """Return whether a device is for production or for test; None if it has no mnemonic of its own."""
+        row = self.mnemonics.get(device.mnemonic or "")
+        return row.mode if row is not None else None
+
     def unsolicited_device(self, mnemonic: str) -> Device | None:
         """Return the device that gets unsolicited messages for a mnemonic, if there is one.
 

@@ -41,8 +41,9 @@ from msc.admin.presentation.words import Entry
 from msc.admin.site import make_site
 from msc.cli.common import Exit, fail, out, run
 from msc.cli.identity import operator_key
-from msc.journal.record import has_ended
+from msc.journal.record import OPERATOR_QUEUE, has_ended
 from msc.link.client import RefusedByPeer
+from msc.routing.hit_confirmation import ADDRESS as HIT_CONFIRMATION_CLOCK
 from msc.settings import load_settings
 
 _STATIONS = (
@@ -73,6 +74,10 @@ def demo(
     if not good:
         out.print(f"the site is left for you to look at: {folder}", markup=False)
         raise typer.Exit(Exit.REFUSED)
+
+
+_PLACES = {OPERATOR_QUEUE: "the operator's queue", HIT_CONFIRMATION_CLOCK: "its clock"}
+"""Places of a message that are no line and no station."""
 
 
 class _Demo:
@@ -276,7 +281,7 @@ class _Demo:
             received = clock.parse_rfc3339(entry["received"])
             steps = []
             for event in entry["events"][1:]:
-                place = (event["destination"] or "").partition(":")[2]
+                place = _PLACES.get(event["destination"]) or (event["destination"] or "").partition(":")[2]
                 after = (clock.parse_rfc3339(event["at"]) - received) / 1000
                 steps.append(f"{event['event']}{' ' + place if place else ''} [dim]+{after:.0f} ms[/]")
             answer = entry["transaction"] != entry["msn"]

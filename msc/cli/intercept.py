@@ -8,7 +8,7 @@ import typer
 
 from msc.cli.common import Exit, Json, fail, out, site_and_rest, site_and_words
 from msc.cli.identity import AskingAs, Why
-from msc.cli.message_queue import MESSAGES, All, To, show_message
+from msc.cli.message_queue import MESSAGES, All, Messages, To, show_message
 from msc.cli.switching import Sites, Words, aged, look, numbers, order, say, say_each, show_rows, which
 
 app = typer.Typer(help="Intercept messages by rule: look, edit, release, reroute, delete.", no_args_is_help=True)
@@ -17,7 +17,6 @@ _QUEUE: Final = "operator:intercept"
 _RULES: Final = ("name", "criteria", "at", "by", "reason")
 
 Several = Annotated[list[str] | None, typer.Option(show_default=False, help="May be given again; X* is a beginning.")]
-Messages = Annotated[list[str] | None, typer.Argument(metavar="[SITE] [MSN...]", help="The messages, or --all.")]
 
 
 @app.command("list")

@@ -49,6 +49,7 @@ MESSAGES: Final = (
 Queue = Annotated[str, typer.Option(metavar="ADDRESS", help="The queue: line:X, device:X, user:X, operator:queue.")]
 From = Annotated[str, typer.Option("--from", metavar="ADDRESS", help="Where they wait.")]
 To = Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Where they go: line:X, device:X, user:X.")]
+Messages = Annotated[list[str] | None, typer.Argument(metavar="[SITE] [MSN...]", help="The messages, or --all.")]
 All = Annotated[bool, typer.Option("--all", help="All that wait there and are not on their way.")]
 
 
@@ -89,7 +90,8 @@ def show_message(answer: dict[str, Any], json: bool) -> None:
 
 @app.command()
 def move(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[SITE] [MSN...]", help="The messages, or --all.")],
+    arguments: Messages = None,
+    *,
     source: From,
     to: To,
     everything: All = False,
@@ -113,7 +115,8 @@ def copy(arguments: Words, to: To, reason: Why = None, operator: AskingAs = None
 
 @app.command()
 def delete(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[SITE] [MSN...]", help="The messages, or --all.")],
+    arguments: Messages = None,
+    *,
     source: From,
     everything: All = False,
     reason: Why = None,

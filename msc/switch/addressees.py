@@ -1,7 +1,8 @@
 """Where a message ends: its route's lines, whom it names, whom its groups hold, and who gets a copy.
 
 Nobody gets a message twice. Nobody gets their own back, unless it names them: a group that holds its sender, and an
-ORI that is its sender's, mean the others. A group's member that has gone from the directory is passed over.
+ORI that is its sender's, mean the others. What is sent under a test mnemonic is for no production station of a
+group, and the other way round (C-TEST). A group's member that has gone from the directory is passed over.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msc.acp.directory import Device, Directory
+from msc.acp.directory import Device, Directory, Mode
 from msc.errors import TooManyDestinations, UnknownDestination
 from msc.journal.record import BULLETINS
 from msc.limits import GROUP_STATIONS_MAX
@@ -69,16 +70,18 @@ def resolve(plan: Plan, directory: Directory, route: Route, subject: Subject, ow
     Args:
         own: The device it came from; None if that is not to be left out.
     """
-    return _Resolving(plan, directory, own).resolve(route, subject)
+    row = directory.mnemonics.get(subject.mnemonic)
+    return _Resolving(plan, directory, own, row.mode if row is not None else None).resolve(route, subject)
 
 
 class _Resolving:
     """The finding of one message's ends. Groups may share members; each of those is looked up once."""
 
-    def __init__(self, plan: Plan, directory: Directory, own: Device | None) -> None:
+    def __init__(self, plan: Plan, directory: Directory, own: Device | None, mode: Mode | None) -> None:
         self._groups = plan.groups
         self._directory = directory
         self._own = own
+        self._mode = mode
         self._looked_up: dict[str, list[Device]] = {}
 
     def resolve(self, route: Route, subject: Subject) -> Addressed:
@@ -128,8 +131,13 @@ class _Resolving:
         return found
 
     def _others(self, devices: Sequence[Device]) -> list[Device]:
-        own = self._own
-        return [device for device in devices if own is None or device.device != own.device]
+        own, mode = self._own, self._mode
+        return [
+            device
+            for device in devices
+            if (own is None or device.device != own.device)
+            and (mode is None or self._directory.mode_of(device) in (mode, None))
+        ]
 
     def _why(self, name: str) -> str:
         if name in self._groups or name == ALL:

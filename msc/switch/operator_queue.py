@@ -53,10 +53,14 @@ class OperatorQueue:
         """Enter a message whose event stands in the journal already."""
         # Not why: an operator who put it here may have named somebody, and that stands in the journal alone.
         log.warning("message.to_operator", msn=msn, destination=address, queue=queue)
+        self.keep(Entry(msn, queue, address, why, since_us))
+
+    def keep(self, entry: Entry) -> None:
+        """Enter what stood here before. Not logged: it is no news."""
         if len(self._entries) >= OPERATOR_QUEUE_MAX:
             self.beyond += 1
             return
-        self._entries[queue, msn] = Entry(msn, queue, address, why, since_us)
+        self._entries[entry.queue, entry.msn] = entry
 
     def entries(self, queue: str | None = None) -> list[Entry]:
         """Return what waits, in one queue or in all."""
@@ -74,4 +78,4 @@ class OperatorQueue:
         """Enter again what a switch that stopped had left here."""
         why = next((event.detail for event in reversed(leg.events) if event.event == Life.ROUTED), None)
         at = leg.events[-1].at if leg.events else leg.message.received
-        self.add(leg.message.msn, None, why or "as the journal says", at, leg.destination)
+        self.keep(Entry(leg.message.msn, leg.destination, None, why or "as the journal says", at))

@@ -69,7 +69,8 @@ class Case:
         known: Whether there still is such a line, device or user.
         update: Whether it changes a record.
         waited: Whether its originator was told that it waits (E402), and it was never sent. Of such an update the
-            journal would know for certain: it is asked before the line is.
+            journal would know for certain: it is asked before the line is. An inquiry may have gone out in the last
+            moment; asked twice, it does no harm.
         age_s: Since it was received.
     """
 
@@ -96,11 +97,7 @@ TABLE: Final = (
     Row("a clock, or a bulletin", lambda case: case.place not in ("line", *_STATIONS), Action.HAND_BACK),
     Row("a station that is no more", lambda case: case.place in _STATIONS and not case.known, Action.TO_OPERATOR),
     Row("a station", lambda case: case.place in _STATIONS, Action.QUEUE),
-    Row(
-        "an update that waited for its line",
-        lambda case: case.update and case.waited and case.known,
-        Action.WAIT_AGAIN,
-    ),
+    Row("what waited for its line", lambda case: case.waited and case.known, Action.WAIT_AGAIN),
     Row("an update on a line", lambda case: case.update, Action.TELL_UNKNOWN),
     Row("a line that is no more", lambda case: not case.known, Action.TELL_NO_ANSWER),
     Row("a recent inquiry on a line", lambda case: case.age_s <= RESEND_S, Action.SEND_AGAIN),
@@ -169,16 +166,26 @@ def line_text(record: MessageRecord) -> str:
     return write_head(MessageHead(record.header or "", record.oif, record.taf)) + text
 
 
-def has_waited(leg: Unfinished) -> bool:
-    """Tell whether a message was told to wait at a line, and was never sent there.
+def waited_since(leg: Unfinished) -> int | None:
+    """Since when something has waited for its line, by word of the state or of an operator, and was never sent.
 
     What had happened before it was `routed` there for the last time is another story, which has ended.
+
+    Returns:
+        Wall time of the last `queued`; None if it did not wait, or was sent.
     """
-    waited = False
+    since = None
     for event in leg.events:
         if event.event in (Life.ROUTED, Life.QUEUED):
-            waited = event.event == Life.QUEUED
-    return waited and not leg.was_sent
+            since = event.at if event.event == Life.QUEUED else None
+    return None if leg.was_sent else since
+
+
+def precedence_given(leg: Unfinished) -> Precedence | None:
+    """Return the class that an operator put it into last, if any did."""
+    given = (event.detail or "" for event in reversed(leg.events) if event.event == Life.REPRIORITISED)
+    name = next(given, "")
+    return Precedence[name] if name in Precedence.__members__ else None
 
 
 def queued_again(leg: Unfinished, ended: bool = True) -> Outgoing:
@@ -196,14 +203,14 @@ def queued_again(leg: Unfinished, ended: bool = True) -> Outgoing:
     )
     if until is not None:
         message.bulletin, message.expires_us = True, clock.parse_rfc3339(until)
+    if (precedence := precedence_given(leg)) is not None:
+        message.precedence = precedence
     for event in leg.events:
         detail = event.detail or ""
         if event.event == Life.REFUSED_BY_PEER:
             message.attempts += 1
         elif event.event == Life.RETURNED and detail == NOT_ACKNOWLEDGED:
             message.unanswered += 1
-        elif event.event == Life.REPRIORITISED and detail in Precedence.__members__:
-            message.precedence = Precedence[detail]
         elif event.event == Life.ROUTED and detail in _MARKED:
             message.late = message.late or LATE in detail
             message.possible_duplicate = message.possible_duplicate or REPEATED in detail

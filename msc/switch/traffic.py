@@ -26,7 +26,7 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Function
 from msc.protocol.header import MNEMONIC_CHARS
-from msc.routing.outbox import Outgoing
+from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import Pending, PendingTable
 from msc.routing.repeat import Repeats
 from msc.settings import QueueSettings
@@ -154,10 +154,20 @@ class LineTraffic:
         """Queue an inquiry that a stop of the switch left unanswered, for when the line is open."""
         self.trunks[name].outbox.push(self._to_line(entry, text, possible_duplicate=True))
 
-    def wait_again(self, entry: Pending, name: str, text: str) -> None:
-        """Queue an update whose originator was told that it waits, and that a stop of the switch left waiting."""
-        message = self._to_line(entry, text)
-        message.expires_us = message.received_us + int(self._kept.of(message.kind) * 1e6)
+    def wait_again(
+        self, entry: Pending, name: str, text: str, since_us: int, precedence: Precedence | None = None
+    ) -> None:
+        """Queue what its originator was told to wait with, and what a stop of the switch left waiting.
+
+        Args:
+            since_us: Wall time since which it waits.
+            precedence: The class an operator put it into, if any did.
+        """
+        # The journal knows of an update that it was not sent; of an inquiry the last moment may be missing.
+        message = self._to_line(entry, text, possible_duplicate=not entry.update)
+        message.expires_us = since_us + int(self._kept.of(message.kind) * 1e6)
+        if precedence is not None:
+            message.precedence = precedence
         self.trunks[name].outbox.push(message)
 
     def _to_line(self, entry: Pending, text: str, *, possible_duplicate: bool = False) -> Outgoing:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from msc.acp.directory import Agency, Device, Directory, Mnemonic
+from msc.acp.directory import Agency, Device, Directory, Mnemonic, Mode
 from msc.errors import TooManyDestinations, UnknownDestination
 from msc.limits import GROUP_STATIONS_MAX
 from msc.protocol.catalog import load_catalog
@@ -72,6 +73,15 @@ def test_a_message_ends_wherever_its_destinations_are_and_nowhere_twice(
     found = addressed(*destinations)
     assert (sorted(names(found)), list(found.lines), found.unreached) == (devices, lines, ())
     found.check()
+
+
+@pytest.mark.requirement("C-TEST")
+@pytest.mark.parametrize("destination", ["DESKS", ALL, "CA0980000"])
+def test_a_production_message_reaches_no_test_station_of_a_group(destination: str) -> None:
+    directory = county()
+    directory.replace([replace(directory.mnemonics["A124"], mode=Mode.TEST)])
+    assert "desk-2" not in names(addressed(destination, directory=directory))
+    assert names(addressed("A124", directory=directory)) == ["desk-2"], "named itself, it is refused: see intake"
 
 
 def test_a_sender_gets_its_own_message_only_where_it_names_itself() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from msc import clock
 from msc.acp.audit import AuditEvent
@@ -23,7 +24,7 @@ from msc.routing.outbox import Outgoing, Precedence
 from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
 from msc.routing.service_state import load_services
-from msc.settings import HitConfirmationSettings
+from msc.settings import HitConfirmationSettings, QueueSettings
 from msc.switch import recovery
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
@@ -90,8 +91,13 @@ EXPECTED = (
     ),
     Expected("a station", (Case("device"), Case("user", age_s=1e9), Case("device", update=True)), Action.QUEUE),
     Expected(
-        "an update that waited for its line",
-        (Case("line", update=True, waited=True), Case("line", update=True, waited=True, age_s=80_000)),
+        "what waited for its line",
+        (
+            Case("line", update=True, waited=True),
+            Case("line", update=True, waited=True, age_s=80_000),
+            Case("line", waited=True),
+            Case("line", waited=True, age_s=RESEND_S + 0.001),
+        ),
         Action.WAIT_AGAIN,
     ),
     Expected(
@@ -377,6 +383,37 @@ async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible
     assert restarted.line.sent == [b"A12300000H.*J40217.#02RVXUF.IW.QW.CA0980000.NAM/DOE,JOHN"]
 
 
+@pytest.mark.requirement("C-TRAFFIC")
+@pytest.mark.parametrize(("record", "duplicate"), [(update(), False), (inquiry(), True)], ids=["update", "inquiry"])
+async def test_after_a_restart_what_waited_for_a_line_waits_for_the_rest_of_its_time(
+    restarted: Restarted, record: MessageRecord, duplicate: bool
+) -> None:
+    here, since_us = "line:clets-a", clock.wall_us() - 61_000_000
+    record = record._replace(received=since_us)
+    queued = [
+        EventRecord(17, since_us, Life.QUEUED, here),
+        EventRecord(17, since_us, Life.REPRIORITISED, here, "URGENT"),
+    ]
+    await restarted.journaled_before(record, *routed(record), *queued)
+    await restarted.recover()
+    restarted.traffic.tick(clock.monotonic() + 60)
+    assert restarted.waiting("device:desk-1") == [], "it was told to wait, and no answer is due of what was not sent"
+    [message] = restarted.traffic.trunks["clets-a"].outbox.queued()
+    assert (message.possible_duplicate, message.precedence) == (duplicate, Precedence.URGENT)
+    assert message.expires_us == since_us + int(QueueSettings().of(record.kind) * 1e6)
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_after_a_long_stop_what_waited_for_a_line_is_told_that_it_was_not_sent(restarted: Restarted) -> None:
+    record = inquiry()
+    await restarted.journaled_before(record, *routed(record, Life.QUEUED))
+    await restarted.recover()
+    restarted.traffic.tick(clock.monotonic())
+    restarted.writer.close()
+    await restarted.writer.run()
+    assert [status.text[:5] for status in restarted.waiting("device:desk-1")] == ["E401 "]
+
+
 @pytest.mark.parametrize(
     ("record", "code"),
     [(update(received=clock.wall_us()), "E404"), (inquiry(), "E403")],
@@ -457,6 +494,18 @@ async def test_an_update_whose_outcome_is_unknown_is_on_the_operators_list_until
             assert entry.why.startswith("E404 ")
     finally:
         await again.stop()
+
+
+async def test_an_operators_words_stand_in_the_journal_and_on_the_list_and_never_in_the_log(
+    restarted: Restarted,
+) -> None:
+    record, why = inquiry(kind="administrative"), "from device:desk-2 by admin: asked by ROE,JANE"
+    await restarted.journaled_before(record, EventRecord(17, 2, Life.ROUTED, "operator:queue", why))
+    with structlog.testing.capture_logs() as log:
+        await restarted.recover()
+    [entry] = restarted.deliveries.operator_queue.entries()
+    assert entry.why == why
+    assert "ROE" not in str(log)
 
 
 @pytest.mark.requirement("C-TAMF")

@@ -77,7 +77,7 @@ class InterceptWork:
         if failure is not None:
             self._passage.put_back(INTERCEPT, taken)
             raise OrderRefused("the journal cannot be written, so nothing is changed")
-        self._operator.add(now, taken.address, taken.why, record.received, INTERCEPT)
+        self._operator.keep(replace(taken, msn=now, since_us=record.received))
         return Outcome(
             {"was": msn, "msn": now},
             {"msn": msn, "text": found.message.text},

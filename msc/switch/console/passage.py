@@ -214,7 +214,7 @@ class Passage:
     def put_back(self, address: str, taken: Outgoing | Entry) -> None:
         """Put a message back where it was taken out."""
         if isinstance(taken, Entry):
-            self._operator.add(taken.msn, taken.address, taken.why, taken.since_us, address)
+            self._operator.keep(taken)
             return
         outbox = self._view.outbox(address)
         if outbox is None:
