@@ -38,6 +38,8 @@ PLAN = Plan(
 @pytest.fixture
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site.make(tmp_path_factory.mktemp("campaign") / "site")
+    if LONG:
+        made.start_s = 300.0
     try:
         yield made
     finally:

@@ -241,6 +241,9 @@ class Site:
             assert changed.rowcount, statement
 
     # --- processes ----------------------------------------------------------------------------------
+    start_s = START_S
+    """How long a starting switch may take; it reads the last hour's traffic."""
+
     def serve(self, *, wait: bool = True) -> Process:
         """Start the switch and wait until it is ready."""
         process = Process("serve", self)
@@ -264,7 +267,7 @@ class Site:
             except OSError:
                 return False
 
-        eventually(greets, START_S, "a greeting")
+        eventually(greets, self.start_s, "a greeting")
 
     def simulate(self, *args: str) -> Process:
         """Start the simulated hosts and wait until every line is up."""
