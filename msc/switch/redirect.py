@@ -9,7 +9,7 @@ from msc import clock
 from msc.acp.directory import Directory
 from msc.journal.record import Life
 from msc.log import get_logger
-from msc.routing.forwarding import Alternate, Forwarding, StationFacts
+from msc.routing.forwarding import Alternate, Forwarding, Hop, StationFacts
 
 log = get_logger("switch")
 
@@ -64,6 +64,10 @@ class Redirection:
             f"to {found.address} by {', '.join(hop.rule for hop in found.hops)}",
             device.mnemonic if device is not None else None,
         )
+
+    def hops(self, address: str) -> tuple[Hop, ...]:
+        """Return the rules that send elsewhere now what is meant for an address."""
+        return self.forwarding.resolve(address, clock.wall_us(), self._absent_s).hops
 
     def use(self, forwarding: Forwarding) -> None:
         """Take other rules from now on."""
