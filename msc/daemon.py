@@ -11,6 +11,7 @@ import contextlib
 import gc
 import secrets
 import signal
+from collections import Counter
 from dataclasses import astuple
 from datetime import date
 from functools import partial
@@ -51,6 +52,7 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.control import Hello
+from msc.routing.outbox import Precedence
 from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.plan import PlanFiles
 from msc.routing.repeat import Repeats
@@ -419,6 +421,7 @@ class Daemon:
             "journal_rows": float(self.writer.waiting),
             "awaiting_answers": float(self.pending.waiting),
         })  # fmt: skip
+        gauge("msc_waiting", "Messages for stations and lines that are not on their way", "priority", self._waiting)
         gauge("msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", lambda: {
             "inquiries": (clock.wall_us() - oldest.received_us) / 1e6 if (oldest := self.pending.oldest()) else 0.0,
         })  # fmt: skip
@@ -446,6 +449,13 @@ class Daemon:
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
+
+    def _waiting(self) -> dict[str, float]:
+        outboxes = [*self.deliveries.outboxes.values(), *(trunk.outbox for trunk in self.traffic.trunks.values())]
+        counts = Counter[Precedence]()
+        for outbox in outboxes:
+            counts.update(outbox.by_class())
+        return {precedence.name.lower(): float(counts[precedence]) for precedence in Precedence}
 
     def _out_of_service(self) -> dict[str, float]:
         outages = self.services.outages()

@@ -557,9 +557,9 @@ def _line_faults(file: Path, lines: list[LineSettings], today: date) -> Iterator
         yield Fault(file, "line.name", f"{name!r} stands twice")
     for number, line in enumerate(lines):
         if line.backup is not None and (problem := _backup_problem(line, lines)):
-            yield Fault(file, f"line.{number}.backup", problem)
+            yield Fault(file, f"line.{number} ({line.name}).backup", problem)
         if line.mode == "test" and (problem := _end_problem(line.expires, today)):
-            yield Fault(file, f"line.{number}.expires", problem)
+            yield Fault(file, f"line.{number} ({line.name}).expires", problem)
 
 
 def _backup_problem(line: LineSettings, lines: list[LineSettings]) -> str | None:

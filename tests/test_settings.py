@@ -69,23 +69,23 @@ def test_a_line_has_a_driver_and_a_backup_of_the_same_mode(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        ([line("a", backup="b")], "line.0.backup: there is no line 'b'"),
-        ([line("a", backup="a")], "line.0.backup: a line is not its own backup"),
+        ([line("a", backup="b")], "line.0 (a).backup: there is no line 'b'"),
+        ([line("a", backup="a")], "line.0 (a).backup: a line is not its own backup"),
         (
             [line("a", backup="b"), line("b", backup="c"), line("c")],
-            "line.0.backup: 'b' has a backup itself; a backup has none",
+            "line.0 (a).backup: 'b' has a backup itself; a backup has none",
         ),
         (
             [line("a", backup="c"), line("b", backup="c"), line("c")],
-            "line.0.backup: 'c' is also the backup of 'b'; a line backs up one other at most",
+            "line.0 (a).backup: 'c' is also the backup of 'b'; a line backs up one other at most",
         ),
         (
             [line("a", backup="b"), line("b", mode="test", expires=in_days(1))],
-            "line.0.backup: 'b' is a test line, this is a production line",
+            "line.0 (a).backup: 'b' is a test line, this is a production line",
         ),
         (
             [line("a", backup="b", mode="test", expires=in_days(1)), line("b")],
-            "line.0.backup: 'b' is a production line, this is a test line",
+            "line.0 (a).backup: 'b' is a production line, this is a test line",
         ),
         ([line("a"), line("a")], "line.name: 'a' stands twice"),
     ],
@@ -97,12 +97,12 @@ def test_a_backup_that_cannot_be_one_is_a_fault(tmp_path: Path, lines: list[str]
 @pytest.mark.requirement("C-TEST")
 def test_a_test_line_ends_within_a_year(tmp_path: Path) -> None:
     assert faults_of(tmp_path, line("a", mode="test")) == [
-        "line.0.expires: a test line needs a day on which it ends (C-TEST)"
+        "line.0 (a).expires: a test line needs a day on which it ends (C-TEST)"
     ]
     assert not faults_of(tmp_path, line("a", mode="test", expires=in_days(366)))
     late = in_days(367)
     assert faults_of(tmp_path, line("a", mode="test", expires=late)) == [
-        f"line.0.expires: a test line ends within a year, not on {late} (C-TEST)"
+        f"line.0 (a).expires: a test line ends within a year, not on {late} (C-TEST)"
     ]
 
 
@@ -117,7 +117,7 @@ def test_a_line_that_has_ended_keeps_no_switch_from_starting(tmp_path: Path) -> 
 def test_every_fault_of_the_lines_is_told_at_once(tmp_path: Path) -> None:
     found = faults_of(tmp_path, line("a", backup="x"), line("b", mode="test", backup="a"), line("a"))
     assert [fault.partition(":")[0] for fault in found] == [
-        "line.name", "line.0.backup", "line.1.backup", "line.1.expires",
+        "line.name", "line.0 (a).backup", "line.1 (b).backup", "line.1 (b).expires",
     ]  # fmt: skip
 
 

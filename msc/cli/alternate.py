@@ -15,7 +15,7 @@ app = typer.Typer(help="Alternates: which device, or which carrier of a line, ta
 
 @app.command("list")
 def list_alternates(arguments: Sites = None, operator: AskingAs = None, json: Json = False) -> None:
-    """List the alternates in force: since when, by whom, why."""
+    """List the alternates in force: since when, by whom, why; and what the forwarding file says besides."""
     site, _ = site_and_rest(arguments or [], "nothing else", 0)
     found = look(site, operator, "alternate_list")["alternates"]
     show_rows(found, ("for", "to", "always", "in_use", "at", "by", "reason"), json, "there is no alternate")
@@ -44,4 +44,6 @@ def clear_alternate(arguments: Words, reason: Why = None, operator: AskingAs = N
     """Let nobody take over for a device any more, or let a line go back to its primary carrier."""
     site, (replaced,) = site_and_rest(arguments, "for whom: device:X or line:X", 1)
     answer = order(site, operator, "alternate_clear", {"for": replaced}, reason)
-    say(f"nobody takes over for {replaced} any more", answer, json)
+    again = answer["again"]
+    told = f"{again} takes over for {replaced} again, as the file says" if again else None
+    say(told or f"nobody takes over for {replaced} any more", answer, json)

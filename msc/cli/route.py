@@ -139,7 +139,7 @@ def reload(arguments: Sites = None, operator: AskingAs = None, reason: Why = Non
     if json:
         print(jsonlib.dumps(found))
     elif found["reloaded"]:
-        out.print(f"in force: {found['routes']} routes, {found['groups']} groups")
+        out.print(f"in force: {found['routes']} routes, {found['groups']} groups, {found['forwards']} forwards")
     _refuse_faulty(found, Exit.REFUSED, quiet=json)
 
 

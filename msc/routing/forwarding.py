@@ -164,6 +164,11 @@ class Forwarding:
             else:
                 device.down, device.after_s = hop, rule.after_s
 
+    def of_the_file(self) -> tuple[Rule, ...]:
+        """Return what is in force of the file: operators' alternates take the place of some."""
+        others = frozenset(self.operators)
+        return tuple(rule for rule in self.rules if rule not in others)
+
     def with_alternates(self, operators: Iterable[Alternate]) -> Forwarding:
         """Return the same rules of the file with other alternates set by operators, instead of those so far.
 

@@ -128,6 +128,10 @@ class Outbox:
         """How many are not on their way."""
         return self._waiting
 
+    def by_class(self) -> dict[Precedence, int]:
+        """How many of each class are not on their way."""
+        return {precedence: len(self._queues[precedence]) for precedence in Precedence}
+
     def full_for(self, message: Outgoing) -> bool:
         """Whether a message must go elsewhere: its class has no room, or nothing has."""
         if len(self) >= self._messages_max:

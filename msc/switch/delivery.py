@@ -169,9 +169,11 @@ class Deliveries:
 
     def depths(self) -> dict[str, float]:
         """How many messages wait altogether: delivered but not acknowledged ones, too."""
+        untaken, intercepted = self.operator_queue.counts()
         return {
             "stations": float(sum(map(len, self.outboxes.values()))),
-            "operator": float(len(self.operator_queue)),
+            "operator": float(untaken),
+            "intercept": float(intercepted),
         }
 
     @property

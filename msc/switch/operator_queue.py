@@ -62,6 +62,14 @@ class OperatorQueue:
             return
         self._entries[entry.queue, entry.msn] = entry
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many wait because nobody could take them, and how many for an operator's eyes.
+
+        What stands in the journal alone counts as the former.
+        """
+        intercepted = sum(queue == INTERCEPT for queue, _ in self._entries)
+        return len(self) - intercepted, intercepted
+
     def entries(self, queue: str | None = None) -> list[Entry]:
         """Return what waits, in one queue or in all."""
         return [entry for entry in self._entries.values() if queue in (None, entry.queue)]

@@ -9,7 +9,7 @@ from msc import clock
 from msc.acp.directory import Device, Directory
 from msc.journal.record import Life
 from msc.log import get_logger
-from msc.routing.forwarding import Alternate, Forwarding, StationFacts, unfit
+from msc.routing.forwarding import Alternate, Forwarding, Hop, StationFacts, unfit
 
 log = get_logger("switch")
 
@@ -74,6 +74,10 @@ class Redirection:
             log.warning("forwarding.unfit", device=device.device, target=there.device, why=why)
             self._unfit.add(device.device)
         return why is not None
+
+    def hops(self, address: str) -> tuple[Hop, ...]:
+        """Return the rules that send elsewhere now what is meant for an address."""
+        return self.forwarding.resolve(address, clock.wall_us(), self._absent_s).hops
 
     def use(self, forwarding: Forwarding) -> None:
         """Take other rules from now on."""

@@ -119,3 +119,12 @@ async def test_the_log_is_one_json_object_a_line(watched: Site) -> None:
     for line in watched.processes[0].output.splitlines():
         row = json.loads(line)
         assert row["event"] and row["level"] and row["timestamp"], line
+
+
+async def test_what_waits_is_told_by_class_and_what_waits_for_the_operator_by_queue(watched: Site) -> None:
+    status, text = watched.monitor("/metrics")
+    assert status == 200
+    for priority in ("urgent", "status", "response", "administrative", "broadcast"):
+        assert f'msc_waiting{{priority="{priority}"}} ' in text
+    for queue in ("stations", "operator", "intercept"):
+        assert f'msc_queue_depth{{queue="{queue}"}} ' in text

@@ -42,6 +42,16 @@ def test_messages_come_out_urgent_first_and_in_order() -> None:
     assert len(box) == 0
 
 
+def test_what_waits_is_counted_by_class_without_what_is_on_its_way() -> None:
+    box = filled(outgoing(1), outgoing(2, "urgent"), outgoing(3))
+    before = box.by_class()
+    assert (before[Precedence.URGENT], sum(before.values())) == (1, 3)
+    message = box.take()
+    assert message is not None
+    box.sent(7, message)
+    assert (box.by_class()[Precedence.URGENT], sum(box.by_class().values())) == (0, 2)
+
+
 def test_a_message_counts_until_it_is_answered() -> None:
     box = filled(outgoing(1), outgoing(2), messages_max=2)
     assert box.full_for(outgoing(3))

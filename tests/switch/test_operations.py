@@ -11,6 +11,8 @@ import pytest
 
 from msc.limits import INTERCEPT_RULES_MAX
 from msc.protocol.line_state import LineState
+from msc.routing.forwarding import Alternate, Forward, Forwarding
+from msc.routing.period import Period
 from msc.switch.console.orders import load_orders
 from msc.switch.console.verb import BadOrder, NotServed, Order, OrderRefused
 from msc.switch.port import Presence
@@ -188,6 +190,26 @@ async def test_another_device_takes_over_for_one_that_is_down_and_gives_back_wha
     await switch.order("alternate_clear", for_="device:desk-2")
     with pytest.raises(OrderRefused, match="nobody takes over for device:desk-2"):
         await switch.order("alternate_clear", for_="device:desk-2")
+
+
+@pytest.mark.requirement("C-TAMF")
+async def test_what_the_forwarding_file_says_is_listed_and_an_operators_alternate_takes_its_place(
+    switch: Operated,
+) -> None:
+    night = Forward("records", "desk-1", "printer-1", Period("UTC"))
+    switch.redirection.use(Forwarding([night], [Alternate("desk-2", "printer-1")]))
+
+    async def listed() -> list[tuple[str, str, bool, str]]:
+        found = (await switch.order("alternate_list")).answer["alternates"]
+        return [(row["for"], row["to"], row["in_use"], row["by"]) for row in found]
+
+    file = ("device:desk-2", "device:printer-1", True, "forwarding file")
+    assert await listed() == [("device:desk-1", "device:printer-1", True, "forwarding file"), file]
+    await switch.order("alternate_set", for_="device:desk-2", to="device:desk-1")
+    assert file not in await listed()
+    cleared = (await switch.order("alternate_clear", for_="device:desk-2")).answer
+    assert cleared["again"] == "device:printer-1"
+    assert file in await listed()
 
 
 @pytest.mark.requirement("C-STAFFED")

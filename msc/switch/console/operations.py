@@ -395,10 +395,24 @@ class Operations:
                 trunk = self._traffic.trunks.get(name)
                 in_use = trunk is not None and trunk.active is not None and trunk.active.address == alternate.to
             else:
-                elsewhere = self._forwards(alternate.replaced)
-                in_use = elsewhere is not None
+                # A forward by the clock goes before an alternate for when the device is down.
+                hops = self._forwards.hops(alternate.replaced)
+                in_use = bool(hops) and hops[0].alternate
             rows.append({**alternate.as_json(), "in_use": in_use})
-        return Outcome({"alternates": rows})
+        return Outcome({"alternates": [*rows, *self._of_the_file()]})
+
+    def _of_the_file(self) -> list[dict[str, Any]]:
+        """Return the file's forwards and alternates that no operator's stands in the place of."""
+        rows = []
+        for rule in self._forwards.forwarding.of_the_file():
+            source = f"device:{rule.source}"
+            hops = self._forwards.hops(source)
+            rows.append({
+                "for": source, "to": f"device:{rule.target}",
+                "always": rule.when is When.ALWAYS if isinstance(rule, DeviceAlternate) else None,
+                "in_use": bool(hops) and hops[0].rule == rule.name, "by": "forwarding file", "reason": rule.name,
+            })  # fmt: skip
+        return rows
 
     async def _alternate_set(self, order: Order) -> Outcome:
         asked = order.asked
@@ -448,7 +462,9 @@ class Operations:
         if trunk is not None and replaced.startswith("line:"):
             trunk.force(None, clock.monotonic())
         self._forwards.stand_in(_of_devices(orders))
-        return Outcome({"for": replaced}, before.as_json(), None)
+        file = (each for each in self._forwards.forwarding.alternates if f"device:{each.source}" == replaced)
+        again = next((f"device:{each.target}" for each in file), None)
+        return Outcome({"for": replaced, "again": again}, before.as_json(), None)
 
     # --- intercepts ---------------------------------------------------------------------------------------
 
