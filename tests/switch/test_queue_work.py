@@ -15,6 +15,7 @@ from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.routing.unanswered import Waiting
 from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
 from tests.support.operated import Operated
@@ -130,6 +131,23 @@ async def test_an_inquiry_moves_from_one_line_to_another_and_its_answer_still_fi
     await switch.settled()
     assert switch.pending.waiting == 0
     assert switch.told() == ["NO RECORD"]
+
+
+async def test_an_inquiry_that_was_moved_is_not_waited_for_on_the_line_it_left(switch: Operated) -> None:
+    msn = await switch.sends(INQUIRY)
+    switch.line.is_open = False
+    switch.traffic.line_lost(switch.line, "cut")
+    await switch.order("queue_move", from_="line:clets-a", to="line:ncic-a", msns=[msn])
+    header = (await switch.record(msn)).header
+    switch.traffic.line_message(switch.other, 1, f"{header}.NO RECORD".encode())
+    await switch.settled()
+    switch.traffic.tick(clock.monotonic() + 100)
+    raised = switch.traffic.unanswered.raised()
+    assert [(alarm.what, alarm.name) for alarm in raised] == [(Waiting.LINE, "clets-a")], "it has said nothing yet"
+    switch.line.is_open = True
+    switch.traffic.line_opened(switch.line)
+    await switch.comes("A124000001.ANYTHING AT ALL")
+    assert switch.traffic.unanswered.raised() == []
 
 
 async def test_an_inquiry_taken_from_a_line_to_a_person_ends_for_its_originator(switch: Operated) -> None:

@@ -98,6 +98,8 @@ class QueueWork:
         self._passage.on_lines(found, [target.removeprefix("line:")], duplicate=again)
         if entry is not None:
             self._traffic.pending.settle(entry, line)
+            # The line may have had it and been lost: nobody waits for an answer of it there any more.
+            self._traffic.unanswered.given_up(line, entry.mnemonic, entry.msn, clock.monotonic())
             self._traffic.originators.tell(
                 entry, line, QueuedForLater(f"the operator has moved it from {line} to {target}")
             )
