@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from msc import clock
-from msc.acp.directory import Status
+from msc.acp.directory import Mode, Status
 from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
@@ -114,6 +114,49 @@ async def test_an_answer_goes_to_nobody_of_another_agency(switch: Operated) -> N
     assert "another agency" in outcome.answer["not_done"][0]["why"]
     await switch.order("queue_move", from_="device:desk-1", to="device:printer-1", msns=[answer])
     assert [message.text for message in switch.queued("device:printer-1")] == ["NO RECORD"]
+
+
+@pytest.mark.requirement("C-TEST")
+@pytest.mark.parametrize(("own", "there"), [(Mode.PRODUCTION, Mode.TEST), (Mode.TEST, Mode.PRODUCTION)])
+@pytest.mark.parametrize("verb", ["move", "copy"])
+async def test_a_message_comes_to_no_station_of_the_other_mode(
+    switch: Operated, own: Mode, there: Mode, verb: str
+) -> None:
+    directory = switch.point.directory
+    msn = await switch.sends(AM.format("A124"))
+    modes = {"A123": own, "A124": own, "P001": there}
+    directory.replace([replace(directory.mnemonics[name], mode=mode) for name, mode in modes.items()])
+    why = f"a {own.value} message, and printer-1 is a {there.value} station"
+    if verb == "copy":
+        with pytest.raises(OrderRefused, match=why):
+            await switch.order("queue_copy", msn=msn, to="device:printer-1")
+    else:
+        outcome = await switch.order("queue_move", from_="device:desk-2", to="device:printer-1", msns=[msn])
+        assert why in outcome.answer["not_done"][0]["why"]
+    assert (msns(switch, "device:desk-2"), msns(switch, "device:printer-1")) == ([msn], [])
+
+
+@pytest.mark.requirement("C-TEST")
+async def test_what_came_from_a_test_line_goes_to_no_production_station_whatever_it_names(switch: Operated) -> None:
+    switch.line.mode = "test"
+    msn = await switch.comes("A124000001.NOT FOR THEM")
+    outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="device:desk-2", msns=[msn])
+    assert "a test message" in outcome.answer["not_done"][0]["why"]
+    assert switch.deliveries.operator_queue.find(msn) is not None
+
+
+@pytest.mark.requirement("C-STAFFED")
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [("device:car-1", "nobody receives for car-1"), ("device:cad-1", "neither a printer nor staffed")],
+)
+async def test_what_must_be_seen_goes_to_no_station_where_nobody_sees_it(
+    switch: Operated, target: str, why: str
+) -> None:
+    msn = await switch.sends(AM.format("A124"))
+    outcome = await switch.order("queue_move", from_="device:desk-2", to=target, msns=[msn])
+    assert why in outcome.answer["not_done"][0]["why"]
+    assert msns(switch, "device:desk-2") == [msn]
 
 
 async def test_an_inquiry_moves_from_one_line_to_another_and_its_answer_still_finds_it(switch: Operated) -> None:

@@ -23,6 +23,7 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.fit import why_unfit
 from msc.switch.console.queue_view import QueueView
 from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
@@ -285,9 +286,15 @@ class Passage:
             row = directory.devices[name] if place == "device" else directory.users[name]
             if record.kind in ("response", "status") and row.agency != record.agency:
                 raise OrderRefused("it answers somebody of another agency, and is for them alone")
+            if place == "device" and (why := why_unfit(directory, record, directory.devices[name], self._modes())):
+                raise OrderRefused(why)
             outbox = self._deliveries.outboxes.get(target)
             if outbox is not None and outbox.full_for(message or recovery.to_station(record, False)):
                 raise OrderRefused(f"too many messages wait at {target}")
+
+    def _modes(self) -> dict[str, str]:
+        """Return `production` or `test` by the name of the line, backups included."""
+        return {line.name: line.mode for trunk in self._traffic.trunks.values() for line in trunk.carriers}
 
     def _check_line(self, found: Found, name: str, *, send_again: bool) -> None:
         record, trunk = found.message, self._traffic.trunks[name]
