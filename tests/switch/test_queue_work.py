@@ -289,6 +289,22 @@ async def test_an_inquiry_deleted_from_a_line_is_answered_with_e401(switch: Oper
     assert msn not in switch.writer.owed
 
 
+@pytest.mark.parametrize("text", [INQUIRY, UPDATE])
+@pytest.mark.parametrize("target", [None, "device:printer-1", OPERATOR_QUEUE])
+async def test_what_is_taken_off_a_line_ends_there_once(switch: Operated, text: str, target: str | None) -> None:
+    switch.line.state = LineState.HELD
+    msn = await switch.sends(text)
+    if target is None:
+        await switch.order("queue_delete", from_="line:clets-a", all=True)
+    else:
+        await switch.order("queue_move", from_="line:clets-a", to=target, all=True)
+    events = [each for each in await switch.events() if (each.msn, each.destination) == (msn, "line:clets-a")]
+    assert [each.event for each in events] == ["routed", "queued", "not_sent"]
+    assert "roe: printer is broken" in (events[-1].detail or "")
+    assert len([text for text in switch.told() if text.startswith("E401")]) == 1
+    assert switch.writer.owed.get(msn, {}).keys() == ({target} if target is not None else set())
+
+
 async def test_an_answer_that_is_deleted_tells_nobody(switch: Operated) -> None:
     inquiry = await switch.sends(INQUIRY)
     answer = await switch.comes(f"{(await switch.record(inquiry)).header}.NO RECORD")

@@ -57,6 +57,7 @@ class Way:
         detail: Of the `routed` event at each of these.
         go: Sends it there.
         back: Puts it back where it was.
+        ends_as: What ends it at its source; None is `forwarded`, or `cancelled` where it goes nowhere.
         beside: What it means for a clock.
         legs: Its ways to stations, where they were found as for a message that comes.
     """
@@ -67,6 +68,7 @@ class Way:
     detail: str
     go: Callable[[], None]
     back: Callable[[], None] = lambda: None
+    ends_as: Life | None = None
     beside: Beside = NOTHING
     legs: Legs = NO_LEGS
 
@@ -138,7 +140,7 @@ class Passage:
         for way in ways:
             msn = way.found.message.msn
             if way.source is not None:
-                left = Life.FORWARDED if way.addresses else Life.CANCELLED
+                left = way.ends_as or (Life.FORWARDED if way.addresses else Life.CANCELLED)
                 whither = f"to {', '.join(way.addresses)} by {order.words}" if way.addresses else order.words
                 self._writer.note(EventRecord(msn, at, left, way.source, whither))
             routed = [EventRecord(msn, at, Life.ROUTED, target, way.detail) for target in way.targets]
