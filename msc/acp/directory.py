@@ -248,13 +248,14 @@ class Device(Row):
         return f"device:{self.device}"
 
     @property
-    def attended(self) -> bool:
-        """Whether what arrives is on paper or before somebody's eyes at every hour (C-STAFFED).
+    def pooled(self) -> bool:
+        """Whether it is a terminal of a pool: nothing arrives there but for the person signed on (C-UNSOL)."""
+        return self.kind is StationKind.TERMINAL and self.pool is not None and self.mnemonic is None
 
-        Nothing arrives at a terminal of a pool: what is delivered there is for the person signed on (C-UNSOL).
-        """
-        pooled = self.kind is StationKind.TERMINAL and self.pool is not None and self.mnemonic is None
-        return self.kind is StationKind.PRINTER or (self.staffed and not pooled)
+    @property
+    def attended(self) -> bool:
+        """Whether what arrives is on paper or before somebody's eyes at every hour (C-STAFFED)."""
+        return self.kind is StationKind.PRINTER or (self.staffed and not self.pooled)
 
 
 class LateAnswers(StrEnum):

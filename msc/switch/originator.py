@@ -92,8 +92,12 @@ class Originators:
             awaiting=len(entry.awaited),
         )
 
-    def give_up(self, entry: Pending, name: str, refusal: Refusal) -> None:
-        """Tell an originator, by a journaled status message, that a destination will not answer."""
+    def give_up(self, entry: Pending, name: str, refusal: Refusal, *, ended: bool = False) -> None:
+        """Tell an originator, by a journaled status message, that a destination will not answer.
+
+        Args:
+            ended: The journal says already that it has ended there.
+        """
         if name not in entry.awaited or name in entry.given_up:
             return  # it has answered, or its originator is being told
         if name in entry.answering:
@@ -116,11 +120,13 @@ class Originators:
                 self._confirmations.not_sent(entry.msn)
             log.info("message.given_up", transaction=entry.msn, line=name, code=refusal.code)
 
-        ended = [EventRecord(entry.msn, clock.wall_us(), _LIFE[type(refusal)], f"line:{name}", text)]
+        at, events = clock.wall_us(), []
+        if not ended:
+            events.append(EventRecord(entry.msn, at, _LIFE[type(refusal)], f"line:{name}", text))
         if isinstance(refusal, OutcomeUnknown):
             # Somebody has to find out, and the originator may be gone.
-            ended.append(EventRecord(entry.msn, ended[0].at, Life.ROUTED, OPERATOR_QUEUE, text))
-        self._status(entry, name, refusal.code, text, ended, durable)
+            events.append(EventRecord(entry.msn, at, Life.ROUTED, OPERATOR_QUEUE, text))
+        self._status(entry, name, refusal.code, text, events, durable)
 
     def tell(self, entry: Pending, name: str | None, refusal: Refusal) -> None:
         """Tell an originator how it stands with a destination, by a journaled status message; it stays awaited.

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from msc import clock
-from msc.acp.directory import Status
+from msc.acp.directory import Mode, Status
 from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.routing.unanswered import Waiting
 from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
 from tests.support.operated import Operated
@@ -115,6 +116,49 @@ async def test_an_answer_goes_to_nobody_of_another_agency(switch: Operated) -> N
     assert [message.text for message in switch.queued("device:printer-1")] == ["NO RECORD"]
 
 
+@pytest.mark.requirement("C-TEST")
+@pytest.mark.parametrize(("own", "there"), [(Mode.PRODUCTION, Mode.TEST), (Mode.TEST, Mode.PRODUCTION)])
+@pytest.mark.parametrize("verb", ["move", "copy"])
+async def test_a_message_comes_to_no_station_of_the_other_mode(
+    switch: Operated, own: Mode, there: Mode, verb: str
+) -> None:
+    directory = switch.point.directory
+    msn = await switch.sends(AM.format("A124"))
+    modes = {"A123": own, "A124": own, "P001": there}
+    directory.replace([replace(directory.mnemonics[name], mode=mode) for name, mode in modes.items()])
+    why = f"a {own.value} message, and printer-1 is a {there.value} station"
+    if verb == "copy":
+        with pytest.raises(OrderRefused, match=why):
+            await switch.order("queue_copy", msn=msn, to="device:printer-1")
+    else:
+        outcome = await switch.order("queue_move", from_="device:desk-2", to="device:printer-1", msns=[msn])
+        assert why in outcome.answer["not_done"][0]["why"]
+    assert (msns(switch, "device:desk-2"), msns(switch, "device:printer-1")) == ([msn], [])
+
+
+@pytest.mark.requirement("C-TEST")
+async def test_what_came_from_a_test_line_goes_to_no_production_station_whatever_it_names(switch: Operated) -> None:
+    switch.line.mode = "test"
+    msn = await switch.comes("A124000001.NOT FOR THEM")
+    outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="device:desk-2", msns=[msn])
+    assert "a test message" in outcome.answer["not_done"][0]["why"]
+    assert switch.deliveries.operator_queue.find(msn) is not None
+
+
+@pytest.mark.requirement("C-STAFFED")
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [("device:car-1", "nobody receives for car-1"), ("device:cad-1", "neither a printer nor staffed")],
+)
+async def test_what_must_be_seen_goes_to_no_station_where_nobody_sees_it(
+    switch: Operated, target: str, why: str
+) -> None:
+    msn = await switch.sends(AM.format("A124"))
+    outcome = await switch.order("queue_move", from_="device:desk-2", to=target, msns=[msn])
+    assert why in outcome.answer["not_done"][0]["why"]
+    assert msns(switch, "device:desk-2") == [msn]
+
+
 async def test_an_inquiry_moves_from_one_line_to_another_and_its_answer_still_finds_it(switch: Operated) -> None:
     switch.line.state = LineState.HELD
     msn = await switch.sends(INQUIRY)
@@ -130,6 +174,23 @@ async def test_an_inquiry_moves_from_one_line_to_another_and_its_answer_still_fi
     await switch.settled()
     assert switch.pending.waiting == 0
     assert switch.told() == ["NO RECORD"]
+
+
+async def test_an_inquiry_that_was_moved_is_not_waited_for_on_the_line_it_left(switch: Operated) -> None:
+    msn = await switch.sends(INQUIRY)
+    switch.line.is_open = False
+    switch.traffic.line_lost(switch.line, "cut")
+    await switch.order("queue_move", from_="line:clets-a", to="line:ncic-a", msns=[msn])
+    header = (await switch.record(msn)).header
+    switch.traffic.line_message(switch.other, 1, f"{header}.NO RECORD".encode())
+    await switch.settled()
+    switch.traffic.tick(clock.monotonic() + 100)
+    raised = switch.traffic.unanswered.raised()
+    assert [(alarm.what, alarm.name) for alarm in raised] == [(Waiting.LINE, "clets-a")], "it has said nothing yet"
+    switch.line.is_open = True
+    switch.traffic.line_opened(switch.line)
+    await switch.comes("A124000001.ANYTHING AT ALL")
+    assert switch.traffic.unanswered.raised() == []
 
 
 async def test_an_inquiry_taken_from_a_line_to_a_person_ends_for_its_originator(switch: Operated) -> None:
@@ -226,6 +287,22 @@ async def test_an_inquiry_deleted_from_a_line_is_answered_with_e401(switch: Oper
     switch.traffic.line_writable(switch.line)
     assert switch.line.sent == []
     assert msn not in switch.writer.owed
+
+
+@pytest.mark.parametrize("text", [INQUIRY, UPDATE])
+@pytest.mark.parametrize("target", [None, "device:printer-1", OPERATOR_QUEUE])
+async def test_what_is_taken_off_a_line_ends_there_once(switch: Operated, text: str, target: str | None) -> None:
+    switch.line.state = LineState.HELD
+    msn = await switch.sends(text)
+    if target is None:
+        await switch.order("queue_delete", from_="line:clets-a", all=True)
+    else:
+        await switch.order("queue_move", from_="line:clets-a", to=target, all=True)
+    events = [each for each in await switch.events() if (each.msn, each.destination) == (msn, "line:clets-a")]
+    assert [each.event for each in events] == ["routed", "queued", "not_sent"]
+    assert "roe: printer is broken" in (events[-1].detail or "")
+    assert len([text for text in switch.told() if text.startswith("E401")]) == 1
+    assert switch.writer.owed.get(msn, {}).keys() == ({target} if target is not None else set())
 
 
 async def test_an_answer_that_is_deleted_tells_nobody(switch: Operated) -> None:

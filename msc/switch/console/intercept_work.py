@@ -106,7 +106,7 @@ class InterceptWork:
         taken = self._passage.take(INTERCEPT, record.msn)
         back, go = partial(self._passage.put_back, INTERCEPT, taken), partial(self._let_go, found, lines, legs)
         targets = [*(f"line:{name}" for name in lines), *board]
-        return Way(found, INTERCEPT, targets, detail, go, back, beside, legs)
+        return Way(found, INTERCEPT, targets, detail, go, back, beside=beside, legs=legs)
 
     def _legs(self, record: MessageRecord) -> Legs:
         """Find where what came from a line goes now."""

@@ -23,6 +23,7 @@ from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.confirmations import NOTHING, Beside
+from msc.switch.console.fit import why_unfit
 from msc.switch.console.queue_view import QueueView
 from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
@@ -56,6 +57,7 @@ class Way:
         detail: Of the `routed` event at each of these.
         go: Sends it there.
         back: Puts it back where it was.
+        ends_as: What ends it at its source; None is `forwarded`, or `cancelled` where it goes nowhere.
         beside: What it means for a clock.
         legs: Its ways to stations, where they were found as for a message that comes.
     """
@@ -66,6 +68,7 @@ class Way:
     detail: str
     go: Callable[[], None]
     back: Callable[[], None] = lambda: None
+    ends_as: Life | None = None
     beside: Beside = NOTHING
     legs: Legs = NO_LEGS
 
@@ -137,7 +140,7 @@ class Passage:
         for way in ways:
             msn = way.found.message.msn
             if way.source is not None:
-                left = Life.FORWARDED if way.addresses else Life.CANCELLED
+                left = way.ends_as or (Life.FORWARDED if way.addresses else Life.CANCELLED)
                 whither = f"to {', '.join(way.addresses)} by {order.words}" if way.addresses else order.words
                 self._writer.note(EventRecord(msn, at, left, way.source, whither))
             routed = [EventRecord(msn, at, Life.ROUTED, target, way.detail) for target in way.targets]
@@ -285,9 +288,15 @@ class Passage:
             row = directory.devices[name] if place == "device" else directory.users[name]
             if record.kind in ("response", "status") and row.agency != record.agency:
                 raise OrderRefused("it answers somebody of another agency, and is for them alone")
+            if place == "device" and (why := why_unfit(directory, record, directory.devices[name], self._modes())):
+                raise OrderRefused(why)
             outbox = self._deliveries.outboxes.get(target)
             if outbox is not None and outbox.full_for(message or recovery.to_station(record, False)):
                 raise OrderRefused(f"too many messages wait at {target}")
+
+    def _modes(self) -> dict[str, str]:
+        """Return `production` or `test` by the name of the line, backups included."""
+        return {line.name: line.mode for trunk in self._traffic.trunks.values() for line in trunk.carriers}
 
     def _check_line(self, found: Found, name: str, *, send_again: bool) -> None:
         record, trunk = found.message, self._traffic.trunks[name]

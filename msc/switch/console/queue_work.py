@@ -76,7 +76,9 @@ class QueueWork:
         detail = f"from {source} by {order.words}"
         if source.startswith("line:"):
             go = partial(self._leave_line, found, source.removeprefix("line:"), target, order.reason, message)
-            return Way(found, source, [target], detail, go, back)
+            # Its originator is told that the line has not had it, and so the journal says no less.
+            ends_as = None if target.startswith("line:") else Life.NOT_SENT
+            return Way(found, source, [target], detail, go, back, ends_as)
         device = self._directory.devices.get(source.removeprefix("device:"))
         if message is not None and device is not None and device.mnemonic is not None:
             message.original_mnemonic = message.original_mnemonic or device.mnemonic
@@ -91,13 +93,15 @@ class QueueWork:
         if not target.startswith("line:"):
             if entry is not None:
                 told = f"not sent to {line}: the operator has taken it to {target}: {reason}"
-                self._traffic.originators.give_up(entry, line, LineOutOfService(told))
+                self._traffic.originators.give_up(entry, line, LineOutOfService(told), ended=True)
             self._passage.arrive(found, target, None)
             return
         again = message is not None and message.possible_duplicate
         self._passage.on_lines(found, [target.removeprefix("line:")], duplicate=again)
         if entry is not None:
             self._traffic.pending.settle(entry, line)
+            # The line may have had it and been lost: nobody waits for an answer of it there any more.
+            self._traffic.unanswered.given_up(line, entry.mnemonic, entry.msn, clock.monotonic())
             self._traffic.originators.tell(
                 entry, line, QueuedForLater(f"the operator has moved it from {line} to {target}")
             )
@@ -204,7 +208,8 @@ class QueueWork:
     def _delete(self, order: Order, found: Found, source: str) -> Way:
         taken = self._passage.take(source, found.message.msn)
         go = partial(self._tell_deleted, found, source, order.reason)
-        return Way(found, source, [], "", go, partial(self._passage.put_back, source, taken))
+        ends_as = Life.NOT_SENT if source.startswith("line:") else None
+        return Way(found, source, [], "", go, partial(self._passage.put_back, source, taken), ends_as)
 
     def _tell_deleted(self, found: Found, source: str, reason: str) -> None:
         record, words = found.message, f"deleted by the operator: {reason}"
@@ -213,7 +218,8 @@ class QueueWork:
         entry = self._passage.entry(record)
         if source.startswith("line:"):
             line = source.removeprefix("line:")
-            self._traffic.originators.give_up(entry, line, LineOutOfService(f"not sent to {line}: {words}"))
+            refusal = LineOutOfService(f"not sent to {line}: {words}")
+            self._traffic.originators.give_up(entry, line, refusal, ended=True)
         elif source.startswith(("device:", "user:")):
             self._traffic.originators.tell(
                 entry, None, LineOutOfService(f"not delivered to {source.partition(':')[2]}: {words}")
