@@ -282,6 +282,8 @@ class Daemon:
             writer=self.writer,
             traffic=self.traffic,
             deliveries=self.deliveries,
+            intake=intake,
+            beside=self.switch.beside,
             view=view,
             passage=passage,
         )

@@ -204,6 +204,22 @@ class Intake:
         Raises:
             Refusal: With the lowest code that applies.
         """
+        incoming, operator, case = self._read(record)
+        policy.require(policy.ACCESS, case)
+        self._decide(incoming, incoming.message, operator, case)
+        return incoming
+
+    def read_again(self, record: MessageRecord) -> Incoming:
+        """Read a journaled message of a station anew, without asking whether it may be sent, or where it goes.
+
+        Raises:
+            Refusal: Who sent it is no longer there, or the catalog does not know its key any more.
+        """
+        incoming, _, _ = self._read(record)
+        incoming.key, _ = self._catalog.find(incoming.message)
+        return incoming
+
+    def _read(self, record: MessageRecord) -> tuple[Incoming, OperatorSession, policy.Case]:
         directory = self._point.directory
         user, device = directory.users.get(record.user or ""), directory.devices.get(record.device or "")
         if user is None or device is None or user.agency != record.agency:
@@ -220,10 +236,8 @@ class Intake:
             record.session or "", user.user, user.agency, record.ori or "", user.operator_class,
             record.mnemonic or "", None, record.taf, device.device, device.address,
         )  # fmt: skip
-        case = self._point.case(user, device, record.mnemonic)
-        policy.require(policy.ACCESS, case)
-        self._decide(incoming, text, operator, case)
-        return incoming
+        incoming.message = text
+        return incoming, operator, self._point.case(user, device, record.mnemonic)
 
     def _decide(self, incoming: Incoming, text: str, operator: OperatorSession, case: policy.Case) -> None:
         """Find a message's key, fields and route, and ask whether it is allowed."""

@@ -92,7 +92,7 @@ class Operated(Running):
         )  # fmt: skip
         work = QueueWork(
             directory=directory, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            view=self.view, passage=passage,
+            intake=intake, beside=self.switch.beside, view=self.view, passage=passage,
         )  # fmt: skip
         intercept_work = InterceptWork(
             directory=directory, writer=self.writer, deliveries=self.deliveries, intake=intake,

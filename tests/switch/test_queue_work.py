@@ -15,10 +15,13 @@ from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.routing.plan import Plan
+from msc.routing.table import RouteTable
 from msc.routing.unanswered import Waiting
 from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
 from tests.support.operated import Operated
+from tests.switch.test_confirmations import ANSWERS, ASKED, ASKS
 from tests.switch.test_recovery import FROM_HOST, inquiry
 
 AM = "AM.CA0980000.{}.TXT MEET AT THE NORTH GATE"
@@ -350,6 +353,35 @@ async def unknown(switch: Operated) -> int:
     switch.traffic.line_opened(switch.line)
     assert switch.deliveries.operator_queue.find(msn) is not None
     return msn
+
+
+@pytest.mark.requirement("L-HITCONF")
+@pytest.mark.parametrize("verb", ["move", "requeue"])
+async def test_a_request_nobody_could_route_has_its_clock_from_when_the_operator_sends_it(
+    switch: Operated, verb: str
+) -> None:
+    switch.switch._intake.use(Plan(RouteTable([])))
+    msn = await switch.sends(ASKS)
+    assert len(switch.confirmations.clocks) == 0
+    if verb == "move":
+        await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:clets-a", msns=[msn])
+    else:
+        await switch.order("queue_requeue", msn=msn, to="line:clets-a")
+    (row,) = switch.confirmations.rows()
+    assert (row["side"], row["msn"], row["priority"]) == ("asking", msn, "urgent")
+    assert "hitconf:clock" in switch.writer.owed[msn], "and a starting switch finds it"
+
+
+@pytest.mark.requirement("L-HITCONF")
+async def test_an_answer_nobody_could_route_stops_the_clock_when_the_state_has_it(switch: Operated) -> None:
+    await switch.comes(ASKED)
+    assert len(switch.confirmations.clocks) == 1
+    switch.switch._intake.use(Plan(RouteTable([])))
+    msn = await switch.sends(ANSWERS)
+    await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:clets-a", msns=[msn])
+    assert len(switch.confirmations.clocks) == 1, "it has not left yet"
+    switch.traffic.line_answered(switch.line, 1, None)
+    assert len(switch.confirmations.clocks) == 0
 
 
 @pytest.mark.requirement("F-BACKUP")

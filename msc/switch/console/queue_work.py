@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from msc import clock
 from msc.acp.directory import Directory
-from msc.errors import LineOutOfService, QueuedForLater
+from msc.errors import LineOutOfService, QueuedForLater, Refusal
 from msc.journal.reader import Entry as Found
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
+from msc.routing.hit_confirmation import ADDRESS
 from msc.routing.outbox import Outgoing, Precedence
 from msc.switch import recovery
+from msc.switch.confirmations import KIND, NOTHING, Beside
 from msc.switch.console.passage import Passage, Way, of_station, on_a_line
 from msc.switch.console.queue_view import QueueView
 from msc.switch.console.verb import Order, OrderRefused, Outcome
 from msc.switch.delivery import Deliveries
+from msc.switch.intake import Incoming, Intake
 from msc.switch.traffic import LineTraffic
 
 _DAY_US: Final = 86_400_000_000
@@ -26,7 +29,11 @@ _LOOK_BACK_US: Final = 7 * _DAY_US
 
 
 class QueueWork:
-    """Does it."""
+    """Does it.
+
+    Args:
+        beside: Says what a message that is sent now means for hit confirmations.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,8 @@ class QueueWork:
         writer: JournalWriter,
         traffic: LineTraffic,
         deliveries: Deliveries,
+        intake: Intake,
+        beside: Callable[[Incoming, MessageRecord], Beside],
         view: QueueView,
         passage: Passage,
     ) -> None:
@@ -43,6 +52,8 @@ class QueueWork:
         self._traffic = traffic
         self._deliveries = deliveries
         self._operator = deliveries.operator_queue
+        self._intake = intake
+        self._beside = beside
         self._view = view
         self._passage = passage
 
@@ -71,6 +82,7 @@ class QueueWork:
         record = found.message
         message = self._passage.peek(source, record.msn)
         self._passage.check_fit(found, target, message)
+        beside = self._clock(found, source, [target])
         taken = self._passage.take(source, record.msn)
         back = partial(self._passage.put_back, source, taken)
         detail = f"from {source} by {order.words}"
@@ -85,7 +97,25 @@ class QueueWork:
             if target.startswith(("device:", "user:")):
                 # Read by a starting switch, so that the message still says whose it was.
                 detail = f"{recovery.FORWARDED_FOR}{message.original_mnemonic}"
-        return Way(found, source, [target], detail, partial(self._passage.arrive, found, target, message), back)
+        go = partial(self._passage.arrive, found, target, message)
+        return Way(found, source, [target], detail, go, back, beside=beside)
+
+    def _clock(self, found: Found, source: str | None, targets: Iterable[str]) -> Beside:
+        """Say what it means for hit confirmations that a message goes out on lines now, and on none before."""
+        record, lines = (
+            found.message,
+            tuple(each.removeprefix("line:") for each in targets if each.startswith("line:")),
+        )
+        said = [event.event for event in found.events if event.destination == ADDRESS]
+        runs = bool(said) and said[-1] != Life.CANCELLED
+        if not lines or runs or (source or "").startswith("line:") or record.kind != KIND:
+            return NOTHING
+        try:
+            incoming = self._intake.read_again(record)
+        except Refusal as exc:
+            raise OrderRefused(f"{exc.code} {exc.reason}") from exc
+        incoming.lines = lines
+        return self._beside(incoming, record)
 
     def _leave_line(self, found: Found, line: str, target: str, reason: str, message: Outgoing | None) -> None:
         """Take a message from one line elsewhere; its originator waits for another answer, or for none."""
@@ -119,9 +149,8 @@ class QueueWork:
         self._passage.check_fit(found, target, None)
         if target.startswith("line:") and self._passage.entry(found.message).update:
             raise OrderRefused(f"{msn} is an update: it goes to one place, so move it or queue it again there")
-        way = Way(
-            found, None, [target], f"a copy by {order.words}", partial(self._passage.arrive, found, target, None)
-        )
+        beside, go = self._clock(found, None, [target]), partial(self._passage.arrive, found, target, None)
+        way = Way(found, None, [target], f"a copy by {order.words}", go, beside=beside)
         await self._passage.go(order, [way])
         return Outcome({"msn": msn, "to": target}, {"waits_at": waits_at}, {"waits_at": [*waits_at, target]})
 
@@ -148,13 +177,14 @@ class QueueWork:
             if target in self._view.places(record.msn):
                 raise OrderRefused(f"{record.msn} waits at {target}, or is on its way")
             self._passage.check_fit(found, target, None, send_again=asked.get("send_again", False))
+        beside = self._clock(found, None, targets)
         source = back = None
         if at_operator is not None:
             source, taken = OPERATOR_QUEUE, self._operator.take(record.msn)
             assert taken is not None
             back = partial(self._passage.put_back, OPERATOR_QUEUE, taken)
         go = partial(self._again, found, targets, chosen="to" in asked)
-        way = Way(found, source, targets, f"again by {order.words}", go, back or (lambda: None))
+        way = Way(found, source, targets, f"again by {order.words}", go, back or (lambda: None), beside=beside)
         await self._passage.go(order, [way])
         answer = {"msn": record.msn, "queued": list(targets)}
         return Outcome(answer, {"ended": _outcomes(found)}, {"queued": list(targets)})
