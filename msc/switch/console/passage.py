@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint
-from msc.errors import Overloaded
+from msc.errors import MSCError, Overloaded
 from msc.journal.reader import Entry as Found
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
@@ -176,7 +176,24 @@ class Passage:
                 log.exception("order.fault", msn=way.found.message.msn, order=order.verb)
                 faulty.append(way)
                 self._to_operator(way)
+        if ways:
+            await self._refill()
         return faulty
+
+    async def _refill(self) -> None:
+        """List what stood in the journal alone because too much waited for the operator, as far as there is room."""
+        missing = self._operator.missing(self._writer.owed)
+        if not missing:
+            return
+        try:
+            records = await self.records.entries([msn for msn, _ in missing])
+        except MSCError as exc:
+            # The order is done; the next one tries again.
+            log.warning("operator_queue.not_read_back", why=str(exc))
+            return
+        for msn, queue in missing:
+            if (found := records.get(msn)) is not None:
+                self._operator.read_back(msn, queue, found.events)
 
     def _to_operator(self, way: Way) -> None:
         """Give a message to the operator that left its queue and did not arrive."""
