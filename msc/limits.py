@@ -243,6 +243,9 @@ JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
 ORDER_MESSAGES_MAX: Final = 2_000
 """Messages one order names: a full outbox."""
+ORDER_LOOKUP_S: Final = 8.0
+"""How long an order waits for the process that searches to find its messages: that has the lowest priority of all,
+other orders about messages wait behind it, and one may look twice while its command waits for the switch."""
 ECHO_WAIT_S_MAX: Final = 20.0
 """How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
 NOTICE_CHARS_MAX: Final = 1_000
