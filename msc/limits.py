@@ -80,8 +80,11 @@ WRITE_BUFFER_LOW_BYTES: Final = 65_536
 OUTBOX_MESSAGES_MAX: Final = 2_000
 """Undelivered messages for one station. Beyond it messages go to the operator's queue, journaled."""
 OPERATOR_QUEUE_MAX: Final = 10_000
-"""Messages an operator can list at once; beyond it they are counted, and stand in the journal alone until there is
-room after a restart. Nobody works off so many by hand."""
+"""Messages an operator can list at once; beyond it they are counted, and stand in the journal alone until an order
+makes room. Nobody works off so many by hand."""
+OPERATOR_REFILL_MAX: Final = 1_000
+"""Messages that are read back from the journal after one order, where more wait than can be listed: each is looked
+up, and the order's answer waits for it."""
 UNROUTED_OF_DEVICE_MAX: Final = 50
 """Messages of one device that no route takes and that wait for the operator at once. Further ones are refused like
 anything else: a terminal that is in the wrong hands must not fill the queue that everybody's messages go to."""
@@ -240,6 +243,9 @@ JOURNALED_S: Final = 5.0
 """How long a search waits until its own record is durable; longer means that the journal cannot be written."""
 ORDER_MESSAGES_MAX: Final = 2_000
 """Messages one order names: a full outbox."""
+ORDER_LOOKUP_S: Final = 8.0
+"""How long an order waits for the process that searches to find its messages: that has the lowest priority of all,
+other orders about messages wait behind it, and one may look twice while its command waits for the switch."""
 ECHO_WAIT_S_MAX: Final = 20.0
 """How long an operator waits for a station to answer a test message: less than the command waits for the switch."""
 NOTICE_CHARS_MAX: Final = 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import orjson
 
 from msc import clock
+from msc.errors import JournalError
 from msc.journal.criteria import Criteria
 from msc.journal.process import Part
 from msc.journal.reader import Entry
 from msc.journal.record import EventRecord, MessageRecord
+from msc.limits import ORDER_LOOKUP_S
 
 Ask = Callable[[str, dict[str, Any]], AsyncGenerator[Part, None]]
 
@@ -22,16 +25,18 @@ class Lookup:
 
     Args:
         ask: Asks the process that searches; see `msc.journal.answers`.
+        limit_s: How long it may take.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, limit_s: float = ORDER_LOOKUP_S) -> None:
         self._ask = ask
+        self._limit_s = limit_s
 
     async def entries(self, msns: Sequence[int]) -> dict[int, Entry]:
         """Return messages by their MSNs; what the journal does not hold is left out.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or not in time.
         """
         return {entry.message.msn: entry for entry in await self._entries("entries", {"msns": list(msns)})}
 
@@ -42,7 +47,7 @@ class Lookup:
             source: `device:NAME` or `line:NAME`.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or not in time.
         """
         criteria = _between(source, since_us, until_us)
         return await self._entries("numbered", {"criteria": criteria, "isn": isn, "address": source})
@@ -54,17 +59,20 @@ class Lookup:
             destination: `device:NAME`, `user:ID` or `line:NAME`; the times are those of the message's receipt.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or not in time.
         """
         criteria = _between(destination, since_us, until_us)
         return await self._entries("numbered", {"criteria": criteria, "osn": osn, "address": destination})
 
     async def _entries(self, verb: str, asked: dict[str, Any]) -> list[Entry]:
         found = []
-        async with aclosing(self._ask(verb, asked)) as parts:
-            async for part in parts:
-                lines = map(orjson.loads, part.lines.splitlines())
-                found += [entry_of(line["item"]) for line in lines if "item" in line]
+        try:
+            async with asyncio.timeout(self._limit_s), aclosing(self._ask(verb, asked)) as parts:
+                async for part in parts:
+                    lines = map(orjson.loads, part.lines.splitlines())
+                    found += [entry_of(line["item"]) for line in lines if "item" in line]
+        except TimeoutError as exc:
+            raise JournalError(f"the journal was not searched within {self._limit_s:g} s; ask again") from exc
         return found
 
 

@@ -6,18 +6,21 @@ from there, and what becomes of an entry is an event of its message. Here it is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from msc.journal.recall import Unfinished
-from msc.journal.record import OPERATOR_QUEUE, Life
-from msc.limits import OPERATOR_QUEUE_MAX
+from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
+from msc.limits import OPERATOR_QUEUE_MAX, OPERATOR_REFILL_MAX
 from msc.log import get_logger
 
 log = get_logger("switch")
 
 INTERCEPT: Final = "operator:intercept"
 """Where messages wait that an operator wants to see before they go anywhere."""
+
+_AS_THE_JOURNAL_SAYS: Final = "as the journal says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class OperatorQueue:
 
     def keep(self, entry: Entry) -> None:
         """Enter what stood here before. Not logged: it is no news."""
-        if len(self._entries) >= OPERATOR_QUEUE_MAX:
+        if len(self._entries) >= OPERATOR_QUEUE_MAX and (entry.queue, entry.msn) not in self._entries:
             self.beyond += 1
             return
         self._entries[entry.queue, entry.msn] = entry
@@ -82,8 +85,35 @@ class OperatorQueue:
         """Take the entry of a message out; None if there is none. Its event is the caller's to write."""
         return self._entries.pop((queue, msn), None)
 
+    def missing(self, owed: Mapping[int, Mapping[str, bool]]) -> list[tuple[int, str]]:
+        """Return what stands in the journal alone and has room here now: MSN and queue, oldest first.
+
+        Not to be asked while an order has taken messages out whose events are not in the journal yet.
+
+        Args:
+            owed: By MSN, what the journal says of the places where it waits.
+        """
+        room = min(OPERATOR_QUEUE_MAX - len(self._entries), OPERATOR_REFILL_MAX)
+        if not self.beyond or room <= 0:
+            return []
+        found = [
+            (msn, queue)
+            for msn, places in owed.items()
+            for queue in (OPERATOR_QUEUE, INTERCEPT)
+            if queue in places and (queue, msn) not in self._entries
+        ]
+        self.beyond = len(found)
+        return sorted(found)[:room]
+
+    def read_back(self, msn: int, queue: str, events: Sequence[EventRecord]) -> None:
+        """Enter one of `missing`, with what has happened to it."""
+        routed = [event for event in events if event.event == Life.ROUTED and event.destination == queue]
+        why, since_us = (routed[-1].detail, routed[-1].at) if routed else (None, 0)
+        self._entries[queue, msn] = Entry(msn, queue, None, why or _AS_THE_JOURNAL_SAYS, since_us)
+        self.beyond = max(0, self.beyond - 1)
+
     def restore(self, leg: Unfinished) -> None:
         """Enter again what a switch that stopped had left here."""
         why = next((event.detail for event in reversed(leg.events) if event.event == Life.ROUTED), None)
         at = leg.events[-1].at if leg.events else leg.message.received
-        self.keep(Entry(leg.message.msn, leg.destination, None, why or "as the journal says", at))
+        self.keep(Entry(leg.message.msn, leg.destination, None, why or _AS_THE_JOURNAL_SAYS, at))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 import pytest
 
+from msc.errors import JournalError
 from msc.journal.answers import Answers
 from msc.journal.lookup import Lookup
 from msc.journal.process import Part
@@ -51,3 +53,19 @@ async def test_messages_are_found_by_msn_isn_and_osn(journal_url: str) -> None:
         assert await lookup.by_osn(2, "device:desk-1", 0, 9 * _DAY_US) == []
     finally:
         await answers.close()
+
+
+@pytest.mark.requirement("F-AUDIT")
+async def test_a_search_that_takes_too_long_is_told_and_stopped() -> None:
+    stopped = asyncio.Event()
+
+    async def silent(_verb: str, _asked: dict[str, Any]) -> AsyncGenerator[Part, None]:
+        try:
+            await asyncio.Event().wait()
+            yield Part()
+        finally:
+            stopped.set()
+
+    with pytest.raises(JournalError, match=r"not searched within 0\.01 s"):
+        await Lookup(silent, 0.01).entries([1])
+    assert stopped.is_set()

@@ -86,9 +86,10 @@ class Operated(Running):
         self.switch.intercepts = self.intercepts
         intake = self.switch._intake  # the very one that decides for stations
         assert isinstance(intake, Intake)
+        self.records = Lookup(self._ask)
         passage = Passage(
             catalog=CATALOG, point=self.point, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            view=self.view, records=Lookup(self._ask), durable=self._is_durable,
+            view=self.view, records=self.records, durable=self._is_durable,
         )  # fmt: skip
         work = QueueWork(
             directory=directory, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,

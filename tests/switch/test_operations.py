@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from msc.journal.reader import Entry
 from msc.limits import INTERCEPT_RULES_MAX
 from msc.protocol.line_state import LineState
 from msc.routing.forwarding import Alternate, Forward, Forwarding
@@ -392,3 +393,25 @@ async def test_orders_are_done_one_after_the_other_and_a_look_beside_them(switch
         assert not waiting.done()
     await waiting
     assert switch.line.state is LineState.HELD
+
+
+async def test_no_line_waits_to_be_held_for_a_journal_that_is_slow_to_search(switch: Operated) -> None:
+    msn = await switch.sends(AM.format("A124"))
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+    entries = switch.records.entries
+
+    async def slow(msns: Sequence[int]) -> dict[int, Entry]:
+        asked.set()
+        await goes_on.wait()
+        return await entries(msns)
+
+    switch.records.entries = slow  # type: ignore[method-assign]
+    move = asyncio.create_task(
+        switch.order("queue_move", from_="device:desk-2", to="device:printer-1", all=True),
+    )
+    await asked.wait()
+    await switch.order("line_hold", line="clets-a")
+    assert switch.line.state is LineState.HELD
+    assert not move.done()
+    goes_on.set()
+    assert (await move).answer["done"] == [msn]

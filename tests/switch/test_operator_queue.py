@@ -12,8 +12,9 @@ from msc.journal.recall import Unfinished
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
+from msc.switch import operator_queue
 from msc.switch import switch as switch_module
-from msc.switch.operator_queue import OperatorQueue
+from msc.switch.operator_queue import INTERCEPT, OperatorQueue
 from tests.support.operated import Operated
 from tests.switch.test_queue_work import INQUIRY
 from tests.switch.test_recovery import inquiry
@@ -38,6 +39,27 @@ async def running(tmp_path: Path) -> AsyncIterator[Operated]:
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.mark.requirement("C-JOURNAL")
+async def test_what_was_too_much_to_list_is_listed_when_an_order_has_made_room(
+    running: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator_queue, "OPERATOR_QUEUE_MAX", 2)
+    queue = running.deliveries.operator_queue
+    await running.order("intercept_set", name="all", criteria={"agencies": ["EXLP"]})
+    held = [await running.sends(INQUIRY) for _ in range(5)]
+    assert (len(queue), [entry.msn for entry in queue.entries()]) == (5, held[:2])
+    assert (await running.order("intercept_release", all=True)).answer["done"] == held[:2]
+    assert [(entry.msn, entry.why) for entry in queue.entries()] == [(msn, "rule all") for msn in held[2:4]]
+    assert len(queue) == 3
+    await running.order("queue_move", from_=INTERCEPT, to=OPERATOR_QUEUE, msns=[held[2]])
+    assert len(queue) == 3, "it stands in one place"
+    assert (await running.order("intercept_release", all=True)).answer["done"] == held[3:4]
+    assert (await running.order("intercept_release", all=True)).answer["done"] == held[4:]
+    await running.order("queue_delete", from_=OPERATOR_QUEUE, all=True)
+    assert (len(queue), queue.beyond) == (0, 0)
+    assert len(running.line.sent) == 4, "each once"
 
 
 @pytest.mark.requirement("C-TRAFFIC")

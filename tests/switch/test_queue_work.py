@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from msc import clock
 from msc.acp.directory import Mode, Status
@@ -15,6 +17,7 @@ from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
+from msc.routing.pending import Pending
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
 from msc.routing.unanswered import Waiting
@@ -237,6 +240,46 @@ async def test_while_the_journal_cannot_be_written_everything_stays_where_it_was
     assert (msns(switch, "device:desk-2"), msns(switch, "device:printer-1")) == ([msn], [])
     await switch.settled()
     assert switch.writer.owed[msn] == {"device:desk-2": False}, "and so the next start has it"
+
+
+@pytest.mark.parametrize("text", [INQUIRY, UPDATE])
+async def test_what_goes_wrong_with_one_message_keeps_no_other_from_arriving(
+    switch: Operated, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch.line.state = LineState.HELD
+    first, second, third = [await switch.sends(text) for _ in range(3)]
+    send = switch.traffic.send
+
+    def broken(entry: Pending, *args: Any, **named: Any) -> None:
+        if entry.msn == second:
+            raise RuntimeError("we are wrong")
+        send(entry, *args, **named)
+
+    monkeypatch.setattr(switch.traffic, "send", broken)
+    with capture_logs() as logged:
+        outcome = await switch.order("queue_move", from_="line:clets-a", to="line:ncic-a", all=True)
+    assert outcome.answer["done"] == [first, third]
+    (row,) = outcome.answer["not_done"]
+    assert row["msn"] == second and "it is in the operator's queue" in row["why"]
+    assert len(switch.other.sent) == 2
+    assert [entry.msn for entry in switch.deliveries.operator_queue.entries(OPERATOR_QUEUE)] == [second]
+    assert OPERATOR_QUEUE in switch.writer.owed[second]
+    assert [each["msn"] for each in logged if each["event"] == "order.fault"] == [second]
+
+
+async def test_a_message_that_arrived_at_no_station_because_we_are_wrong_waits_for_the_operator_alone(
+    switch: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    msn = await switch.sends(AM.format("A124"))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("we are wrong")
+
+    monkeypatch.setattr(switch.deliveries, "push", broken)
+    outcome = await switch.order("queue_move", from_="device:desk-2", to="device:printer-1", msns=[msn])
+    assert outcome.answer["done"] == []
+    assert switch.writer.owed[msn].keys() == {OPERATOR_QUEUE}
+    assert switch.deliveries.operator_queue.find(msn) is not None
 
 
 # --- copying, other classes -----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What operators have done to a running switch: lines and devices held, tested and restarted, alternates, notices.
 
 Every verb of `verb.py` comes in at `perform`. Those about messages are for `QueueWork` and `InterceptWork`; hit
-confirmations and bulletins are done by whoever serves them. Orders are done one after the other; what waits for
+confirmations and bulletins are done by whoever serves them. Orders are done one after the other. Those about messages
+look into the journal and have a row of their own, so that no line waits for that before it is held. What waits for
 somebody else, and what only looks, goes beside them.
 """
 
@@ -41,6 +42,14 @@ from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
 
 log = get_logger("switch")
+
+_ABOUT_MESSAGES: Final = frozenset(
+    {
+        "queue_move", "queue_copy", "queue_delete", "queue_reprioritise", "queue_requeue", "intercept_edit",
+        "intercept_release",
+    }
+)  # fmt: skip
+"""Orders about messages that an operator names, each of which is looked up in the journal."""
 
 
 class Stations(Protocol):
@@ -122,6 +131,7 @@ class Operations:
         self._view = view
         self._echo = Echo(directory, writer, deliveries, stations)
         self._lock = asyncio.Lock()
+        self._messages_lock = asyncio.Lock()
         self._since: dict[str, tuple[str, int]] = {}
         self._verbs: Final[Mapping[str, Callable[[Order], Awaitable[Outcome]]]] = {
             "line_status": self._line_status,
@@ -169,7 +179,7 @@ class Operations:
         verb, do = VERBS[order.verb], self._verbs[order.verb]
         if verb.look or verb.waits:
             return await do(order)
-        async with self._lock:
+        async with self._messages_lock if order.verb in _ABOUT_MESSAGES else self._lock:
             return await do(order)
 
     # --- what stands from the start -------------------------------------------------------------------

@@ -13,11 +13,12 @@ from typing import Final, Protocol
 
 from msc import clock
 from msc.acp.control_point import AccessControlPoint
-from msc.errors import Overloaded
+from msc.errors import MSCError, Overloaded
 from msc.journal.reader import Entry as Found
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import FORWARD_HOPS_MAX
+from msc.log import get_logger
 from msc.protocol.catalog import Catalog
 from msc.routing.outbox import Outgoing
 from msc.routing.pending import Pending
@@ -31,6 +32,8 @@ from msc.switch.intake import objection
 from msc.switch.leg import NO_LEGS, Legs
 from msc.switch.operator_queue import Entry
 from msc.switch.traffic import LineTraffic
+
+log = get_logger("switch")
 
 
 class Records(Protocol):
@@ -123,15 +126,29 @@ class Passage:
                 ways.append(prepare(found))
             except OrderRefused as exc:
                 not_done.append({"msn": msn, "why": str(exc)})
-        await self.go(order, ways)
+        faulty = await self.go(order, ways)
+        not_done += [{"msn": way.found.message.msn, "why": _FAULT} for way in faulty]
+        ways = [way for way in ways if way not in faulty]
         done = [way.found.message.msn for way in ways]
         targets = sorted({target for way in ways for target in way.addresses})
         return Outcome(
             {"done": done, "not_done": not_done}, {"at": source, "msns": msns}, {"at": targets, "msns": done}
         )
 
-    async def go(self, order: Order, ways: Sequence[Way]) -> None:
+    async def go_alone(self, order: Order, way: Way) -> None:
+        """Journal where a message goes, and send it there once that is durable.
+
+        Raises:
+            OrderRefused: It cannot be journaled, and is where it was; or it did not arrive.
+        """
+        if await self.go(order, [way]):
+            raise OrderRefused(_FAULT)
+
+    async def go(self, order: Order, ways: Sequence[Way]) -> list[Way]:
         """Journal where messages go, and send them there once that is durable.
+
+        Returns:
+            Those that did not arrive because the switch is wrong somewhere: they wait for the operator.
 
         Raises:
             OrderRefused: It cannot be journaled; they are where they were.
@@ -149,9 +166,49 @@ class Passage:
         if ways and not await self.durable():
             self._undo(ways)
             raise OrderRefused("the journal cannot be written, so nothing is changed")
+        faulty = []
         for way in ways:
-            way.beside.then()
-            way.go()
+            try:
+                way.beside.then()
+                way.go()
+            except Exception:
+                # We are wrong. The others have left their queues as well, and must arrive.
+                log.exception("order.fault", msn=way.found.message.msn, order=order.verb)
+                faulty.append(way)
+                self._to_operator(way)
+        if ways:
+            await self._refill()
+        return faulty
+
+    async def _refill(self) -> None:
+        """List what stood in the journal alone because too much waited for the operator, as far as there is room."""
+        missing = self._operator.missing(self._writer.owed)
+        if not missing:
+            return
+        try:
+            records = await self.records.entries([msn for msn, _ in missing])
+        except MSCError as exc:
+            # The order is done; the next one tries again.
+            log.warning("operator_queue.not_read_back", why=str(exc))
+            return
+        for msn, queue in missing:
+            if (found := records.get(msn)) is not None:
+                self._operator.read_back(msn, queue, found.events)
+
+    def _to_operator(self, way: Way) -> None:
+        """Give a message to the operator that left its queue and did not arrive."""
+        msn, at = way.found.message.msn, clock.wall_us()
+        entry, arrived = self._traffic.pending.find(way.found.message.header or ""), self._view.places(msn)
+        for target in way.addresses:
+            place, _, name = target.partition(":")
+            if target in arrived or (place == "line" and entry is not None and name in entry.awaited):
+                continue  # where an answer is awaited, the time-out ends it, and its originator is told
+            # How far it came on a line nobody knows.
+            life = Life.OUTCOME_UNKNOWN if place == "line" else Life.CANCELLED
+            self._writer.note(EventRecord(msn, at, life, target, _FAULT))
+        if OPERATOR_QUEUE not in arrived:
+            self._writer.note(EventRecord(msn, at, Life.ROUTED, OPERATOR_QUEUE, _FAULT))
+            self._operator.add(msn, way.source, _FAULT, at)
 
     def _undo(self, ways: Sequence[Way]) -> None:
         """Put messages back. Their events wait for the journal in memory, and so does that they do not hold."""
@@ -324,6 +381,7 @@ class Passage:
             raise OrderRefused(f"its sender may not send it any more: {against.code} {against.reason}")
 
 
+_FAULT: Final = "a fault of the switch, see its log; it is in the operator's queue"
 _NEVER_LEFT: Final = frozenset(
     {Life.ROUTED, Life.QUEUED, Life.NOT_SENT, Life.REPRIORITISED, Life.FORWARDED, Life.CANCELLED}
 )

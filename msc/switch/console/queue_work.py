@@ -151,7 +151,7 @@ class QueueWork:
             raise OrderRefused(f"{msn} is an update: it goes to one place, so move it or queue it again there")
         beside, go = self._clock(found, None, [target]), partial(self._passage.arrive, found, target, None)
         way = Way(found, None, [target], f"a copy by {order.words}", go, beside=beside)
-        await self._passage.go(order, [way])
+        await self._passage.go_alone(order, way)
         return Outcome({"msn": msn, "to": target}, {"waits_at": waits_at}, {"waits_at": [*waits_at, target]})
 
     # --- queueing again -------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class QueueWork:
             back = partial(self._passage.put_back, OPERATOR_QUEUE, taken)
         go = partial(self._again, found, targets, chosen="to" in asked)
         way = Way(found, source, targets, f"again by {order.words}", go, back or (lambda: None), beside=beside)
-        await self._passage.go(order, [way])
+        await self._passage.go_alone(order, way)
         answer = {"msn": record.msn, "queued": list(targets)}
         return Outcome(answer, {"ended": _outcomes(found)}, {"queued": list(targets)})
 
