@@ -26,9 +26,11 @@ $(READY): requirements/dev.lock pyproject.toml
 demo: $(READY) ## a county in a minute: switch, state, terminals, some twenty-five transactions
 	@$(BIN)/msc demo
 
-# A process for each processor; a file stays in one, so that what it set up is set up once.
+# One process more than there are processors, as tests wait a good part of their time; a file stays in one, so that
+# what it set up is set up once.
+WORKERS := $(shell expr `nproc` + 1)
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 check: $(READY) ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -74,7 +74,7 @@ class Case:
         host_agency: The device's, which may be another.
         mnemonic: None while none is allocated.
         key, text, envelope: Of the message; None at sign-on.
-        modes: `production`, `test`: of the lines and stations the message would go to.
+        modes: `production`, `test`: of the lines the message would go to.
     """
 
     today: date
@@ -334,7 +334,7 @@ def _same_mode(case: Case) -> str | None:
     if row is None:
         return None
     foreign = case.modes - {row.mode.value}
-    return f"{row.mnemonic} is a {row.mode.value} mnemonic, its line or addressee is not" if foreign else None
+    return f"{row.mnemonic} is a {row.mode.value} mnemonic, its line is not" if foreign else None
 
 
 def _agency_service(case: Case) -> str | None:

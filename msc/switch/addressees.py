@@ -2,7 +2,8 @@
 
 Nobody gets a message twice. Nobody gets their own back, unless it names them: a group that holds its sender, and an
 ORI that is its sender's, mean the others. What is sent under a test mnemonic is for no production station of a
-group, and the other way round (C-TEST). A group's member that has gone from the directory is passed over.
+group or ORI, and the other way round (C-TEST); whoever names a single mnemonic means it. A group's member that has
+gone from the directory is passed over.
 """
 
 from __future__ import annotations

@@ -255,9 +255,6 @@ class Intake:
         if route is not None:
             addressed = resolve(plan, directory, route, subject, incoming.device)
             case.modes = frozenset([self._line_modes[line] for line in addressed.lines])
-            if addressed.devices:
-                modes = (directory.mode_of(device) for device in addressed.devices)
-                case.modes |= {mode.value for mode in modes if mode is not None}
         policy.require(policy.AUTHORITY, case)
         if route is None:
             raise NoRoute(f"no route takes {incoming.key.code}")

@@ -191,7 +191,7 @@ class Members(RuleBasedStateMachine):
 
 
 TestMembers = Members.TestCase
-TestMembers.settings = settings(max_examples=60, stateful_step_count=40)
+TestMembers.settings = settings(max_examples=30, stateful_step_count=40)
 
 
 class Shift(RuleBasedStateMachine):
@@ -299,4 +299,4 @@ class Shift(RuleBasedStateMachine):
 
 
 TestShift = Shift.TestCase
-TestShift.settings = settings(max_examples=15, stateful_step_count=12)
+TestShift.settings = settings(max_examples=10, stateful_step_count=12)

@@ -31,7 +31,7 @@ from tests.support.mtp_client import Disconnected, LineMessage, Refused, StateHo
 from tests.support.office import PASSWORD, administrate, becomes_true, entry, person, prepare, rows
 from tests.support.site import Site
 
-EXAMPLES = int(os.environ.get("MSC_HUNT_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("MSC_HUNT_EXAMPLES", "3"))
 
 PEOPLE = ("H00001", "H00002", "H00003")
 STATIC = {"HUNT1": "EXH1"}

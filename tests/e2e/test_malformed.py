@@ -19,7 +19,7 @@ import pytest
 from tests.support.mtp_client import Disconnected, Frame, Wire, control, frame
 from tests.support.site import Process, Site
 
-EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "1000"))
 ANSWER_S = 15.0
 """A frame begun and never finished is cut off by the switch's own clock; everything else is far quicker."""
 GROWTH_BYTES_MAX = 30 * 1024 * 1024

@@ -20,7 +20,7 @@ from msc.journal.search import Searcher
 from tests.journal.index.records import AUDIT_CRITERIA, CRITERIA
 from tests.support.living_journal import DAY, START, LivingJournal
 
-EXAMPLES = int(os.environ.get("MSC_SEARCH_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MSC_SEARCH_EXAMPLES", "15"))
 """Journals that are searched and looked through; the campaign makes many."""
 
 SIZES = st.integers(1, 80)
@@ -162,7 +162,7 @@ class Restless:
 
 
 @pytest.mark.requirement("C-JOURNAL", "C-TRAFFIC")
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(SIZES, st.just(Criteria()) | CRITERIA, RANDOM, st.booleans())
 def test_nothing_is_passed_over_or_found_twice_while_it_is_written_and_archived(
     size: int, criteria: Criteria, random: Random, oldest: bool
@@ -193,7 +193,7 @@ def test_nothing_is_passed_over_or_found_twice_while_it_is_written_and_archived(
 
 
 @pytest.mark.requirement("F-AUDIT")
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(SIZES, RANDOM, st.booleans())
 def test_no_audit_event_is_passed_over_while_it_is_archived(size: int, random: Random, oldest: bool) -> None:
     async def check() -> None:

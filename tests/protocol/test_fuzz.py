@@ -29,7 +29,7 @@ from msc.protocol.station import StationClient, StationKind
 from tests.support import ends
 from tests.support.wire import FRAME_BYTES_MAX, frames_of, make_hello
 
-EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "100"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ENDS: dict[str, Callable[[], Session]] = {

@@ -235,7 +235,7 @@ def test_a_text_is_written_between_its_two_bytes() -> None:
 
 # --- whatever comes ---------------------------------------------------------------------------------------
 
-EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("MSC_FUZZ_EXAMPLES", "100"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 likely = st.sampled_from(b"\x02\x03\x06\x15AB\r\n\x00\x7f\xff")
 streams = st.lists(likely, max_size=60).map(bytes) | st.binary(max_size=60)

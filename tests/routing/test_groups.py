@@ -181,7 +181,7 @@ TABLES = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TABLES)
 def test_groups_in_any_order_resolve_or_a_circle_of_them_is_found(table: dict[str, list[str]]) -> None:
     found = {code: Group(code, code, Scope.COUNTY, tuple(members)) for code, members in table.items()}

@@ -81,7 +81,7 @@ def test_a_production_message_reaches_no_test_station_of_a_group(destination: st
     directory = county()
     directory.replace([replace(directory.mnemonics["A124"], mode=Mode.TEST)])
     assert "desk-2" not in names(addressed(destination, directory=directory))
-    assert names(addressed("A124", directory=directory)) == ["desk-2"], "named itself, it is refused: see intake"
+    assert names(addressed("A124", directory=directory)) == ["desk-2"], "whoever names it means it"
 
 
 def test_a_sender_gets_its_own_message_only_where_it_names_itself() -> None:

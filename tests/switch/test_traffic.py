@@ -10,7 +10,7 @@ import pytest
 
 from msc import clock
 from msc.acp.control_point import OperatorSession
-from msc.acp.directory import Directory, Mode, OperatorClass, Status
+from msc.acp.directory import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
 from msc.limits import TEXT_CHARS_MAX
@@ -279,17 +279,6 @@ async def test_a_message_for_somebody_beyond_the_state_ends_when_the_state_has_t
     await running.journaled()
     assert running.told() == []
     assert [event.event for event in await running.events()] == [Life.SENT, Life.ACKNOWLEDGED, Life.ANSWERED]
-
-
-@pytest.mark.requirement("C-TEST")
-async def test_a_production_terminal_that_names_a_test_terminal_is_refused(running: Running) -> None:
-    directory = running.point.directory
-    directory.replace([replace(directory.mnemonics["A124"], mode=Mode.TEST)])
-    _asking(running, "AM.CA0980000.A124.TXT MEET")
-    await running.journaled()
-    [message] = [record for record in await records_of(running.url) if isinstance(record, MessageRecord)]
-    assert message.code == "E302"
-    assert running.waiting("device:desk-2") == []
 
 
 # --- what is refused ------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ async def test_a_restored_journal_verifies_and_searches_alike(
 
 
 @pytest.mark.requirement("F-BACKUP", "C-JOURNAL")
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 async def test_so_does_one_whose_backup_was_made_under_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
