@@ -26,6 +26,7 @@ class Cable:
         self._end = end
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
 
     async def mend(self) -> None:
@@ -50,7 +51,16 @@ class Cable:
             end.transport.abort()
         self._flows.set()
 
+    async def end(self) -> None:
+        """Cut it for good, and wait until nothing of it is left."""
+        self.cut()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
         self._open.add(writer)
         try:
             with contextlib.suppress(OSError):

@@ -146,7 +146,7 @@ class County:
                 await process.wait()
             if name == "switch":
                 code = process.returncode or 0
-        self.cable.cut()
+        await self.cable.end()
         return code
 
     # --- stations ---------------------------------------------------------------------------------
