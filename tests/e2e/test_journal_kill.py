@@ -17,7 +17,7 @@ from tests.support.inquirer import Inquirer
 from tests.support.site import Process, Site, eventually
 from tests.support.tampering import Tampering
 
-ROUNDS = 3
+ROUNDS = 2
 MINE, OTHERS = ("DISPATCH1", "J40217"), ("RECORDS1", "P50110")
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.mtp_client import Delivery, Disconnected, Refused, Station
 from tests.support.site import Process, Site
 
-ROUNDS = int(os.environ.get("MSC_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("MSC_KILL_ROUNDS", "2"))
 TRAFFIC_S = 0.4
 WINDOW = 8
 UNACKNOWLEDGED = 10
