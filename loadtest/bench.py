@@ -29,15 +29,15 @@ import uvloop
 
 from loadtest.generator import Caller, EchoCaller, Tally, TerminalCaller, run
 from msc import tls
-from msc.acp.authority import Authority, load_profile, pem_of
-from msc.acp.certificate_folder import install
-from msc.acp.credential import hash_password
-from msc.acp.directory import Account, Agency, Device, Directory, Mnemonic, Operator, OperatorClass, Role, User
-from msc.acp.store import DirectoryStore
-from msc.admin.site import free_ports, make_site
+from msc.directory.credential import hash_password
+from msc.directory.rows import Account, Agency, Device, Directory, Mnemonic, Operator, OperatorClass, Role, User
+from msc.directory.store import DirectoryStore
+from msc.pki.authority import Authority, load_profile, pem_of
+from msc.pki.folder import install
 from msc.protocol.header import base36
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
+from msc.site.make import free_ports, make_site
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 _PASSWORD = "load-generator"

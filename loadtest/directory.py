@@ -25,12 +25,12 @@ import uvloop
 from loadtest.bench import process, wait_ready
 from loadtest.generator import Tally, TerminalCaller
 from msc import tls
-from msc.acp.directory import Agency, Device, Directory, Mnemonic, OperatorClass, User
-from msc.acp.document import to_toml
-from msc.admin.site import make_site
+from msc.directory.document import to_toml
+from msc.directory.rows import Agency, Device, Directory, Mnemonic, OperatorClass, User
 from msc.protocol.header import base36
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
+from msc.site.make import make_site
 
 Result = TypeVar("Result")
 

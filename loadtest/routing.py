@@ -4,9 +4,9 @@
 
 The table is a synthetic county's: routes for one mnemonic and one key, for ORIs, for destinations, for the text of
 fields, by agency and function, each sort a fifth, and at its end a route for everything. It is reloaded as a running
-switch does it (`msc.admin.plan_loading`), while a loop wakes up every millisecond and notes how late it is. Beside it
-stands how late it is while nothing else is done: machines differ, and so do their neighbours. The figures are those
-of one run.
+switch does it (`msc.control.plan_loading`), while a loop wakes up every millisecond and notes how late it is. Beside
+it stands how late it is while nothing else is done: machines differ, and so do their neighbours. The figures are
+those of one run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pathlib import Path
 
 import uvloop
 
-from msc.acp.directory import Agency, Device, Directory, Mnemonic
-from msc.admin.plan_loading import let_go, load_beside
-from msc.admin.shipped import shipped_config
+from msc.control.plan_loading import let_go, load_beside
+from msc.directory.rows import Agency, Device, Directory, Mnemonic
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.station import StationKind
 from msc.routing.criteria import Subject
 from msc.routing.plan import Plan, PlanFiles, load_plan
+from msc.site.shipped import shipped_config
 from msc.switch.addressees import DirectoryStations
 
 LINES = ("clets-a", "ncic-a")

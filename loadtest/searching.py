@@ -27,8 +27,8 @@ import uvloop
 
 from loadtest.bench import _PASSWORD, AUDITOR, contexts, load_user, prepare, process, wait_ready
 from loadtest.sign_on import ask_steadily, percentiles
-from msc.admin.client import ask_as
-from msc.admin.operator_key import load_operator_key
+from msc.control.client import ask_as
+from msc.control.operator_key import load_operator_key
 from msc.link.client import Client
 from msc.settings import Settings, load_settings
 

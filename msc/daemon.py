@@ -19,66 +19,66 @@ from io import FileIO
 from typing import Any
 
 from msc import __version__, clock, tls
-from msc.acp import housekeeping
-from msc.acp.audit import AuditEvent
-from msc.acp.control_point import AccessControlPoint
-from msc.acp.follow import DirectoryFollower, lease_ended
-from msc.acp.misuse import MisuseWatch, load_high_profile
-from msc.acp.password import load_banned
-from msc.acp.review import MisuseReview
-from msc.acp.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
-from msc.acp.terms import Terms
-from msc.admin import break_glass
-from msc.admin.break_glass import TakenUp
-from msc.admin.gate import Gate
-from msc.admin.journal_desk import JournalCounter
-from msc.admin.monitor import Monitor
-from msc.admin.retention_desk import RetentionCounter
-from msc.admin.routing_desk import RoutingCounter
-from msc.admin.sign_in import SignIn
-from msc.admin.site_lock import lock_site
-from msc.admin.socket import AdminSocket
-from msc.admin.switching_desk import SwitchingCounter
+from msc.access import housekeeping
+from msc.access.control_point import AccessControlPoint
+from msc.access.follow import DirectoryFollower, lease_ended
+from msc.access.misuse import MisuseWatch, load_high_profile
+from msc.access.password import load_banned
+from msc.access.review import MisuseReview
+from msc.access.terms import Terms
+from msc.audit import AuditEvent
+from msc.control import break_glass
+from msc.control.break_glass import TakenUp
+from msc.control.gate import Gate
+from msc.control.journal_desk import JournalCounter
+from msc.control.monitor import Monitor
+from msc.control.retention_desk import RetentionCounter
+from msc.control.routing_desk import RoutingCounter
+from msc.control.sign_in import SignIn
+from msc.control.socket import AdminSocket
+from msc.control.switching_desk import SwitchingCounter
+from msc.directory.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.errors import Fault, SiteError
 from msc.journal.lookup import Lookup
-from msc.journal.office import JournalOffice
 from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.service import JournalOffice
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
-from msc.link.tls_material import TlsMaterial
+from msc.lock import lock_site
 from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.pki.material import TlsMaterial
 from msc.protocol.catalog import Catalog, load_catalog
 from msc.protocol.control import Hello
-from msc.routing.outbox import Precedence
-from msc.routing.pending import PendingTable, TimeOuts
 from msc.routing.plan import PlanFiles
-from msc.routing.repeat import Repeats
-from msc.routing.service_state import Services, load_services
-from msc.routing.unanswered import Waiting
 from msc.settings import Settings
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import Confirmations
-from msc.switch.console.intercept import InterceptDesk
-from msc.switch.console.intercept_work import InterceptWork
-from msc.switch.console.operations import Operations
-from msc.switch.console.orders import StandingOrders, load_orders
-from msc.switch.console.passage import Passage
-from msc.switch.console.queue_view import QueueView
-from msc.switch.console.queue_work import QueueWork
 from msc.switch.delivery import Deliveries
-from msc.switch.desk import Desk
 from msc.switch.intake import Intake
+from msc.switch.orders.in_force import StandingOrders, load_orders
+from msc.switch.orders.intercept import InterceptDesk
+from msc.switch.orders.intercept_work import InterceptWork
+from msc.switch.orders.operations import Operations
+from msc.switch.orders.queue_view import QueueView
+from msc.switch.orders.queue_work import QueueWork
+from msc.switch.orders.transfer import Passage
 from msc.switch.receipt import ReceiptCounter
 from msc.switch.redirect import Redirection
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.site_plan import PlanInForce, load_site_plan
+from msc.switch.stations import Desk
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
+from msc.transit.outbox import Precedence
+from msc.transit.pending import PendingTable, TimeOuts
+from msc.transit.repeat import Repeats
+from msc.transit.service_state import Services, load_services
+from msc.transit.unanswered import Waiting
 
 log = get_logger("daemon")
 

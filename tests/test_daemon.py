@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 from msc import clock, tls
-from msc.acp import directory
-from msc.acp.audit import AuditEvent
-from msc.acp.store import Actor, Change, DirectoryStore
-from msc.admin.break_glass import break_glass, glass_file
-from msc.admin.operator_key import load_operator_key
-from msc.admin.site import make_site
+from msc.audit import AuditEvent
+from msc.control.break_glass import break_glass, glass_file
+from msc.control.operator_key import load_operator_key
 from msc.daemon import Daemon
+from msc.directory import rows as directory
+from msc.directory.store import Actor, Change, DirectoryStore
 from msc.errors import SiteError
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.reader import Entry
 from msc.journal.record import AuditRecord
+from msc.lab.simulators.run import make_hosts
 from msc.link.client import Client, Disconnected, RefusedByPeer
 from msc.protocol.control import Status, StatusReport
 from msc.settings import Settings, load_settings
-from msc.simulators.run import make_hosts
+from msc.site.make import make_site
 from tests.support.journal import searching
 
 PATIENCE_S = 20

@@ -14,17 +14,17 @@ import typer
 from pydantic import BaseModel
 
 from msc import __version__
-from msc.acp.codec import Member
-from msc.acp.directory import TABLES
-from msc.acp.document import CREDENTIALS, stated_members
 from msc.cli.commands import COMMANDS
 from msc.cli.lazy import load
 from msc.cli.main import app
+from msc.directory.codec import Member
+from msc.directory.document import CREDENTIALS, stated_members
+from msc.directory.rows import TABLES
 from msc.errors import CODES
 from msc.journal.keeping import VERBS
 from msc.protocol.control import FROM_LINE_CLIENT, FROM_LINE_HOST, FROM_STATION, FROM_SWITCH
 from msc.settings import Settings, load_settings
-from msc.switch.console import verb as switching
+from msc.switch.orders import verb as switching
 from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +177,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
 
 
 def test_the_examples_in_the_settings_template_are_settings(tmp_path: Path) -> None:
-    text = (ROOT / "msc" / "admin" / "msc.toml.template").read_text()
+    text = (ROOT / "msc" / "site" / "msc.toml.template").read_text()
     text = re.sub(r"\$second_factor", "required", re.sub(r"= \$(\w+_port)", "= 9440", text)).replace("$switch", "s")
     for example in ('url = "postgresql', "\\[\\[", "\\[admin", "\\[device", "\\[pass", r"\w+ = "):
         text = re.sub(rf"^# (?={example})", "#" if example.startswith("url") else "", text, flags=re.MULTILINE)

@@ -11,11 +11,11 @@ import typer
 from rich.table import Table
 
 from msc import clock
-from msc.admin.administration import administer
-from msc.admin.explain import Answer, Question, explain
 from msc.cli.common import Exit, Json, Site, cells, fail, out, run
 from msc.protocol.catalog import load_catalog
 from msc.settings import load_settings
+from msc.site.administer import administer
+from msc.site.explain import Answer, Question, explain
 from msc.switch.site_plan import load_site_plan
 
 app = typer.Typer(help="Ask access control what it would say, and why.")

@@ -56,7 +56,7 @@ def search(
 
 
 async def _remark(settings: Settings) -> None:
-    from msc.admin.administration import changes_waiting
+    from msc.site.administer import changes_waiting
 
     if waiting := await changes_waiting(settings):
         hint = f"{waiting} changes made by command are not among these: a starting switch takes them in"

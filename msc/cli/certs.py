@@ -19,7 +19,10 @@ from cryptography import x509
 from rich.table import Table
 
 from msc import clock
-from msc.acp.authority import (
+from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and, site_and_words
+from msc.cli.rows import Operator
+from msc.directory.store import Change
+from msc.pki.authority import (
     Authority,
     CertificateProfile,
     Holder,
@@ -28,10 +31,7 @@ from msc.acp.authority import (
     key_is_encrypted,
     load_profile,
 )
-from msc.acp.certificate_folder import CertificateFolder, IssuedCertificate, parse_certificates
-from msc.acp.store import Change
-from msc.admin.administration import note
-from msc.admin.certificate import (
+from msc.pki.certificate import (
     certificate_folder,
     demo_passphrase,
     describe,
@@ -40,10 +40,10 @@ from msc.admin.certificate import (
     is_line_end,
     usual_stem,
 )
-from msc.admin.shipped import shipped_profile
-from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and, site_and_words
-from msc.cli.rows import Operator
+from msc.pki.folder import CertificateFolder, IssuedCertificate, parse_certificates
 from msc.settings import Settings, load_settings
+from msc.site.administer import note
+from msc.site.shipped import shipped_profile
 
 app = typer.Typer(help="Make, renew, revoke and show the site's certificates.", no_args_is_help=True)
 

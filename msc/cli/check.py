@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from msc.admin.check import check_site
 from msc.cli.common import Exit, Json, Site, err, out, run
+from msc.site.check import check_site
 
 
 def check(site: Site, json: Json = False) -> None:

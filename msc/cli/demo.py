@@ -16,9 +16,12 @@ from rich.rule import Rule
 from rich.table import Table
 
 from msc import clock
-from msc.admin.client import ask_as
-from msc.admin.demo_county import Arrived, County, DemoFailed, Played
-from msc.admin.demo_script import (
+from msc.cli.common import Exit, fail, out, run
+from msc.cli.identity import operator_key
+from msc.control.client import ask_as
+from msc.journal.record import OPERATOR_QUEUE, has_ended
+from msc.lab.demo.county import Arrived, County, DemoFailed, Played
+from msc.lab.demo.script import (
     ALL_POINTS,
     ENTRY_LOST,
     FIRST,
@@ -36,15 +39,12 @@ from msc.admin.demo_script import (
     SENT_AGAIN,
     Step,
 )
-from msc.admin.demo_stage import BACKUP, PRIMARY
-from msc.admin.presentation.words import Entry
-from msc.admin.site import make_site
-from msc.cli.common import Exit, fail, out, run
-from msc.cli.identity import operator_key
-from msc.journal.record import OPERATOR_QUEUE, has_ended
+from msc.lab.demo.stage import BACKUP, PRIMARY
 from msc.link.client import RefusedByPeer
-from msc.routing.hit_confirmation import ADDRESS as HIT_CONFIRMATION_CLOCK
+from msc.report.words import Entry
 from msc.settings import load_settings
+from msc.site.make import make_site
+from msc.transit.hit_confirmation import ADDRESS as HIT_CONFIRMATION_CLOCK
 
 _STATIONS = (
     ("DISPATCH1", "D10002", "terminal, static mnemonic"),

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from msc.acp.document import Document, to_csv, to_toml
-from msc.acp.store import Change
-from msc.admin.administration import Outcome, administer, note
-from msc.admin.declaration import Plan, kind_of, plan, read_files
 from msc.cli.common import Exit, Json, cells, err, fail, out, run, site_and_files
 from msc.cli.rows import Operator
+from msc.directory.document import Document, to_csv, to_toml
+from msc.directory.store import Change
 from msc.errors import DirectoryError, Fault
 from msc.settings import Settings, load_settings
+from msc.site.administer import Outcome, administer, note
+from msc.site.declare import Plan, kind_of, plan, read_files
 
 app = typer.Typer(help="The directory as files: bring it to what they say, or write it out.", no_args_is_help=True)
 

@@ -8,15 +8,15 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from msc import clock
-from msc.admin.site_lock import lock_site
 from msc.cli.common import Exit, Site, err, fail, moment, out, run
 from msc.errors import JournalError, MSCError
 from msc.journal.database.opening import open_reading, open_writing
-from msc.journal.filling.fill import Filled, Filling, begin, records_after
-from msc.journal.filling.fill import fill as fill_journal
-from msc.journal.filling.packing import Packing
-from msc.journal.filling.stream import RECORDS_MIN
 from msc.journal.proof.checkpoint import load_signer
+from msc.lab.filling.fill import Filled, Filling, begin, records_after
+from msc.lab.filling.fill import fill as fill_journal
+from msc.lab.filling.packing import Packing
+from msc.lab.filling.stream import RECORDS_MIN
+from msc.lock import lock_site
 from msc.settings import Settings, load_settings
 
 

@@ -17,8 +17,8 @@ from msc.settings import Settings
 
 # What signs and asks is imported where it is used: no help waits for it.
 if TYPE_CHECKING:
-    from msc.admin.client import RefusedBySwitch, SwitchNotRunning
-    from msc.admin.operator_key import OperatorKey
+    from msc.control.client import RefusedBySwitch, SwitchNotRunning
+    from msc.control.operator_key import OperatorKey
 
 AskingAs = Annotated[
     str | None, typer.Option("--as", envvar="MSC_OPERATOR", metavar="NAME", help="The operator who asks.")
@@ -55,7 +55,7 @@ def operator_key(
     Raises:
         SiteError: They cannot be read, or do not belong together.
     """
-    from msc.admin.operator_key import load_operator_key
+    from msc.control.operator_key import load_operator_key
 
     if certificate is None:
         if name is None:
@@ -73,8 +73,8 @@ def operator_key(
 
 def usual_certificate(settings: Settings, name: str) -> Path | None:
     """Return where an operator's certificate usually stands; None if no operator can be of that name."""
-    from msc.acp.authority import Holder, HolderKind
-    from msc.admin.certificate import usual_stem
+    from msc.pki.authority import Holder, HolderKind
+    from msc.pki.certificate import usual_stem
 
     try:
         holder = Holder(HolderKind.OPERATOR, name)
@@ -99,7 +99,7 @@ async def asked_of_switch(
     Yields:
         `{"item": ...}` and `{"progress": ...}`, and last `{"end": ...}`.
     """
-    from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask_as
+    from msc.control.client import RefusedBySwitch, SwitchNotRunning, ask_as
 
     try:
         async for line in ask_as(settings, operator, path, content):
@@ -110,7 +110,7 @@ async def asked_of_switch(
 
 def unanswered(exc: SwitchNotRunning | RefusedBySwitch) -> NoReturn:
     """Say why the switch did not answer, and exit."""
-    from msc.admin.client import SwitchNotRunning
+    from msc.control.client import SwitchNotRunning
 
     fail(str(exc), Exit.UNREACHABLE if isinstance(exc, SwitchNotRunning) else Exit.REFUSED)
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from msc.admin.site import make_site
 from msc.cli.common import out, run
 from msc.cli.rows import show_otp
+from msc.site.make import make_site
 
 
 def init(

@@ -82,9 +82,9 @@ def restore(
     json: Json = False,
 ) -> None:
     """Restore a backup into the site's journal, which must be empty, and verify it. Exit code 1 if it has faults."""
-    from msc.admin.administration import actor_named
-    from msc.admin.site_lock import lock_site
     from msc.journal.backup.key import load_private_key
+    from msc.lock import lock_site
+    from msc.site.administer import actor_named
 
     site, (name,) = site_and_rest(arguments, "the backup's file", 1)
     settings = load_settings(site)

@@ -29,8 +29,8 @@ def reindex(
     json: Json = False,
 ) -> None:
     """Make the journal's index anew from its records, offline. Exit code 1 if some could not be read."""
-    from msc.admin.site_lock import lock_site
     from msc.journal.reindex import NoSuchMonth
+    from msc.lock import lock_site
 
     settings = load_settings(site)
     months = [_month(each) for each in month or ()]

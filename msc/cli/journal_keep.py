@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
 from msc.cli.common import Exit, Json, Site, cells, fail, moment, out, run, site_and_rest
 from msc.cli.identity import operator_key, unanswered
 from msc.cli.rows import Arguments, Operator, Reason, Sites
+from msc.control.client import RefusedBySwitch, SwitchNotRunning, ask
 from msc.settings import load_settings
 
 hold_app = typer.Typer(help="Legal holds: months that may not be deleted.", no_args_is_help=True)

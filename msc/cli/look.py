@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from msc import clock
-from msc.admin.presentation.words import completeness_line, criteria_line
 from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
 from msc.cli.question import Question, question
+from msc.report.words import completeness_line, criteria_line
 from msc.settings import Settings, load_settings
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, with a line of names.")]
@@ -99,7 +99,7 @@ def show(
     elif pdf is not None:
         run(_print_pdf(settings, question, f"Transaction of message {number}", _each(entries), pdf))
     else:
-        from msc.admin.presentation.life import TEXT_LINES, life_of
+        from msc.report.life import TEXT_LINES, life_of
 
         lines = life_of(entries, now_us=clock.wall_us(), width=out.width, text_lines=None if full else TEXT_LINES)
         for line in lines:
@@ -134,7 +134,7 @@ def follow(site: Site, question: Question, json: Json = False) -> None:
 
 
 async def _follow(settings: Settings, question: Question, json: bool) -> None:
-    from msc.admin.presentation.listing import table_of
+    from msc.report.listing import table_of
 
     async for line in question.ask(settings, "follow", {"criteria": question.criteria}):
         if "item" not in line:
@@ -161,8 +161,8 @@ def stats(
     json: Json = False,
 ) -> None:
     """Count messages, and draw charts."""
-    from msc.admin.presentation.bars import bars_of
-    from msc.admin.presentation.counts import DAYS_MOST, ready
+    from msc.report.bars import bars_of
+    from msc.report.counts import DAYS_MOST, ready
 
     wanted = by or ["day"]
     if chart is not None and len(wanted) > 1:
@@ -180,7 +180,7 @@ def stats(
         )
         out.print()
         if chart is not None:
-            from msc.admin.presentation.picture import write_picture
+            from msc.report.picture import write_picture
 
             unreadable = question.end.get("unreadable", ())
             write_picture(chart, ready(name, rows), "Messages", caption=captions(question), unreadable=unreadable)
@@ -217,12 +217,12 @@ async def _present(
             print(jsonlib.dumps(entry))
         return found
     if csv:
-        from msc.admin.presentation.file import csv_lines
+        from msc.report.file import csv_lines
 
         entries = [entry async for entry in items]
         sys.stdout.writelines(csv_lines(entries))
         return len(entries)
-    from msc.admin.presentation.listing import table_of
+    from msc.report.listing import table_of
 
     entries = [entry async for entry in items]
     if entries:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from msc import clock
-from msc.admin.administration import administer
-from msc.admin.reports import FlagRow, flag_row
 from msc.cli.common import Exit, Json, Site, err, fail, out, run, site_and
 from msc.cli.rows import Operator
 from msc.cli.table import Columns, form_of, print_rows, second
+from msc.report.directory import FlagRow, flag_row
 from msc.settings import load_settings
+from msc.site.administer import administer
 
 app = typer.Typer(help="Review messages that look like misuse (PPP 1.10.1).", no_args_is_help=True)
 

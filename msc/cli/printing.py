@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from msc import clock
-from msc.admin.presentation.paper import print_messages
-from msc.admin.presentation.sheet import Front
-from msc.admin.presentation.words import criteria_in_words
 from msc.cli.common import Exit, err, fail
 from msc.cli.question import Question
+from msc.report.paper import print_messages
+from msc.report.sheet import Front
+from msc.report.words import criteria_in_words
 from msc.settings import Settings
 
 Entries = AsyncIterator[dict[str, Any]]

@@ -1,7 +1,7 @@
 """Questions to the journal on the command line: who asks and why, what is looked for, and who answers.
 
 Every command that looks into the journal takes the same options for both; `question` adds them. The running switch
-answers; with `--offline`, and an administrator's key, this process does (`msc.admin.break_glass`).
+answers; with `--offline`, and an administrator's key, this process does (`msc.control.break_glass`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ async def _offline(
     settings: Settings, operator: Any, verb: str, content: dict[str, Any], why: str
 ) -> AsyncGenerator[dict[str, Any], None]:
     # Imported here: what searches is the switch's, and takes its time to import.
-    from msc.admin.break_glass import break_glass
+    from msc.control.break_glass import break_glass
     from msc.journal.answers import Answers
 
     try:

@@ -10,13 +10,13 @@ from typing import Annotated, Protocol, TypeVar
 import typer
 
 from msc import clock
-from msc.acp.directory import MNEMONIC_STEPS, Directory
-from msc.admin import reports
-from msc.admin.administration import administer
-from msc.admin.reports import AccountRow, CertificationRow, IdleRow, LeaseRow, LocationRow, MnemonicRow
 from msc.cli.common import Exit, Json, Site, fail, run
 from msc.cli.table import Columns, Csv, form_of, print_rows, second, text
+from msc.directory.rows import MNEMONIC_STEPS, Directory
+from msc.report import directory as reports
+from msc.report.directory import AccountRow, CertificationRow, IdleRow, LeaseRow, LocationRow, MnemonicRow
 from msc.settings import Settings, load_settings
+from msc.site.administer import administer
 
 app = typer.Typer(help="Reports for auditors, as tables, JSON or CSV.", no_args_is_help=True)
 

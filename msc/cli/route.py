@@ -154,7 +154,7 @@ def _site_and_new(arguments: list[Path]) -> tuple[Settings, Path]:
 
 
 def _ask(settings: Settings, operator: str | None, reason: str | None, verb: str, content: dict[str, Any]) -> Any:
-    from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+    from msc.control.client import RefusedBySwitch, SwitchNotRunning, ask
 
     asked = {"reason": reason_given(reason), **content}
     try:
@@ -183,8 +183,8 @@ def _offline(settings: Settings, question: Question) -> dict[str, Any]:
     Raises:
         MSCError: They cannot be read, or the question is none.
     """
-    from msc.admin.administration import administer
     from msc.protocol.catalog import load_catalog
+    from msc.site.administer import administer
     from msc.switch.site_plan import load_site_plan
 
     async def answer() -> dict[str, Any]:

@@ -15,17 +15,17 @@ import typer
 from rich.table import Table
 
 from msc import clock
-from msc.acp import password as passwords
-from msc.acp.codec import members
-from msc.acp.consistency import PASS_PER_CENT
-from msc.acp.credential import hash_password, new_otp_secret, new_recovery_codes, otp_uri, recovery_digest
-from msc.acp.directory import TABLES, AnyRow, Status, User, key_of
-from msc.acp.store import Change
-from msc.admin import rows
-from msc.admin.administration import Administration, Outcome, administer
+from msc.access import password as passwords
 from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
+from msc.directory.codec import members
+from msc.directory.consistency import PASS_PER_CENT
+from msc.directory.credential import hash_password, new_otp_secret, new_recovery_codes, otp_uri, recovery_digest
+from msc.directory.rows import TABLES, AnyRow, Status, User, key_of
+from msc.directory.store import Change
 from msc.protocol.catalog import load_catalog
 from msc.settings import PasswordPolicySettings, Settings, load_settings
+from msc.site import edit as rows
+from msc.site.administer import Administration, Outcome, administer
 
 Arguments = Annotated[list[str], typer.Argument(metavar="[SITE] KEY", help="The site's msc.toml, and the row's key.")]
 Assignments = Annotated[

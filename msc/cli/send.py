@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from msc import clock, tls
-from msc.acp.credential import OTP_STEP_S, present_otp
 from msc.cli.common import Exit, Json, err, fail, out, run, site_and
+from msc.directory.credential import OTP_STEP_S, present_otp
 from msc.errors import Overloaded, Refusal, SecondFactorFailed
 from msc.limits import RECEIPTS_REST_S
 from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from msc.admin.administration import actor_named
-from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
-from msc.admin.operator_key import OperatorKey
 from msc.cli.common import Exit, Json, fail, out, run, site_and_rest
 from msc.cli.identity import operator_key, unanswered, usual_certificate
 from msc.cli.rows import Arguments, Operator, Reason, Sites
+from msc.control.client import RefusedBySwitch, SwitchNotRunning, ask
+from msc.control.operator_key import OperatorKey
 from msc.settings import Settings, load_settings
+from msc.site.administer import actor_named
 
 app = typer.Typer(help="Look at and end sessions of the running switch.", no_args_is_help=True)
 

@@ -9,8 +9,8 @@ import typer
 from msc import log
 from msc.cli.common import Site
 from msc.cli.common import run as run_async
+from msc.lab.simulators.run import run
 from msc.settings import load_settings
-from msc.simulators.run import run
 
 
 def simulate(

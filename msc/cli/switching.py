@@ -1,6 +1,6 @@
 """What the commands of the console share: giving an order to the running switch, and showing what came of it.
 
-Each command sends `POST /switching/VERB` with what `msc.switch.console.verb` takes, and a `reason`.
+Each command sends `POST /switching/VERB` with what `msc.switch.orders.verb` takes, and a `reason`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def look(site: Path, operator: str | None, verb: str, asked: Mapping[str, Any] |
 
 
 def _ask(site: Path, operator: str | None, verb: str, asked: Mapping[str, Any]) -> Any:
-    from msc.admin.client import RefusedBySwitch, SwitchNotRunning, ask
+    from msc.control.client import RefusedBySwitch, SwitchNotRunning, ask
 
     settings = load_settings(site)
     content = {name: value for name, value in asked.items() if value is not None}

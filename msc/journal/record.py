@@ -181,7 +181,7 @@ class EventRecord(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """One access-control event, member for member a `msc.acp.control_point.AuditEvent`.
+    """One access-control event, member for member a `msc.access.control_point.AuditEvent`.
 
     Attributes:
         at: Wall time, microseconds.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from msc import clock
-from msc.acp.directory import Device
+from msc.directory.rows import Device
 from msc.errors import NotSignedOn, Refusal
 from msc.limits import CONNECTIONS_PER_DEVICE, HANDSHAKE_S, REFUSALS_MAX, TLS_SHUTDOWN_S
 from msc.link.connection import Connection, Sweeper

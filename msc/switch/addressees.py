@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msc.acp.directory import Device, Directory, Mode
+from msc.directory.rows import Device, Directory, Mode
 from msc.errors import TooManyDestinations, UnknownDestination
 from msc.journal.record import BULLETINS
 from msc.limits import GROUP_STATIONS_MAX

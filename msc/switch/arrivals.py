@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from msc import clock
-from msc.acp.control_point import AccessControlPoint
+from msc.access.control_point import AccessControlPoint
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
@@ -17,11 +17,6 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.envelope import ROUTINE, URGENT
 from msc.protocol.header import MNEMONIC_CHARS, parse_header
-from msc.routing.hit_confirmation import is_request
-from msc.routing.outbox import Outgoing
-from msc.routing.pending import Pending, PendingTable
-from msc.routing.repeat import Repeats
-from msc.routing.service_state import must_be_staffed
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
@@ -34,6 +29,11 @@ from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.hit_confirmation import is_request
+from msc.transit.outbox import Outgoing
+from msc.transit.pending import Pending, PendingTable
+from msc.transit.repeat import Repeats
+from msc.transit.service_state import must_be_staffed
 
 log = get_logger("switch")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from msc import clock
-from msc.acp.directory import Directory
+from msc.directory.rows import Directory
 from msc.errors import BadLength, JournalUnavailable, Overloaded
 from msc.journal.recall import Unfinished
 from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
@@ -23,8 +23,8 @@ from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.protocol.text import check_characters
 from msc.switch.confirmations import Beside
-from msc.switch.console.verb import OrderRefused
 from msc.switch.delivery import Deliveries
+from msc.switch.orders.verb import OrderRefused
 from msc.switch.recovery import FROM_BOARD, address_of, to_station
 
 log = get_logger("switch")

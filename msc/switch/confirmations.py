@@ -1,6 +1,6 @@
 """Hit confirmations under way: their clocks, kept over restarts, and what terminals are told of them.
 
-`msc.routing.hit_confirmation` knows when something is due; here it is journaled and sent. A request is owed to
+`msc.transit.hit_confirmation` knows when something is due; here it is journaled and sent. A request is owed to
 `hitconf:clock` from the commit that stores it until its answer is stored or it has expired, so a starting switch
 finds it; what had been told of it stands with it as `sent` events, so nobody is reminded twice.
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from msc import clock
-from msc.acp.audit import AuditEvent
-from msc.acp.control_point import AccessControlPoint
+from msc.access.control_point import AccessControlPoint
+from msc.audit import AuditEvent
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.recall import Unfinished
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
@@ -23,7 +23,11 @@ from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog
 from msc.protocol.envelope import ROUTINE, URGENT
 from msc.protocol.header import parse_head, parse_header
-from msc.routing.hit_confirmation import (
+from msc.settings import HitConfirmationSettings
+from msc.switch.delivery import Deliveries
+from msc.switch.intake import Incoming
+from msc.switch.recovery import address_of
+from msc.transit.hit_confirmation import (
     ADDRESS,
     Confirmation,
     HitAnswer,
@@ -36,11 +40,7 @@ from msc.routing.hit_confirmation import (
     notice_text,
     parse_hit_confirmation,
 )
-from msc.routing.outbox import Outgoing
-from msc.settings import HitConfirmationSettings
-from msc.switch.delivery import Deliveries
-from msc.switch.intake import Incoming
-from msc.switch.recovery import address_of
+from msc.transit.outbox import Outgoing
 
 log = get_logger("switch")
 

@@ -26,13 +26,13 @@ from msc.metrics import Metrics
 from msc.protocol.control import ErrorNotice
 from msc.protocol.envelope import encode_payload
 from msc.protocol.text import is_hit
-from msc.routing.outbox import Outbox, Outgoing
 from msc.settings import QueueSettings
 from msc.switch.leg import Leg
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
 from msc.switch.recovery import FORWARDED_FOR, NOT_ACKNOWLEDGED
 from msc.switch.redirect import Redirected
+from msc.transit.outbox import Outbox, Outgoing
 
 log = get_logger("switch")
 

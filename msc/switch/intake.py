@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from msc.acp import policy
-from msc.acp.control_point import AccessControlPoint, OperatorSession
-from msc.acp.directory import Device, Directory
-from msc.acp.host import HostSessions
+from msc.access import policy
+from msc.access.control_point import AccessControlPoint, OperatorSession
+from msc.access.host import HostSessions
+from msc.directory.rows import Device, Directory
 from msc.errors import (
     BadJson,
     BadLength,
@@ -32,11 +32,11 @@ from msc.protocol.header import MessageHead, parse_head, parse_header
 from msc.protocol.station import StationKind
 from msc.protocol.text import check_characters
 from msc.routing.criteria import subject_of
-from msc.routing.pending import Pending
 from msc.routing.plan import Plan
 from msc.routing.table import Route
 from msc.switch.addressees import Addressed, resolve
 from msc.switch.leg import NO_LEGS, Legs, find_legs
+from msc.transit.pending import Pending
 
 STILL: Final = (
     *policy.ACCESS,

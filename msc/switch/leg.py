@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from msc.acp.directory import Device, Directory
+from msc.directory.rows import Device, Directory
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.catalog import Function
 from msc.routing.groups import ALL, Groups

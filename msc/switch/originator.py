@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from msc import clock
-from msc.acp.control_point import AccessControlPoint
+from msc.access.control_point import AccessControlPoint
 from msc.errors import (
     JournalUnavailable,
     LineOutOfService,
@@ -21,12 +21,12 @@ from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, Mes
 from msc.journal.writer import JournalWriter
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.routing.outbox import Outgoing
-from msc.routing.pending import Pending, PendingTable
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.outbox import Outgoing
+from msc.transit.pending import Pending, PendingTable
 
 log = get_logger("switch")
 

@@ -1,7 +1,7 @@
 """What an operator asks of a plan before, or after, it decides: which route takes this, and what would change.
 
 All of it is answered from the plan, the catalog and the directory, as JSON; nothing is sent. A running switch answers
-(`msc.admin.routing_desk`) and so does the command line from a site's files, in the same words.
+(`msc.control.routing_desk`) and so does the command line from a site's files, in the same words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from msc.acp.directory import Directory
+from msc.directory.rows import Directory
 from msc.errors import MSCError, NoRoute, Refusal
 from msc.limits import DIFFERENCES_MAX, EXAMPLES_MAX, ROUTES_LISTED_MAX
 from msc.protocol.catalog import Catalog

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from msc.acp.directory import Device
+from msc.directory.rows import Device
 from msc.errors import Refusal
 from msc.protocol.line_state import LineState
 from msc.protocol.station import StationSession

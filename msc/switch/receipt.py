@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from msc.acp.directory import Device, Directory
+from msc.directory.rows import Device, Directory
 from msc.errors import JournalError, JournalUnavailable, NotYourMessage, Overloaded
 from msc.journal.record import Life
 from msc.limits import RECEIPT_REQUESTS_MAX, RECEIPTS_AT_ONCE, RECEIPTS_REST_S

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from msc import clock
-from msc.acp.directory import Directory
+from msc.directory.rows import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Unfinished
 from msc.journal.record import Direction, Life, MessageRecord
@@ -19,8 +19,8 @@ from msc.limits import ANSWER_TIMEOUT_S
 from msc.protocol.catalog import Catalog, Function, MessageKey
 from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
 from msc.protocol.station import StationKind
-from msc.routing.outbox import Outgoing, Precedence
-from msc.routing.pending import Pending
+from msc.transit.outbox import Outgoing, Precedence
+from msc.transit.pending import Pending
 
 RESEND_S: Final = 60.0
 """An inquiry older than this is not sent again: whoever asked has long asked again."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from msc import clock
-from msc.acp.directory import Device, Directory
+from msc.directory.rows import Device, Directory
 from msc.journal.record import Life
 from msc.log import get_logger
 from msc.routing.forwarding import Alternate, Forwarding, Hop, StationFacts, unfit

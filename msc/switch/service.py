@@ -1,6 +1,6 @@
 """What the state says of its own service, put into effect: submission waits, and terminals are told.
 
-`msc.routing.service_state` knows the messages and what is out. A message that waits has its originator told E402, and
+`msc.transit.service_state` knows the messages and what is out. A message that waits has its originator told E402, and
 goes out as soon as the state says that it is back; see `msc.switch.trunk` and `traffic`.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from msc import clock
-from msc.acp.audit import Audit, AuditEvent
+from msc.audit import Audit, AuditEvent
 from msc.log import get_logger
-from msc.routing.service_state import Means, Outage, ServiceBoard, Services, ServiceState
 from msc.switch.trunk import Trunk
+from msc.transit.service_state import Means, Outage, ServiceBoard, Services, ServiceState
 
 log = get_logger("switch")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from msc import clock
-from msc.acp.audit import Audit, AuditEvent
+from msc.audit import Audit, AuditEvent
 from msc.log import get_logger
-from msc.routing.unanswered import Alarm, Unanswered, Waiting
+from msc.transit.unanswered import Alarm, Unanswered, Waiting
 
 log = get_logger("switch")
 
 
 class SilenceWatch(Unanswered):
-    """Watches lines and mnemonics, and says so; see `msc.routing.unanswered`."""
+    """Watches lines and mnemonics, and says so; see `msc.transit.unanswered`."""
 
     def report(self, now: float, audit: Audit) -> None:
         """Tell what has begun or ended since the last time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msc.acp.directory import Directory
+from msc.directory.rows import Directory
 from msc.protocol.catalog import Catalog
 from msc.routing.plan import Plan, PlanFiles, load_plan
 from msc.settings import Settings

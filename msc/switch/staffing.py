@@ -6,7 +6,7 @@ name any mnemonic, and a row can change; so it is looked at once more when a mes
 
 from __future__ import annotations
 
-from msc.acp.directory import Device, Directory
+from msc.directory.rows import Device, Directory
 
 
 def why_elsewhere(directory: Directory, device: Device) -> str | None:

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from msc import clock
-from msc.acp.control_point import AccessControlPoint, OperatorSession
-from msc.acp.host import HostSessions
-from msc.acp.misuse import Asked
+from msc.access.control_point import AccessControlPoint, OperatorSession
+from msc.access.host import HostSessions
+from msc.access.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
 from msc.journal.recall import Recent, Unfinished
 from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
@@ -27,8 +27,6 @@ from msc.protocol.catalog import Catalog, Function
 from msc.protocol.envelope import ROUTINE
 from msc.protocol.header import MessageHead, make_header, write_head
 from msc.protocol.session import MessageOutOfPlace
-from msc.routing.outbox import Outgoing
-from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
@@ -38,6 +36,8 @@ from msc.switch.operator_queue import INTERCEPT
 from msc.switch.originator import not_sent
 from msc.switch.port import StationPort
 from msc.switch.traffic import LineTraffic
+from msc.transit.outbox import Outgoing
+from msc.transit.pending import Pending
 
 log = get_logger("switch")
 

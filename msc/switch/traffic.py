@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from msc import clock
-from msc.acp.control_point import AccessControlPoint
+from msc.access.control_point import AccessControlPoint
 from msc.errors import (
     JournalUnavailable,
     LineOutOfService,
@@ -26,9 +26,6 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Function
 from msc.protocol.header import MNEMONIC_CHARS
-from msc.routing.outbox import Outgoing, Precedence
-from msc.routing.pending import Pending, PendingTable
-from msc.routing.repeat import Repeats
 from msc.settings import QueueSettings
 from msc.switch.arrivals import Arrivals
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
@@ -40,6 +37,9 @@ from msc.switch.port import LinePort
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.outbox import Outgoing, Precedence
+from msc.transit.pending import Pending, PendingTable
+from msc.transit.repeat import Repeats
 
 log = get_logger("switch")
 

@@ -13,8 +13,8 @@ from typing import Final
 from msc.limits import SUBMISSION_ATTEMPTS_MAX, SUBMIT_AGAIN_S
 from msc.protocol.line_state import LineState
 from msc.protocol.session import TRANSIENT
-from msc.routing.outbox import Outbox, Outgoing
 from msc.switch.port import LinePort
+from msc.transit.outbox import Outbox, Outgoing
 
 _LATER: Final = tuple(TRANSIENT)
 """How the answer of a host begins that would take the message later."""

@@ -13,11 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from typer.testing import CliRunner
 
-from msc.acp.authority import Authority, CertificateProfile, Holder
-from msc.acp.certificate_folder import install
-from msc.admin.site import make_site
 from msc.cli.main import app
 from msc.errors import FaultyInput
+from msc.pki.authority import Authority, CertificateProfile, Holder
+from msc.pki.folder import install
+from msc.site.make import make_site
 
 PASSPHRASE = "a passphrase of the test"
 REASON = x509.ReasonFlags.key_compromise

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from msc import clock
-from msc.acp.directory import Account, Directory, Status, User
-from msc.acp.document import Document, to_toml
-from msc.acp.store import DirectoryChanged, DirectoryStore, LoggedChange
-from msc.admin.administration import administer
-from msc.admin.declaration import plan
 from msc.cli.main import main
+from msc.directory.document import Document, to_toml
+from msc.directory.rows import Account, Directory, Status, User
+from msc.directory.store import DirectoryChanged, DirectoryStore, LoggedChange
 from msc.settings import load_settings
+from msc.site.administer import administer
+from msc.site.declare import plan
 from tests.support.county import OTP_SECRET, PASSWORD, PASSWORD_HASH, county
 from tests.support.site import Site, run_msc
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from msc.admin.site import make_site
-from msc.admin.site_lock import lock_site
 from msc.journal.database.opening import open_reading, open_writing
-from msc.journal.filling.fill import Filling, begin
 from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.journal.proof.finding import Severity
 from msc.journal.proof.verification import verify
 from msc.journal.record import AuditRecord
+from msc.lab.filling.fill import Filling, begin
+from msc.lock import lock_site
 from msc.settings import Settings, load_settings
+from msc.site.make import make_site
 from tests.support.command import call_msc
 
 

@@ -11,10 +11,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from msc.admin.site_lock import lock_site
 from msc.cli.journal_backup import backup, backup_key, restore
 from msc.errors import MSCError
 from msc.journal.proof.checkpoint import make_signing_key
+from msc.lock import lock_site
 from msc.settings import load_settings
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import JournalBuilder

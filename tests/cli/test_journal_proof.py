@@ -12,11 +12,11 @@ from typing import NamedTuple
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from msc.admin.site_lock import lock_site
 from msc.cli.journal_proof import write_proof
 from msc.journal.database.opening import open_reading
 from msc.journal.proof.inclusion import prove
 from msc.journal.proof.testimony import witness_line
+from msc.lock import lock_site
 from msc.settings import load_settings
 from tests.support.both_ends import BothEnds
 from tests.support.command import call_msc

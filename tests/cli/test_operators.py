@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from msc.admin.client import ask
 from msc.cli.identity import PASSPHRASE_FILE, operator_key, reason_given
+from msc.control.client import ask
 from msc.errors import SiteError
 from msc.settings import load_settings
 from tests.support.command import call_msc

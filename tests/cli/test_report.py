@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from msc import clock
-from msc.acp.store import DirectoryStore, Lease
 from msc.clock import rfc3339
+from msc.directory.store import DirectoryStore, Lease
 from tests.support.command import call_msc
 from tests.support.site import Site
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from msc import clock
-from msc.acp.directory import AccessLevel, Agency, AgencyKind, Agreement, Mode, OperatorClass, Pool, Status
+from msc.directory.rows import AccessLevel, Agency, AgencyKind, Agreement, Mode, OperatorClass, Pool, Status
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import LONG_AGO, mnemonic, terminal
 from tests.support.mtp_client import Refused, Station, Wire

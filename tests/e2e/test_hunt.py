@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msc import clock
-from msc.acp.directory import AnyRow, Directory, Pool, Status
-from msc.acp.store import Change
-from msc.admin.administration import row_change
-from msc.admin.client import ask
+from msc.control.client import ask
+from msc.directory.rows import AnyRow, Directory, Pool, Status
+from msc.directory.store import Change
 from msc.settings import Settings, load_settings
+from msc.site.administer import row_change
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import Disconnected, LineMessage, Refused, StateHost, Station

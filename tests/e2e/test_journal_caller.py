@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from msc.admin.operator_key import OperatorKey
+from msc.control.operator_key import OperatorKey
 from tests.e2e.conftest import assert_quiet
 from tests.support.command import call_msc
 from tests.support.inquirer import Inquirer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from msc.acp.credential import new_otp_secret
+from msc.directory.credential import new_otp_secret
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import Refused, totp

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from msc.acp.directory import LateAnswers, Pool, Status
+from msc.directory.rows import LateAnswers, Pool, Status
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import TIMEOUT_S, Refused, Station, control

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from msc.admin.client import ask
 from msc.cli.identity import operator_key
+from msc.control.client import ask
 from msc.settings import load_settings
 from tests.e2e.conftest import assert_quiet
 from tests.support.mtp_client import TIMEOUT_S, Refused, Station

@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from msc import clock
-from msc.acp.directory import Agency, Status
+from msc.directory.rows import Agency, Status
 from tests.e2e.conftest import assert_quiet
 from tests.support.county import mnemonic, terminal
 from tests.support.mtp_client import Refused, Station

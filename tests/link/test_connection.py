@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from msc import clock
-from msc.acp.authority import Authority, CertificateProfile
 from msc.limits import SLOW_READER_S
 from msc.link.connection import Connection, Sweeper
+from msc.pki.authority import Authority, CertificateProfile
 from msc.protocol.control import ErrorNotice, Hello
 from msc.protocol.frame import CONTROL, DATA, FrameDecoder, encode_frame
 from msc.protocol.session import Event, MessageReceived

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from msc import clock
-from msc.acp.directory import Device
+from msc.directory.rows import Device
 from msc.errors import NotSignedOn, Overloaded, Refusal
 from msc.limits import REFUSALS_MAX
 from msc.link.connection import Sweeper

@@ -9,7 +9,7 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from msc import clock
-from msc.acp.directory import (
+from msc.directory.rows import (
     Account,
     Agency,
     Device,

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from msc.admin.operator_key import OperatorKey, load_operator_key
-from msc.admin.socket_file import reachable
+from msc.control.operator_key import OperatorKey, load_operator_key
+from msc.control.socket_file import reachable
 from msc.settings import load_settings
 from tests.support.site import Site
 

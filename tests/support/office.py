@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from msc import clock
-from msc.acp.credential import hash_password, recovery_digest
-from msc.acp.directory import AnyRow, Directory, User
-from msc.acp.store import Change
-from msc.admin import rows as plans
-from msc.admin.administration import Administration, administer, row_change
+from msc.directory.credential import hash_password, recovery_digest
+from msc.directory.rows import AnyRow, Directory, User
+from msc.directory.store import Change
 from msc.settings import load_settings
+from msc.site import edit as plans
+from msc.site.administer import Administration, administer, row_change
 from tests.support import county
 from tests.support.mtp_client import TIMEOUT_S
 from tests.support.site import POLL_S, Site

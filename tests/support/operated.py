@@ -9,24 +9,24 @@ from typing import Any
 
 import orjson
 
-from msc.acp.directory import Device
+from msc.directory.rows import Device
 from msc.journal.answers import Answers
 from msc.journal.lookup import Lookup
 from msc.journal.process import Part
 from msc.journal.record import EventRecord, MessageRecord
 from msc.protocol.frame import DATA, encode_frame
-from msc.routing.outbox import Outgoing
-from msc.switch.console.intercept import InterceptDesk
-from msc.switch.console.intercept_work import InterceptWork
-from msc.switch.console.operations import Operations
-from msc.switch.console.orders import StandingOrders, load_orders
-from msc.switch.console.passage import Passage
-from msc.switch.console.queue_view import QueueView
-from msc.switch.console.queue_work import QueueWork
-from msc.switch.console.verb import Order, Outcome, check_order
 from msc.switch.intake import Intake
+from msc.switch.orders.in_force import StandingOrders, load_orders
+from msc.switch.orders.intercept import InterceptDesk
+from msc.switch.orders.intercept_work import InterceptWork
+from msc.switch.orders.operations import Operations
+from msc.switch.orders.queue_view import QueueView
+from msc.switch.orders.queue_work import QueueWork
+from msc.switch.orders.transfer import Passage
+from msc.switch.orders.verb import Order, Outcome, check_order
 from msc.switch.port import Presence
 from msc.switch.redirect import Redirection
+from msc.transit.outbox import Outgoing
 from tests.support.journal import records_of
 from tests.support.port import FakeStation
 from tests.switch.test_recovery import CATALOG

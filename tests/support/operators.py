@@ -17,20 +17,20 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from msc import clock
-from msc.acp.audit import AuditEvent
-from msc.acp.authority import Authority, CertificateProfile
-from msc.acp.directory import Directory
-from msc.acp.revocation import RevocationList
-from msc.acp.trust import Trust
-from msc.admin.gate import Gate
-from msc.admin.journal_desk import JournalCounter, Part
-from msc.admin.operator_key import OperatorKey
-from msc.admin.routing_desk import RoutingCounter
-from msc.admin.sign_in import SignIn
-from msc.admin.socket import AdminSocket, reachable
-from msc.admin.switching_desk import SwitchingCounter
+from msc.audit import AuditEvent
+from msc.control.gate import Gate
+from msc.control.journal_desk import JournalCounter, Part
+from msc.control.operator_key import OperatorKey
+from msc.control.routing_desk import RoutingCounter
+from msc.control.sign_in import SignIn
+from msc.control.socket import AdminSocket, reachable
+from msc.control.switching_desk import SwitchingCounter
+from msc.directory.rows import Directory
+from msc.pki.authority import Authority, CertificateProfile
+from msc.pki.revocation import RevocationList
+from msc.pki.trust import Trust
 from msc.settings import AdminSettings, Settings
-from msc.switch.console.verb import Order, Outcome
+from msc.switch.orders.verb import Order, Outcome
 
 PROFILE = CertificateProfile(organization="Example", curve="P-256", authority_days=30, certificate_days=9)
 AUTHORITY = Authority.create(PROFILE)

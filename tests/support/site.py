@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from msc.admin.site import free_ports
+from msc.site.make import free_ports
 from tests.support.mtp_client import TIMEOUT_S, StateHost, Station, Wire
 
 START_S = 30.0

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from argon2 import PasswordHasher
 
-from msc.admin.site import free_ports
+from msc.site.make import free_ports
 from tests.support.site import Site
 from tests.support.stand_in_host import StandInHost, StateBook
 from tests.support.stand_in_terminal import StandInTerminal

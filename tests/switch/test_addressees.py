@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msc.acp.directory import Agency, Device, Directory, Mnemonic, Mode
+from msc.directory.rows import Agency, Device, Directory, Mnemonic, Mode
 from msc.errors import TooManyDestinations, UnknownDestination
 from msc.limits import GROUP_STATIONS_MAX
 from msc.protocol.catalog import load_catalog

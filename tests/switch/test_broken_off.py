@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msc.switch.console.verb import Order
+from msc.switch.orders.verb import Order
 from tests.support.operated import Operated
 from tests.switch.test_queue_work import INQUIRY
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from msc import clock
-from msc.acp.control_point import OperatorSession
-from msc.acp.directory import OperatorClass
+from msc.access.control_point import OperatorSession
+from msc.directory.rows import OperatorClass
 from msc.errors import BadCharacter, BadLength, MSCError, Overloaded
 from msc.journal.archive import Archivist
 from msc.journal.database.opening import open_archiving
@@ -20,10 +20,10 @@ from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageR
 from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.routing.forwarding import Forward, Forwarding
-from msc.routing.outbox import Outgoing, Precedence
 from msc.switch.bulletin import Bulletin
-from msc.switch.console.verb import OrderRefused
+from msc.switch.orders.verb import OrderRefused
 from msc.switch.redirect import Redirection
+from msc.transit.outbox import Outgoing, Precedence
 from tests.support.journal import drop, enter, reading, records_of
 from tests.support.port import FakeStation
 from tests.switch.test_delivery import ALL_DAY

@@ -11,10 +11,10 @@ import pytest
 
 from msc import clock
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
-from msc.routing.hit_confirmation import ADDRESS
-from msc.routing.outbox import Outgoing, Precedence
 from msc.switch.intake import Incoming
 from msc.switch.leg import Leg, Legs
+from msc.transit.hit_confirmation import ADDRESS
+from msc.transit.outbox import Outgoing, Precedence
 from tests.switch.test_recovery import FROM_HOST, inquiry, routed
 from tests.switch.test_traffic import OPERATOR, Running, _asking
 

@@ -16,10 +16,10 @@ from msc.limits import ACK_S, FORWARD_HOPS_MAX
 from msc.metrics import Metrics
 from msc.protocol.frame import CONTROL
 from msc.routing.forwarding import Alternate, Forward, Forwarding, When
-from msc.routing.outbox import Outbox, Outgoing
 from msc.routing.period import Period
 from msc.switch.delivery import Deliveries, envelope_of
 from msc.switch.redirect import Redirection
+from msc.transit.outbox import Outbox, Outgoing
 from tests.support.county import county
 from tests.support.journal import SIGNER
 from tests.support.port import FakeStation

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from msc.acp.directory import Device, Directory
+from msc.directory.rows import Device, Directory
 from msc.journal.record import OPERATOR_QUEUE, Life
 from msc.protocol.catalog import Function
 from msc.protocol.station import StationKind

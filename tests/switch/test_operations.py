@@ -14,8 +14,8 @@ from msc.limits import INTERCEPT_RULES_MAX
 from msc.protocol.line_state import LineState
 from msc.routing.forwarding import Alternate, Forward, Forwarding
 from msc.routing.period import Period
-from msc.switch.console.orders import load_orders
-from msc.switch.console.verb import BadOrder, NotServed, Order, OrderRefused
+from msc.switch.orders.in_force import load_orders
+from msc.switch.orders.verb import BadOrder, NotServed, Order, OrderRefused
 from msc.switch.port import Presence
 from msc.switch.trunk import Trunk
 from tests.support.operated import Operated

@@ -10,7 +10,7 @@ import pytest
 
 from msc.errors import OrdersError
 from msc.routing.criteria import CriteriaRow
-from msc.switch.console.orders import Alternate, Hold, InterceptRule, StandingOrders, load_orders, save_orders
+from msc.switch.orders.in_force import Alternate, Hold, InterceptRule, StandingOrders, load_orders, save_orders
 
 GIVEN = {"by": "roe", "at_us": 1_000_000, "reason": "printer is broken"}
 

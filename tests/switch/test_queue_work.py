@@ -12,17 +12,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from msc import clock
-from msc.acp.directory import Mode, Status
+from msc.directory.rows import Mode, Status
 from msc.errors import OutcomeUnknown
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
-from msc.routing.pending import Pending
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
-from msc.routing.unanswered import Waiting
-from msc.switch.console.verb import OrderRefused
 from msc.switch.operator_queue import INTERCEPT
+from msc.switch.orders.verb import OrderRefused
+from msc.transit.pending import Pending
+from msc.transit.unanswered import Waiting
 from tests.support.operated import Operated
 from tests.switch.test_confirmations import ANSWERS, ASKED, ASKS
 from tests.switch.test_recovery import FROM_HOST, inquiry

@@ -11,19 +11,16 @@ import pytest
 import structlog.testing
 
 from msc import clock
-from msc.acp.audit import AuditEvent
-from msc.acp.control_point import AccessControlPoint
-from msc.acp.store import DirectoryStore
+from msc.access.control_point import AccessControlPoint
+from msc.audit import AuditEvent
+from msc.directory.store import DirectoryStore
 from msc.journal.database.opening import open_writing
 from msc.journal.recall import Unfinished, recent_transactions, unfinished
 from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
-from msc.routing.outbox import Outgoing, Precedence
-from msc.routing.pending import PendingTable
 from msc.routing.plan import PlanFiles, load_plan
-from msc.routing.service_state import load_services
 from msc.settings import HitConfirmationSettings, QueueSettings
 from msc.switch import recovery
 from msc.switch.bulletin import BulletinBoard
@@ -35,6 +32,9 @@ from msc.switch.service import ServiceStates
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
+from msc.transit.outbox import Outgoing, Precedence
+from msc.transit.pending import PendingTable
+from msc.transit.service_state import load_services
 from tests.support.county import county
 from tests.support.journal import SIGNER, enter, reading
 from tests.support.port import FakeLine

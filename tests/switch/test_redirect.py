@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from msc.acp.directory import AnyRow, Mode
+from msc.directory.rows import AnyRow, Mode
 from msc.routing.forwarding import Alternate, When
 from msc.switch.redirect import Redirection
 from tests.support.county import county

@@ -10,8 +10,8 @@ import pytest
 from msc import clock
 from msc.journal.record import Direction, EventRecord, Life
 from msc.protocol.catalog import Function
-from msc.routing.outbox import Outgoing
 from msc.switch.delivery import envelope_of
+from msc.transit.outbox import Outgoing
 from tests.switch.test_recovery import CATALOG, inquiry
 from tests.switch.test_traffic import TEXT, Running
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from msc import clock
-from msc.acp.control_point import OperatorSession
-from msc.acp.directory import Directory, OperatorClass, Status
+from msc.access.control_point import OperatorSession
+from msc.directory.rows import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
 from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
-from msc.routing.pending import Pending
 from msc.switch import recovery
 from msc.switch.trunk import Trunk
+from msc.transit.pending import Pending
 from tests.support.ends import fresh_station
 from tests.support.journal import records_of
 from tests.support.port import FakeLine, FakeStation

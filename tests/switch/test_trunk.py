@@ -8,8 +8,8 @@ import pytest
 
 from msc.limits import SUBMISSION_ATTEMPTS_MAX, SUBMIT_AGAIN_S
 from msc.protocol.line_state import LineState
-from msc.routing.outbox import Outgoing
 from msc.switch.trunk import Trunk
+from msc.transit.outbox import Outgoing
 from tests.support.port import FakeLine
 
 FAILBACK_S = 5.0

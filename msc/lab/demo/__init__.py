@@ -1,0 +1,1 @@
+"""The demo county and what happens in it."""

@@ -1,0 +1,1 @@
+"""A site's folder: making it, checking it, declaring and administering its directory."""

@@ -1,0 +1,1 @@
+"""PURE. What is on its way: messages, their destinations, and what has become of them at each."""
