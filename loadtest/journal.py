@@ -43,13 +43,14 @@ from loadtest.bench import commit_id
 from loadtest.journal_search import Chosen, compare_with_scan, measure_searches
 from msc import clock
 from msc.journal.database.opening import open_archiving, open_reading, open_writing
-from msc.journal.proof.canonical import Record, encode
+from msc.journal.proof.canonical import encode
 from msc.journal.proof.checkpoint import Signatories, Signer
 from msc.journal.proof.finding import Severity
 from msc.journal.proof.verification import verify
-from msc.journal.record import MessageRecord
+from msc.journal.record import Record
 from msc.lab.filling.fill import Filling, begin, records_after
 from msc.lab.filling.packing import Packing
+from msc.transit.message import MessageRecord
 from tests.support.postgres import PostgresServer
 
 RESULTS: Final = Path(__file__).parent / "results" / "journal.json"

@@ -17,8 +17,8 @@ from msc.journal.database.opening import open_reading
 from msc.journal.process import JournalProcess
 from msc.journal.proof.canonical import decode
 from msc.journal.reader import JournalReader
-from msc.journal.record import MessageRecord
 from msc.journal.search import Searcher
+from msc.transit.message import MessageRecord
 
 PAGE: Final = 50
 _KEPT: Final = 4_000

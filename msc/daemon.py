@@ -40,7 +40,7 @@ from msc.control.switching_desk import SwitchingCounter
 from msc.directory.store import DirectoryChanged, DirectoryStore, DirectoryUnavailable
 from msc.errors import Fault, SiteError
 from msc.journal.lookup import Lookup
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord
 from msc.journal.service import JournalOffice
 from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
 from msc.link.connection import Sweeper
@@ -74,6 +74,7 @@ from msc.switch.stations import Desk
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
+from msc.transit.message import MessageRecord
 from msc.transit.outbox import Precedence
 from msc.transit.pending import PendingTable, TimeOuts
 from msc.transit.repeat import Repeats

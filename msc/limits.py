@@ -168,6 +168,12 @@ JOURNAL_QUEUE_ROWS_MAX: Final = 50_000
 """Rows waiting for the next commit, and so the rows of one; past it new messages are refused with E502."""
 JOURNAL_RETRY_S: Final = 1.0
 """How often a journal that failed is tried again."""
+NOTES_RIDE_S: Final = 0.1
+"""How long what is only noted waits for a commit to ride with. A crash loses it, which errs on the safe side: what a
+station had acknowledged comes once more, marked as a possible duplicate."""
+STEPS_GATHER_S: Final = 2.0
+"""How long steps of a message that waits for its answer gather before they are written without it: most of the
+state's answers come sooner, and then it is one record."""
 JOURNAL_YEARS_MIN: Final = 3
 """PPP 1.6.2.B.1.c, 1.7.1.A: all traffic is kept for three years."""
 LIFE_S: Final = 5.0

@@ -19,7 +19,6 @@ from msc import clock
 from msc.cli.common import Exit, fail, out, run
 from msc.cli.identity import operator_key
 from msc.control.client import ask_as
-from msc.journal.record import OPERATOR_QUEUE, has_ended
 from msc.lab.demo.county import Arrived, County, DemoFailed, Played
 from msc.lab.demo.script import (
     ALL_POINTS,
@@ -44,7 +43,9 @@ from msc.link.client import RefusedByPeer
 from msc.report.words import Entry
 from msc.settings import load_settings
 from msc.site.make import make_site
+from msc.transit.event import OPERATOR_QUEUE
 from msc.transit.hit_confirmation import ADDRESS as HIT_CONFIRMATION_CLOCK
+from msc.transit.state import has_ended
 
 _STATIONS = (
     ("DISPATCH1", "D10002", "terminal, static mnemonic"),

@@ -20,8 +20,8 @@ from msc.journal.index.indexer import Indexer
 from msc.journal.index.segment import FAST, SMALL, PageWriter, merge
 from msc.journal.proof.canonical import Stored, decode
 from msc.journal.proof.checkpoint import Statement
-from msc.journal.record import EventRecord
 from msc.log import get_logger
+from msc.transit.event import Event
 
 log = get_logger("archive")
 
@@ -124,7 +124,7 @@ class Archivist:
         works: dict[int, _Work] = {}
         current = max((number for number, month in self._months.items() if month.last), default=0)
 
-        def late(event: EventRecord, first: int) -> None:
+        def late(event: Event, first: int) -> None:
             number = self._month_of_msn(event.msn)
             if number is not None:
                 work(number).indexer.add_late(event, first)

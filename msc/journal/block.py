@@ -9,7 +9,7 @@ from msc.errors import JournalError
 from msc.journal.database.layout import Block, BlockKey
 from msc.journal.proof.canonical import Stored
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
-from msc.journal.record import MessageRecord
+from msc.transit.message import MessageRecord
 
 RECORDS = 256
 """Records of a block at most: enough to compress well, few enough to unpack one for a single message."""

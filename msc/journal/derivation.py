@@ -16,7 +16,9 @@ from msc.journal.index.segment import FAST, PageWriter, SegmentBuilder
 from msc.journal.index.term import events_term, terms_of_event
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.inspection import unpack_block
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 RUN: Final = 200_000
 """Records that are indexed at once: some 200 MB."""
@@ -47,7 +49,7 @@ class Derivation:
         self.unread = 0
         self.unreadable: list[int] = []
         self._reading, self._told = reading, told
-        self._late: list[tuple[EventRecord, int]] = []
+        self._late: list[tuple[Event, int]] = []
 
     @property
     def complete(self) -> bool:
@@ -61,7 +63,7 @@ class Derivation:
             MonthUnreadable: Its blocks cannot be read.
             JournalError: The journal cannot be.
         """
-        carried: list[tuple[EventRecord, int]] = []
+        carried: list[tuple[Event, int]] = []
         indexer = Indexer(lambda event, first: carried.append(_checked(event, first)))
         runs: list[list[Page]] = []
         waiting = 0
@@ -156,7 +158,7 @@ def records_of(block: Block, month: int) -> list[Stored]:
     return records
 
 
-def _checked(event: EventRecord, first: int) -> tuple[EventRecord, int]:
+def _checked(event: Event, first: int) -> tuple[Event, int]:
     """Return an event that can be indexed; what cannot be raises now rather than later."""
     terms_of_event(event)
     events_term(event.msn)

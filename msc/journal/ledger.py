@@ -16,17 +16,13 @@ import orjson
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.database.layout import CheckpointRow, Opened, TailRow
-from msc.journal.proof.canonical import Record, decode, encode
+from msc.journal.proof.canonical import NotCanonical, decode, encode
 from msc.journal.proof.chain import FIRST_LINK, Frontier, leaf_of, link_after
 from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signer, Statement, read_checkpoint
-from msc.journal.record import (
-    AuditRecord,
-    Direction,
-    EventRecord,
-    Life,
-    MessageRecord,
-    ends_at,
-)
+from msc.journal.record import AuditRecord, Record, StepsRecord, time_of
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
+from msc.transit.state import State, state_after
 
 RESTORING: Final = b'{"restoring":'
 """How the state of a journal begins while it is being restored (`msc.journal.backup`): nobody may go on from it."""
@@ -66,8 +62,10 @@ class Ledger:
         self.month = 0
         self.first = 0
         """First record of the month."""
-        self.owed: dict[int, dict[str, bool]] = {}
-        """MSN to the destinations where it has not ended, and whether it was sent there."""
+        self.owed: dict[int, dict[str, State]] = {}
+        """MSN to the destinations where it has not ended, and where it stands there."""
+        self.unreadable: list[int] = []
+        """Records since the last checkpoint whose bytes are in order and whose meaning is not: positions."""
         self.ended = False
         """Whether a switch has stopped here in good order, having stored all that there was to say."""
         self.number = 0
@@ -117,7 +115,10 @@ class Ledger:
             )
         self._inputs, self._outputs = state["isn"], state["osn"]
         self.ended = bool(state.get("ended"))
-        self.owed = {int(msn): destinations for msn, destinations in state["owed"].items()}
+        self.owed = {
+            int(msn): {destination: State(number) for destination, number in places.items()}
+            for msn, places in state["owed"].items()
+        }
 
     def _hold(self, rows: Sequence[TailRow]) -> None:
         """Hold the rows that the last checkpoint speaks of against it: all are there, and what was signed."""
@@ -132,24 +133,38 @@ class Ledger:
             raise JournalError("the end of the journal was cut off or changed; `msc journal verify` says more")
 
     def _replay(self, row: TailRow) -> None:
-        stored = decode(row.body)
-        if stored.seq != self.seq + 1 or row.seq != stored.seq:
+        """Go on by a record that stands behind the last checkpoint.
+
+        What it says is taken as far as it can be understood. A start must not fail on that; only on bytes that are not
+        what was chained.
+        """
+        if row.seq != self.seq + 1:
             raise JournalError(f"record {self.seq + 1} is missing in the journal; `msc journal verify` says more")
-        record = stored.record
-        self._turn_to(
-            record.at if isinstance(record, (EventRecord, AuditRecord)) else record.received, [], signing=False
-        )
+        stored = None
+        try:
+            stored = decode(row.body)
+            self._turn_to(time_of(stored.record), [], signing=False)
+        except (NotCanonical, TypeError, ValueError, OverflowError):
+            self.unreadable.append(row.seq)
         self._take(row.body)
         if self.link != row.link:
             raise JournalError(f"record {row.seq} of the journal was changed; `msc journal verify` says more")
+        if stored is None or isinstance(stored.record, AuditRecord):
+            return
+        try:
+            self._understand(stored.record, stored.number)
+        except (AttributeError, TypeError, ValueError):
+            self.unreadable.append(row.seq)
+
+    def _understand(self, record: MessageRecord | StepsRecord, number: int | None) -> None:
         if isinstance(record, MessageRecord):
-            self.msn = record.msn
-            if stored.number is not None:
-                self._inputs[source_of(record)] = stored.number
-        elif isinstance(record, EventRecord):
-            self._follow(record)
-            if stored.number is not None and record.destination is not None:
-                self._outputs[record.destination] = stored.number
+            self.msn = max(self.msn, record.msn)
+            if number is not None:
+                self._inputs[source_of(record)] = number
+        for event in record.events:
+            self._follow(event)
+            if (osn := event.facts.get("osn")) is not None and event.destination is not None:
+                self._outputs[event.destination] = osn
 
     # --- entering -------------------------------------------------------------------------------
 
@@ -163,20 +178,34 @@ class Ledger:
         sealed: list[CheckpointRow] = []
         for mono, record in records:
             # First of all: the seal of the old month must state nothing of the record that begins the next.
-            self._turn_to(record.received if isinstance(record, MessageRecord) else record.at, sealed)
+            self._turn_to(time_of(record), sealed)
             number = None
-            if type(record) is EventRecord:
-                if record.event == Life.SENT and record.destination is not None:
-                    number = self._outputs[record.destination] = self._outputs.get(record.destination, 0) + 1
-                self._follow(record)
-            elif type(record) is MessageRecord:
+            if type(record) is MessageRecord:
                 source = source_of(record)
                 number = self._inputs[source] = self._inputs.get(source, 0) + 1
                 self.msn = record.msn
+                for event in record.events:
+                    self._follow(event)
+            elif type(record) is StepsRecord:
+                record = self._numbered(record)
             body = encode(self.seq + 1, mono, number, record)
             self._take(body)
             rows.append(TailRow(self.seq, body, self.link))
         return Entered(rows, sealed)
+
+    def _numbered(self, record: StepsRecord) -> StepsRecord:
+        """Follow steps, and give those that send their numbers, in the order in which the journal takes them."""
+        sends = False
+        for event in record.events:
+            self._follow(event)
+            sends = sends or event.event == Life.SENT
+        return record._replace(events=tuple(map(self._with_osn, record.events))) if sends else record
+
+    def _with_osn(self, event: Event) -> Event:
+        if event.event != Life.SENT or event.destination is None:
+            return event
+        number = self._outputs[event.destination] = self._outputs.get(event.destination, 0) + 1
+        return event._replace(facts={**event.facts, "osn": number})
 
     def _take(self, body: bytes) -> None:
         leaf = leaf_of(body)
@@ -194,24 +223,24 @@ class Ledger:
             sealed.append(self.checkpoint(at, Statement.SEALED))
         self.month, self.first, self._tree = month, self.seq + 1, Frontier()
 
-    def _follow(self, event: EventRecord) -> None:
+    def _follow(self, event: Event) -> None:
         """Keep what has not ended."""
         msn, destination = event.msn, event.destination
-        if event.event == Life.ROUTED and destination is not None:
-            self.owed.setdefault(msn, {})[destination] = False
-            return
         here = self.owed.get(msn)
-        if here is None:
+        if destination is None:
+            if event.event == Life.REFUSED and here is not None:
+                del self.owed[msn]  # after the fact: whoever sent it was told, and nobody gets it
             return
-        if event.event == Life.REFUSED:
-            del self.owed[msn]
-        elif destination in here:
-            if event.event == Life.SENT:
-                here[destination] = True
-            elif event.event in ends_at(destination):
-                del here[destination]
-                if not here:
-                    del self.owed[msn]
+        before = State.ENDED if here is None else here.get(destination, State.ENDED)
+        after = state_after(destination, event.event, before)
+        if after is before:
+            return
+        if after:
+            self.owed.setdefault(msn, {})[destination] = after
+        elif here is not None:
+            del here[destination]
+            if not here:
+                del self.owed[msn]
 
     # --- stating --------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from msc.errors import JournalError
 from msc.journal.criteria import Criteria
 from msc.journal.process import Part
 from msc.journal.reader import Entry
-from msc.journal.record import EventRecord, MessageRecord
 from msc.limits import ORDER_LOOKUP_S
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 Ask = Callable[[str, dict[str, Any]], AsyncGenerator[Part, None]]
 
@@ -93,9 +94,7 @@ def entry_of(members: dict[str, Any]) -> Entry:
     return Entry(
         MessageRecord(**message),
         tuple(
-            EventRecord(
-                members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["detail"]
-            )
+            Event(members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["detail"])
             for each in events
         ),
         members["seq"],

@@ -19,7 +19,8 @@ from msc import clock
 from msc.journal import block as blocks
 from msc.journal.database.layout import BlockKey, JournalReading, Month, MonthUnreadable
 from msc.journal.proof.canonical import Stored, decode
-from msc.journal.record import EventRecord, Life, MessageRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 
 _BLOCKS_KEPT: Final = 512
 """Blocks kept unpacked: some 40 MB."""
@@ -40,7 +41,7 @@ class Entry:
     """
 
     message: MessageRecord
-    events: tuple[EventRecord, ...]
+    events: tuple[Event, ...]
     seq: int = 0
     isn: int | None = None
     osns: tuple[int | None, ...] = ()
@@ -86,7 +87,7 @@ class Tail:
             self.seen = stored.seq
             if isinstance(stored.record, MessageRecord):
                 self.messages[stored.record.msn] = stored
-            elif isinstance(stored.record, EventRecord):
+            elif isinstance(stored.record, Event):
                 self.events[stored.record.msn].append(stored)
         return new
 
@@ -106,7 +107,7 @@ class Tail:
             record = self.records.pop(first).record
             if isinstance(record, MessageRecord):
                 self.messages.pop(record.msn, None)
-            elif isinstance(record, EventRecord):
+            elif isinstance(record, Event):
                 left = self.events[record.msn]
                 del left[0]
                 if not left:
@@ -303,20 +304,20 @@ def _pick(
         stored = decode(line)
         if isinstance(stored.record, MessageRecord):
             found[stored.record.msn] = stored
-        elif isinstance(stored.record, EventRecord):
+        elif isinstance(stored.record, Event):
             events[stored.record.msn].append(stored)
 
 
 def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
     message = stored.record
     assert isinstance(message, MessageRecord)
-    life: list[tuple[EventRecord, int | None]] = [
-        (EventRecord(message.msn, message.received, Life.RECEIVED.value), stored.number)
+    life: list[tuple[Event, int | None]] = [
+        (Event(message.msn, message.received, Life.RECEIVED.value), stored.number)
     ]
     unique = {event.seq: event for event in events}
     # In the order they were written: a clock that was set back does not turn a life around.
     for _, event in sorted(unique.items()):
-        assert isinstance(event.record, EventRecord)
+        assert isinstance(event.record, Event)
         life.append((event.record, event.number))
     return Entry(
         message,

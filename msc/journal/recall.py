@@ -8,9 +8,10 @@ from typing import Final
 
 from msc.errors import JournalError
 from msc.journal.reader import Entry, JournalReader
-from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
 from msc.limits import PENDING_MAX
 from msc.log import get_logger
+from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 log = get_logger("journal")
 
@@ -27,7 +28,7 @@ class Unfinished:
     message: MessageRecord
     destination: str
     was_sent: bool
-    events: tuple[EventRecord, ...] = ()
+    events: tuple[Event, ...] = ()
     reached: frozenset[str] = frozenset()
 
 
@@ -69,7 +70,7 @@ async def recent_transactions(
                 found[record.msn] = record
             elif record.code is None and record.received >= since_us:
                 hear(record)
-        elif isinstance(record, EventRecord) and (record.destination or "").startswith("line:"):
+        elif isinstance(record, Event) and (record.destination or "").startswith("line:"):
             name = (record.destination or "").removeprefix("line:")
             if record.event == Life.ROUTED:
                 lines.setdefault(record.msn, set()).discard(name)  # perhaps once more

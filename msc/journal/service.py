@@ -25,13 +25,15 @@ from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
 from msc.journal.recall import Recent, Unfinished, recent_transactions, unfinished
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
 from msc.limits import LIFE_S, PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 
 log = get_logger("journal")
 
@@ -163,7 +165,7 @@ class JournalOffice:
             await reader.close()
         for msn, destination in gone:
             why = "the journal no longer holds the message"
-            self.writer.note(EventRecord(msn, now_us, Life.EXPIRED, destination, why))
+            self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, why))
         return recent, found
 
     # --- running ----------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_e
 from msc.journal.index.tokenizer import Sought
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import JournalReader
-from msc.journal.record import EventRecord, Life, MessageRecord, ends_at
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
+from msc.transit.state import ends_at
 
 Choice = Callable[[Directory], Iterable[PageId]]
 """Chooses pages."""
@@ -112,7 +114,7 @@ class Shelf:
         record = stored.record
         if isinstance(record, MessageRecord):
             chunk.index.add_all(terms_of_message(stored), record.msn)
-        elif isinstance(record, EventRecord):
+        elif isinstance(record, Event):
             chunk.index.add_all(terms_of_event(record), record.msn)
         else:
             chunk.index.add_all(terms_of_audit(stored), stored.seq)
@@ -259,7 +261,7 @@ class Shelf:
         owed = {int(msn): set(destinations) for msn, destinations in written["owed"].items()}
         for stored in self._reader.tail.records.values():
             event = stored.record
-            if stored.seq <= written["seq"] or not isinstance(event, EventRecord):
+            if stored.seq <= written["seq"] or not isinstance(event, Event):
                 continue
             if event.event == Life.REFUSED:
                 owed.pop(event.msn, None)

@@ -2,6 +2,10 @@
 
 One commit runs at a time, back to back. What a caller wants to happen after its message is durable, it
 gives as `then`; nothing is acknowledged or forwarded before that is called.
+
+What only happened to a message (`note`) makes no commit of its own. Steps of one message gather until it has ended
+somewhere, or something of it is stored anyway, and are one record; they ride with the next commit, or soon have one.
+What a crash loses of that errs on the safe side: see "What is stored, and when" in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -11,31 +15,47 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal.database.layout import CheckpointRow, JournalWriting, Opened
 from msc.journal.ledger import Entered, Ledger
-from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.canonical import NotCanonical, decode
 from msc.journal.proof.checkpoint import Signer, Statement
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, Record, StepsRecord
 from msc.limits import (
     CHECKPOINT_RECORDS_MAX,
     CHECKPOINT_S,
     CLOCK_STEP_S,
     JOURNAL_QUEUE_ROWS_MAX,
     JOURNAL_RETRY_S,
+    NOTES_RIDE_S,
+    STEPS_GATHER_S,
 )
 from msc.log import get_logger
 from msc.metrics import Metrics
+from msc.transit.event import Event, Facts, Life
+from msc.transit.message import MessageRecord
+from msc.transit.state import State, state_after
 
 log = get_logger("journal")
 
 Then = Callable[[JournalUnavailable | None], None]
 """Called once: with None when the message is durable, with the refusal when nothing was stored."""
 
-_NO_EVENTS: Final[tuple[EventRecord, ...]] = ()
+
+class _Row(NamedTuple):
+    """What goes into the journal.
+
+    Attributes:
+        mono: Monotonic mark, microseconds.
+        kept: What of the record outlasts a failed commit: what has happened did, and what was to be stored did not.
+    """
+
+    mono: int
+    record: Record
+    kept: Record | None
 
 
 @dataclass(slots=True)
@@ -43,18 +63,18 @@ class _Batch:
     """What goes into one commit.
 
     Attributes:
-        rows: Monotonic mark and record, in the order they came.
-        kept: Which of the rows outlast a failed commit, by their places: all but messages and their events.
+        rows: In the order they came.
         thens: Called in the order of their messages.
+        wanted: Whether it is to be committed now, and not with whatever comes next.
     """
 
-    rows: list[tuple[int, Record]] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
     thens: list[Then] = field(default_factory=list)
+    wanted: bool = False
 
-    def outlasting(self) -> list[tuple[int, Record]]:
+    def outlasting(self) -> list[_Row]:
         """Return the rows that outlast a failed commit."""
-        return [self.rows[place] for place in self.kept]
+        return [_Row(row.mono, row.kept, row.kept) for row in self.rows if row.kept is not None]
 
 
 @dataclass(slots=True)
@@ -101,6 +121,9 @@ class JournalWriter:
         self._next_msn = 1
         self._drop_to = 0
         self._wake = asyncio.Event()
+        self._steps: dict[int, tuple[float, list[Event]]] = {}
+        """What has happened to messages and is in no batch yet: MSN to since when, monotonic; the oldest first."""
+        self._ride: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._checkpoint_due = False
         self._closing = False
@@ -130,20 +153,15 @@ class JournalWriter:
         self._checkpoint_due = ledger.seq > ledger.stated
         self.available = True
 
-    async def take_over(self, records: Iterable[Record]) -> None:
-        """Enter what another journal held, before anything of this one's own.
-
-        Raises:
-            JournalError: It was not stored; the journal must be opened again.
-        """
-        mono = clock.monotonic_us()
-        await self._commit_rows(self._ledger.enter((mono, record) for record in records))
-        self._next_msn = self._ledger.msn + 1
+    @property
+    def owed(self) -> Mapping[int, Mapping[str, State]]:
+        """Where messages have not ended: MSN to destination to where it stands there."""
+        return self._ledger.owed
 
     @property
-    def owed(self) -> Mapping[int, Mapping[str, bool]]:
-        """Where messages have not ended: MSN to destination to whether it was sent there."""
-        return self._ledger.owed
+    def unreadable(self) -> Sequence[int]:
+        """Records that this start could not understand, by their positions."""
+        return self._ledger.unreadable
 
     @property
     def seq(self) -> int:
@@ -178,17 +196,15 @@ class JournalWriter:
         """Return the MSN of the message that `append` is about to be called with, in the same step."""
         return self._next_msn
 
-    def append(
-        self, message: MessageRecord, events: Sequence[EventRecord] = _NO_EVENTS, then: Then | None = None
-    ) -> None:
-        """Store a message and the events that belong to its receipt.
+    def append(self, message: MessageRecord, then: Then | None = None, others: Iterable[Event] = ()) -> None:
+        """Store a message with what is known of its life.
 
         MSN order is the order of calls. Concurrent callers share one commit and its cost.
 
         Args:
             message: Its MSN must be the one just allotted.
-            events: Stored with it, or not at all.
             then: See `Then`.
+            others: What it means for other messages; stored with it, or not at all.
 
         Raises:
             JournalUnavailable: The journal cannot be written; nothing was taken.
@@ -197,14 +213,15 @@ class JournalWriter:
             raise JournalUnavailable
         assert message.msn == self._next_msn
         self._next_msn += 1
-        batch, mono = self._batch, clock.monotonic_us()
-        batch.rows.append((mono, message))
-        for event in events:
-            batch.rows.append((mono, event))
+        batch = self._batch
+        batch.rows.append(_Row(clock.monotonic_us(), message, None))
+        for event in others:
+            self._enter_steps(event.msn, event)
         batch.thens.append(then or _nothing)
+        batch.wanted = True
         self._wake.set()
 
-    def store(self, event: EventRecord, then: Then) -> None:
+    def store(self, event: Event, then: Then) -> None:
         """Store something that happened to a message stored before, for who has to know that it is durable.
 
         Args:
@@ -215,29 +232,72 @@ class JournalWriter:
         """
         if not self.available:
             raise JournalUnavailable
-        batch = self._batch
-        batch.rows.append((clock.monotonic_us(), event))
-        batch.thens.append(then)
+        self._enter_steps(event.msn, event)
+        self._batch.thens.append(then)
+        self._batch.wanted = True
         self._wake.set()
 
-    def note(self, event: EventRecord) -> None:
+    def note(self, event: Event) -> None:
         """Store something that happened to a message stored before. Nobody waits for it."""
-        self._keep(event)
+        gathered = self._steps.get(event.msn)
+        if gathered is None:
+            self._steps[event.msn] = clock.monotonic(), [event]
+        else:
+            gathered[1].append(event)
+        destination = event.destination
+        if destination is None or not state_after(destination, event.event, State.SENT):
+            self._enter_steps(event.msn)
+        if self._ride is None:
+            self._ride = asyncio.get_running_loop().call_later(NOTES_RIDE_S, self._let_ride)
 
     def note_audit(self, record: AuditRecord) -> None:
         """Store an access-control event."""
-        self._keep(record)
-
-    def _keep(self, record: Record) -> None:
-        batch = self._batch
-        batch.kept.append(len(batch.rows))
-        batch.rows.append((clock.monotonic_us(), record))
+        self._batch.rows.append(_Row(clock.monotonic_us(), record, record))
+        self._batch.wanted = True
         if not self.available:
             self._trim()
         self._wake.set()
 
+    def _enter_steps(self, msn: int, stored: Event | None = None) -> None:
+        """Put what has gathered of a message into the batch, as one record.
+
+        Args:
+            stored: What is to be stored beside it, or not at all.
+        """
+        gathered = self._steps.pop(msn, None)
+        steps = tuple(gathered[1]) if gathered is not None else ()
+        kept = StepsRecord(msn, steps[-1].at, steps) if steps else None
+        record = kept if stored is None else StepsRecord(msn, stored.at, (*steps, stored))
+        if record is not None:
+            self._batch.rows.append(_Row(clock.monotonic_us(), record, kept))
+            if not self.available:
+                self._trim()
+
+    def flush(self) -> None:
+        """Have all that was noted committed now."""
+        for msn in list(self._steps):
+            self._enter_steps(msn)
+        if self._batch.rows:
+            self._batch.wanted = True
+            self._wake.set()
+
+    def _let_ride(self) -> None:
+        """What no commit has taken along gets one, and so does what has gathered for long enough."""
+        self._ride = None
+        before = clock.monotonic() - STEPS_GATHER_S
+        for msn, (since, _) in list(self._steps.items()):
+            if since > before:
+                break
+            self._enter_steps(msn)
+        if self._batch.rows:
+            self._batch.wanted = True
+            self._wake.set()
+        if self._steps:
+            self._ride = asyncio.get_running_loop().call_later(NOTES_RIDE_S, self._let_ride)
+
     def noted(self) -> int:
         """Return a mark for all that has been appended and noted so far; see `holds`."""
+        self.flush()
         # What waits goes into the next commit, which comes after the one under way.
         return self._commits + (self.waiting > 0) + self._committing
 
@@ -289,9 +349,12 @@ class JournalWriter:
                 if self._closing:
                     return
                 await self._reopen()
-            elif self._batch.rows or self._checkpoint_due or self._drop_to or self._wanted:
+            elif self._batch.wanted or self._checkpoint_due or self._drop_to or self._wanted:
                 await self._commit()
             elif self._closing:
+                self.flush()
+                if self._batch.rows:
+                    continue
                 if self._ledger.stated == self._ledger.seq:
                     await self._end()
                     return
@@ -313,7 +376,8 @@ class JournalWriter:
         began = clock.monotonic()
         self._committing = True
         try:
-            stated = await self._commit_rows(self._ledger.enter(batch.rows), wanted)
+            entered = self._ledger.enter([(row.mono, row.record) for row in batch.rows])
+            stated = await self._commit_rows(entered, wanted)
         except JournalError as exc:
             self._failed, self._failed_after = batch, before
             self._fail(batch, wanted, exc)
@@ -381,15 +445,18 @@ class JournalWriter:
             self._batch = _Batch()
             self._keep_rows(failed.outlasting() + waiting)
             return
-        code = JournalUnavailable.code
         for row in opened.tail:
-            if row.seq > self._failed_after and isinstance(record := decode(row.body).record, MessageRecord):
-                self.note(EventRecord(record.msn, clock.wall_us(), Life.REFUSED, None, f"{code}, after the fact"))
+            if row.seq <= self._failed_after:
+                continue
+            with contextlib.suppress(NotCanonical):
+                record = decode(row.body).record
+                if isinstance(record, MessageRecord):
+                    refused: Facts = {"code": JournalUnavailable.code, "why": "after the fact"}
+                    self.note(Event(record.msn, clock.wall_us(), Life.REFUSED, None, refused))
 
-    def _keep_rows(self, rows: Sequence[tuple[int, Record]]) -> None:
-        for row in rows:
-            self._batch.kept.append(len(self._batch.rows))
-            self._batch.rows.append(row)
+    def _keep_rows(self, rows: Sequence[_Row]) -> None:
+        self._batch.rows += rows
+        self._batch.wanted = self._batch.wanted or bool(rows)
         self._trim()
 
     def _trim(self) -> None:
@@ -397,7 +464,6 @@ class JournalWriter:
         over = len(self._batch.rows) - JOURNAL_QUEUE_ROWS_MAX
         if over > 0:
             del self._batch.rows[:over]
-            self._batch.kept = list(range(len(self._batch.rows)))
             self._metrics.journal_rows_dropped += over
 
     async def _reopen(self) -> None:
@@ -413,8 +479,9 @@ class JournalWriter:
     def close(self) -> None:
         """Let `run` return once all is stored, and covered by a checkpoint."""
         self._closing = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._ride):
+            if timer is not None:
+                timer.cancel()
         self._wake.set()
 
 

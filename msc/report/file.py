@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from msc.journal.record import MessageRecord
 from msc.report.words import Entry
+from msc.transit.message import MessageRecord
 
 COLUMNS: Final = ("seq", "isn", *MessageRecord._fields, "events")
 """The columns of CSV. What a message has no member for is empty."""

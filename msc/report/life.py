@@ -8,10 +8,11 @@ from typing import Any, Final
 from rich.text import Text
 
 from msc import clock
-from msc.journal.record import Direction, Life
 from msc.report.listing import plain
 from msc.report.tree import Node, drawn, wrapped
 from msc.report.words import Entry, duration, key_of, lines_of, lives_of, open_at, shown_time
+from msc.transit.event import Life
+from msc.transit.message import Direction
 
 TEXT_LINES: Final = 12
 """Lines of a text that are shown where not all are asked for."""

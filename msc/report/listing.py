@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from msc.journal.record import Direction, Life
 from msc.report.words import Entry, key_of, outcome_of, shown_time
+from msc.transit.event import Life
+from msc.transit.message import Direction
 
 _TEXT_CHARS = 60
 _BAD = frozenset(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from msc import clock
-from msc.journal.record import Life
 from msc.protocol.header import read_taf
 from msc.report.sheet import (
     BOLD,
@@ -23,6 +22,7 @@ from msc.report.sheet import (
     wrap,
 )
 from msc.report.words import Entry, duration, key_of, lines_of, outcome_of, shown_time
+from msc.transit.event import Life
 
 _TEXT_SIZE: Final = 8.0
 _TEXT_LEADING: Final = 10.4

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msc import clock
-from msc.journal.record import Life, has_ended
+from msc.transit.event import Life
+from msc.transit.state import has_ended
 
 Entry = Mapping[str, Any]
 """A message and its events, as `Entry.as_json` gives them."""

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from msc.directory.rows import Device, Directory, Mode
 from msc.errors import TooManyDestinations, UnknownDestination
-from msc.journal.record import BULLETINS
 from msc.limits import GROUP_STATIONS_MAX
 from msc.protocol.header import is_mnemonic
 from msc.protocol.text import BULLETIN
@@ -21,6 +20,7 @@ from msc.routing.criteria import Subject
 from msc.routing.groups import ALL, Station
 from msc.routing.plan import Plan
 from msc.routing.table import Deliver, Route
+from msc.transit.event import BULLETINS
 
 
 class Addressed(NamedTuple):

@@ -11,7 +11,6 @@ from functools import partial
 from msc import clock
 from msc.access.control_point import AccessControlPoint
 from msc.errors import JournalUnavailable, Refusal
-from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -22,14 +21,15 @@ from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import as_text
 from msc.switch.leg import NO_LEGS, unsolicited_legs
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.originator import Originators
 from msc.switch.port import LinePort
 from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
 from msc.transit.hit_confirmation import is_request
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 from msc.transit.pending import Pending, PendingTable
 from msc.transit.repeat import Repeats
@@ -112,7 +112,7 @@ class Arrivals:
                 msn, received_us, Direction.INBOUND, "unknown", line=line.name, text=text, transaction=msn,
                 code=refusal.code, sequence=sequence,
             ),
-            [EventRecord(msn, received_us, Life.REFUSED, None, str(refusal))],
+            [Event(msn, received_us, Life.REFUSED, None, str(refusal))],
             lambda failure: line.answer(connection, sequence, failure or refusal),
         )  # fmt: skip
 
@@ -168,8 +168,8 @@ class Arrivals:
                 sequence=sequence,
             ),
             (
-                EventRecord(msn, received_us, Life.ROUTED, address, marks or None),
-                EventRecord(entry.msn, received_us, Life.ANSWERED, trunk.address, f"msn {msn}"),
+                Event(msn, received_us, Life.ROUTED, address, marks or None),
+                Event(entry.msn, received_us, Life.ANSWERED, trunk.address, f"msn {msn}"),
                 *beside.events,
             ),
             durable,
@@ -211,12 +211,12 @@ class Arrivals:
         beside = self._beside(rest, terminal, msn, received_us) if mixed is None else NOTHING
         priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
         events = legs.events(msn, received_us) or [
-            EventRecord(msn, received_us, Life.OPERATOR_QUEUE, None, why),
-            EventRecord(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
+            Event(msn, received_us, Life.OPERATOR_QUEUE, None, why),
+            Event(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
         ]
         rule = self.intercepted(mnemonic) if mixed is None else None
         if rule is not None:
-            events, legs = [EventRecord(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
+            events, legs = [Event(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
 
         def durable(failure: JournalUnavailable | None) -> None:
             line.answer(connection, sequence, failure or msn)

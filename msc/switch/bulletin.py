@@ -17,7 +17,6 @@ from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import BadLength, JournalUnavailable, Overloaded
 from msc.journal.recall import Unfinished
-from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.log import get_logger
@@ -26,6 +25,8 @@ from msc.switch.confirmations import Beside
 from msc.switch.delivery import Deliveries
 from msc.switch.orders.verb import OrderRefused
 from msc.switch.recovery import FROM_BOARD, address_of, to_station
+from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 log = get_logger("switch")
 
@@ -155,7 +156,7 @@ class BulletinBoard:
                 self.hang(bulletin)
             _settle(stored, failure)
 
-        self._writer.append(record, [EventRecord(msn, at, Life.ROUTED, BULLETINS, bulletin.terms)], durable)
+        self._writer.append(record, [Event(msn, at, Life.ROUTED, BULLETINS, bulletin.terms)], durable)
         await stored
         return bulletin.as_json()
 
@@ -167,7 +168,7 @@ class BulletinBoard:
         """
         own = own_address(record, self._directory)
         bulletin = Bulletin(record, self.until(record.received), record.mnemonic or "", {*reached, *own})
-        routed = EventRecord(record.msn, record.received, Life.ROUTED, BULLETINS, bulletin.terms)
+        routed = Event(record.msn, record.received, Life.ROUTED, BULLETINS, bulletin.terms)
         return Beside((routed,), lambda: self.hang(bulletin))
 
     def until(self, at_us: int) -> int:
@@ -202,7 +203,7 @@ class BulletinBoard:
                 self._take_down(bulletin, Life.CANCELLED, why)
             _settle(stored, failure)
 
-        self._writer.store(EventRecord(number, clock.wall_us(), Life.CANCELLED, BULLETINS, why), durable)
+        self._writer.store(Event(number, clock.wall_us(), Life.CANCELLED, BULLETINS, why), durable)
         await stored
         return bulletin.as_json()
 
@@ -210,7 +211,7 @@ class BulletinBoard:
         """Take down what has hung long enough."""
         for bulletin in [each for each in self._bulletins.values() if each.until_us <= now_us]:
             why = "its time was over"
-            self._writer.note(EventRecord(bulletin.number, now_us, Life.EXPIRED, BULLETINS, why))
+            self._writer.note(Event(bulletin.number, now_us, Life.EXPIRED, BULLETINS, why))
             self._take_down(bulletin, Life.EXPIRED, why)
 
     def _take_down(self, bulletin: Bulletin, life: Life, why: str) -> None:
@@ -232,7 +233,7 @@ class BulletinBoard:
         message = to_station(bulletin.record, was_sent=False, broadcast=True)
         message.bulletin, message.expires_us = True, bulletin.until_us
         self._writer.note(
-            EventRecord(bulletin.number, at, Life.ROUTED, address, FROM_BOARD + clock.rfc3339(bulletin.until_us))
+            Event(bulletin.number, at, Life.ROUTED, address, FROM_BOARD + clock.rfc3339(bulletin.until_us))
         )
         self._deliveries.push(address, message)
 

@@ -16,7 +16,6 @@ from msc.access.control_point import AccessControlPoint
 from msc.audit import AuditEvent
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.recall import Unfinished
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -27,6 +26,7 @@ from msc.settings import HitConfirmationSettings
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
 from msc.switch.recovery import address_of
+from msc.transit.event import Event, Life
 from msc.transit.hit_confirmation import (
     ADDRESS,
     Confirmation,
@@ -40,6 +40,7 @@ from msc.transit.hit_confirmation import (
     notice_text,
     parse_hit_confirmation,
 )
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 
 log = get_logger("switch")
@@ -58,7 +59,7 @@ class Beside(NamedTuple):
         request: What it asks, if it is a request.
     """
 
-    events: tuple[EventRecord, ...] = ()
+    events: tuple[Event, ...] = ()
     then: Callable[[], object] = lambda: None
     request: HitRequest | None = None
 
@@ -173,7 +174,7 @@ class Confirmations:
                 self._audit("hit_confirmation.beyond", item, f"request {item.requests}; three are the rule")
 
         # The detail tells a starting switch which terminal to remind.
-        return Beside((EventRecord(msn, at_us, Life.ROUTED, ADDRESS, terminal or None),), begin, request)
+        return Beside((Event(msn, at_us, Life.ROUTED, ADDRESS, terminal or None),), begin, request)
 
     def _answered(self, sides: tuple[Side, ...], answer: HitAnswer, msn: int, at_us: int) -> Beside:
         items = [item for side in sides if (item := self.clocks.find(side, answer)) is not None]
@@ -185,7 +186,7 @@ class Confirmations:
                 self._end([late for late in item.msns if late not in msns], Life.ANSWERED, f"msn {msn}")
                 self._close(item, msn)
 
-        return Beside(tuple(EventRecord(each, at_us, Life.ANSWERED, ADDRESS, f"msn {msn}") for each in msns), close)
+        return Beside(tuple(Event(each, at_us, Life.ANSWERED, ADDRESS, f"msn {msn}") for each in msns), close)
 
     def _close(self, item: Confirmation, msn: int) -> None:
         self.clocks.close(item)
@@ -199,7 +200,7 @@ class Confirmations:
     def _end(self, msns: Sequence[int], life: Life, why: str) -> None:
         at = clock.wall_us()
         for msn in msns:
-            self._writer.note(EventRecord(msn, at, life, ADDRESS, why))
+            self._writer.note(Event(msn, at, life, ADDRESS, why))
 
     # --- the clock ----------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class Confirmations:
             if what is What.ALARM:
                 self._audit("hit_confirmation.overdue", item, "the time is over")
             if what is not What.ESCALATE:
-                self._writer.note(EventRecord(item.msns[-1], clock.wall_us(), Life.SENT, ADDRESS, _TOLD[what]))
+                self._writer.note(Event(item.msns[-1], clock.wall_us(), Life.SENT, ADDRESS, _TOLD[what]))
                 self._metrics.messages[KIND, _TOLD[what]] += 1
             addresses = self._addresses(what, item)
             if not addresses and what is not What.ESCALATE:
@@ -258,7 +259,7 @@ class Confirmations:
                     user=name if place == "user" else None, agency=item.agency, own_header=own_header, text=text,
                     transaction=item.msns[0], priority=priority,
                 ),
-                [EventRecord(msn, at, Life.ROUTED, address)],
+                [Event(msn, at, Life.ROUTED, address)],
                 durable,
             )  # fmt: skip
         except JournalUnavailable as failure:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from msc import clock
 from msc.errors import FrameTooLong, NotAcknowledged
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.journal.writer import JournalWriter
 from msc.limits import (
     ACK_S,
@@ -32,6 +31,7 @@ from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
 from msc.switch.recovery import FORWARDED_FOR, NOT_ACKNOWLEDGED
 from msc.switch.redirect import Redirected
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
 from msc.transit.outbox import Outbox, Outgoing
 
 log = get_logger("switch")
@@ -143,7 +143,7 @@ class Deliveries:
             stalled = place == 0 and clock.monotonic() - message.sent_at >= self._ack_s
             message.unanswered += stalled
             detail = NOT_ACKNOWLEDGED if stalled else None
-            self._writer.note(EventRecord(message.msn, at, Life.RETURNED, address, detail))
+            self._writer.note(Event(message.msn, at, Life.RETURNED, address, detail))
             if message.unanswered >= DELIVERIES_UNANSWERED_MAX:
                 outbox.drop(message)
                 self.to_operator(address, message, f"left unanswered {message.unanswered} times")
@@ -212,7 +212,7 @@ class Deliveries:
             message.expires_us = self.expiry(message.kind, message.received_us)
         outbox.push(message)
         if address not in self._stations or self.is_held(address):
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.QUEUED, address))
+            self._writer.note(Event(message.msn, clock.wall_us(), Life.QUEUED, address))
         self.pump(address)
 
     def expiry(self, kind: str, since_us: int) -> int:
@@ -223,12 +223,12 @@ class Deliveries:
         at = clock.wall_us()
         message.hops += 1
         message.original_mnemonic = message.original_mnemonic or elsewhere.original_mnemonic
-        self._writer.note(EventRecord(message.msn, at, elsewhere.life, address, elsewhere.why))
+        self._writer.note(Event(message.msn, at, elsewhere.life, address, elsewhere.why))
         if len(self._stood_in) >= FORWARDED_REMEMBERED_MAX:
             self._stood_in.popitem(last=False)
         self._stood_in[elsewhere.address, message.msn] = None
         whose = f"{FORWARDED_FOR}{message.original_mnemonic or address}"
-        self._writer.note(EventRecord(message.msn, at, Life.ROUTED, elsewhere.address, whose))
+        self._writer.note(Event(message.msn, at, Life.ROUTED, elsewhere.address, whose))
         self.push(elsewhere.address, message)
 
     def redirect_waiting(self, address: str) -> None:
@@ -293,11 +293,11 @@ class Deliveries:
     def _expired(self, address: str, message: Outgoing) -> None:
         why = f"waited {self._kept.of(message.kind) / 3600:.0f} h for {address}"
         if message.bulletin:
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.EXPIRED, address, "its time was over"))
+            self._writer.note(Event(message.msn, clock.wall_us(), Life.EXPIRED, address, "its time was over"))
         elif message.kind in FORWARDABLE:
             self.to_operator(address, message, why)
         else:
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.EXPIRED, address, why))
+            self._writer.note(Event(message.msn, clock.wall_us(), Life.EXPIRED, address, why))
 
     def pump(self, address: str) -> None:
         """Send what waits, as far as stations take it."""
@@ -320,7 +320,7 @@ class Deliveries:
                 continue
             message.sent_at = clock.monotonic()
             outbox.sent(sequence, message, station.identity)
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.SENT, address))
+            self._writer.note(Event(message.msn, clock.wall_us(), Life.SENT, address))
             station.flush()
 
     def pump_station(self, station: StationPort) -> None:
@@ -343,11 +343,11 @@ class Deliveries:
             hear(message, address, refused)
         if refused is None:
             detail = f"device:{station.device.device}" if address.startswith("user:") else None
-            self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, address, detail))
+            self._writer.note(Event(message.msn, at, Life.ACKNOWLEDGED, address, detail))
             self._metrics.messages[message.kind, "delivered"] += 1
             self._metrics.stages["delivered"].add(clock.monotonic() - message.sent_at)
         else:
-            self._writer.note(EventRecord(message.msn, at, Life.REFUSED_BY_PEER, address, refused))
+            self._writer.note(Event(message.msn, at, Life.REFUSED_BY_PEER, address, refused))
             message.attempts += 1
             if message.attempts >= DELIVERY_ATTEMPTS_MAX:
                 self.to_operator(address, message, f"refused {message.attempts} times")
@@ -364,7 +364,7 @@ class Deliveries:
         at = clock.wall_us()
         for address, outbox in self.outboxes.items():
             if outbox.remove(msn) is not None:
-                self._writer.note(EventRecord(msn, at, life, address, why))
+                self._writer.note(Event(msn, at, life, address, why))
             for message in outbox.unacknowledged():
                 if message.msn == msn:
                     message.expires_us = at
@@ -372,8 +372,8 @@ class Deliveries:
     def to_operator(self, address: str | None, message: Outgoing, why: str) -> None:
         """Hand a message nobody can take to the operator: it is over where it was, and waits in their queue."""
         at = clock.wall_us()
-        self._writer.note(EventRecord(message.msn, at, Life.OPERATOR_QUEUE, address, why))
-        self._writer.note(EventRecord(message.msn, at, Life.ROUTED, OPERATOR_QUEUE, why))
+        self._writer.note(Event(message.msn, at, Life.OPERATOR_QUEUE, address, why))
+        self._writer.note(Event(message.msn, at, Life.ROUTED, OPERATOR_QUEUE, why))
         self.operator_queue.add(message.msn, address, why, at)
 
 

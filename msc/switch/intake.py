@@ -24,7 +24,6 @@ from msc.errors import (
     NotSignedOn,
     Refusal,
 )
-from msc.journal.record import MessageRecord
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.envelope import NO_ENVELOPE, Envelope, parse_envelope, split_payload
@@ -36,6 +35,7 @@ from msc.routing.plan import Plan
 from msc.routing.table import Route
 from msc.switch.addressees import Addressed, resolve
 from msc.switch.leg import NO_LEGS, Legs, find_legs
+from msc.transit.message import MessageRecord
 from msc.transit.pending import Pending
 
 STILL: Final = (

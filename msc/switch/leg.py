@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from msc.directory.rows import Device, Directory
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.catalog import Function
 from msc.routing.groups import ALL, Groups
 from msc.switch.recovery import BY_GROUP, FORWARDED_FOR
 from msc.switch.staffing import staffed_instead, why_elsewhere
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
 
 BROADCAST: Final = "broadcast"
 """Kind of what comes by a group."""
@@ -60,14 +60,14 @@ class Legs:
     legs: tuple[Leg, ...]
     ended: tuple[Ended, ...] = ()
 
-    def events(self, msn: int, at: int) -> list[EventRecord]:
+    def events(self, msn: int, at: int) -> list[Event]:
         """Write them down, to be stored with the message."""
         events = []
         for end in self.ended:
-            events.append(EventRecord(msn, at, Life.ROUTED, end.address))
-            events.append(EventRecord(msn, at, end.life, end.address, end.why))
+            events.append(Event(msn, at, Life.ROUTED, end.address))
+            events.append(Event(msn, at, end.life, end.address, end.why))
         for leg in self.legs:
-            events.append(EventRecord(msn, at, Life.ROUTED, leg.address or OPERATOR_QUEUE, leg.detail))
+            events.append(Event(msn, at, Life.ROUTED, leg.address or OPERATOR_QUEUE, leg.detail))
         return events
 
 

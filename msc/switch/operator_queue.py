@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from msc.journal.recall import Unfinished
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.limits import OPERATOR_QUEUE_MAX, OPERATOR_REFILL_MAX
 from msc.log import get_logger
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
 
 log = get_logger("switch")
 
@@ -105,7 +105,7 @@ class OperatorQueue:
         self.beyond = len(found)
         return sorted(found)[:room]
 
-    def read_back(self, msn: int, queue: str, events: Sequence[EventRecord]) -> None:
+    def read_back(self, msn: int, queue: str, events: Sequence[Event]) -> None:
         """Enter one of `missing`, with what has happened to it."""
         routed = [event for event in events if event.event == Life.ROUTED and event.destination == queue]
         why, since_us = (routed[-1].detail, routed[-1].at) if routed else (None, 0)

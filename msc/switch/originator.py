@@ -17,7 +17,6 @@ from msc.errors import (
     Refusal,
     RefusedByState,
 )
-from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -25,6 +24,8 @@ from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 from msc.transit.pending import Pending, PendingTable
 
@@ -122,10 +123,10 @@ class Originators:
 
         at, events = clock.wall_us(), []
         if not ended:
-            events.append(EventRecord(entry.msn, at, _LIFE[type(refusal)], f"line:{name}", text))
+            events.append(Event(entry.msn, at, _LIFE[type(refusal)], f"line:{name}", text))
         if isinstance(refusal, OutcomeUnknown):
             # Somebody has to find out, and the originator may be gone.
-            events.append(EventRecord(entry.msn, at, Life.ROUTED, OPERATOR_QUEUE, text))
+            events.append(Event(entry.msn, at, Life.ROUTED, OPERATOR_QUEUE, text))
         self._status(entry, name, refusal.code, text, events, durable)
 
     def tell(self, entry: Pending, name: str | None, refusal: Refusal) -> None:
@@ -142,7 +143,7 @@ class Originators:
         name: str | None,
         code: str,
         text: str,
-        events: list[EventRecord],
+        events: list[Event],
         then: Callable[[JournalUnavailable | None], None],
     ) -> None:
         at, address = clock.wall_us(), self.address(entry)
@@ -166,7 +167,7 @@ class Originators:
                     own_header=entry.own_header if entry.host else None, text=text, transaction=entry.transaction,
                     ref=entry.ref, priority=entry.priority, code=code,
                 ),
-                (EventRecord(msn, at, Life.ROUTED, address), *events),
+                (Event(msn, at, Life.ROUTED, address), *events),
                 durable,
             )  # fmt: skip
         except JournalUnavailable as failure:

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from msc.directory.rows import Device, Directory
 from msc.errors import JournalError, JournalUnavailable, NotYourMessage, Overloaded
-from msc.journal.record import Life
 from msc.limits import RECEIPT_REQUESTS_MAX, RECEIPTS_AT_ONCE, RECEIPTS_REST_S
 from msc.log import get_logger
 from msc.protocol.control import Receipt, Receipts, ReceiptsReport
 from msc.protocol.station import StationKind
 from msc.switch.recovery import FORWARDED_FOR
+from msc.transit.event import Life
 
 log = get_logger("switch")
 

@@ -14,11 +14,12 @@ from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Unfinished
-from msc.journal.record import Direction, Life, MessageRecord
 from msc.limits import ANSWER_TIMEOUT_S
 from msc.protocol.catalog import Catalog, Function, MessageKey
 from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
 from msc.protocol.station import StationKind
+from msc.transit.event import Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing, Precedence
 from msc.transit.pending import Pending
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from msc import clock
 from msc.directory.rows import Device, Directory
-from msc.journal.record import Life
 from msc.log import get_logger
 from msc.routing.forwarding import Alternate, Forwarding, Hop, StationFacts, unfit
+from msc.transit.event import Life
 
 log = get_logger("switch")
 

@@ -18,7 +18,6 @@ from msc.access.host import HostSessions
 from msc.access.misuse import Asked
 from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
 from msc.journal.recall import Recent, Unfinished
-from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import TEXT_CHARS_MAX, UNROUTED_OF_DEVICE_MAX
 from msc.log import get_logger
@@ -32,10 +31,11 @@ from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake, holds, objection
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.originator import not_sent
 from msc.switch.port import StationPort
 from msc.switch.traffic import LineTraffic
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 from msc.transit.pending import Pending
 
@@ -148,14 +148,14 @@ class Switch:
         at, record = incoming.received_us, self._record(incoming, msn, key.function.value, header)
         rule = self.intercepts.rule_for(incoming) if self.intercepts is not None else None
         if rule is not None:
-            held = [EventRecord(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
+            held = [Event(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
             self._writer.append(record, held, partial(self._held, station, incoming, record, rule))
             return
         beside = self.beside(incoming, record)
         self._writer.append(
             record,
             [
-                *(EventRecord(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
+                *(Event(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
                 *incoming.legs.events(msn, at),
                 *beside.events,
             ],
@@ -216,14 +216,14 @@ class Switch:
         try:
             self._writer.check_room()
             msn = self._writer.allot()
-            events = [EventRecord(msn, at, Life.REFUSED, None, str(refusal))]
+            events = [Event(msn, at, Life.REFUSED, None, str(refusal))]
             device = incoming.device.device
             unrouted = isinstance(refusal, NoRoute) and incoming.operator is not None and self._has_room(device)
             if unrouted and incoming.operator is not None:
                 # In order but for the table: the operator may see to it, so it gets the header it would have had.
                 header = make_header(incoming.operator.mnemonic, msn)
                 refusal = NoRoute(f"{refusal.reason}; it is in the operator's queue")
-                events.append(EventRecord(msn, at, Life.ROUTED, OPERATOR_QUEUE, refusal.reason))
+                events.append(Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, refusal.reason))
 
             def durable(failure: JournalUnavailable | None) -> None:
                 if failure is None and unrouted:

@@ -19,7 +19,6 @@ from msc.errors import (
     Refusal,
     RefusedByState,
 )
-from msc.journal.record import EventRecord, Life
 from msc.journal.writer import JournalWriter
 from msc.limits import SUBMISSION_ATTEMPTS_MAX
 from msc.log import get_logger
@@ -37,6 +36,7 @@ from msc.switch.port import LinePort
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
+from msc.transit.event import Event, Life
 from msc.transit.outbox import Outgoing, Precedence
 from msc.transit.pending import Pending, PendingTable
 from msc.transit.repeat import Repeats
@@ -189,7 +189,7 @@ class LineTraffic:
         """Tell an originator that the message waits, and how long it will."""
         # From now on: the operator may have kept it for a while before.
         message.expires_us = clock.wall_us() + int(self._kept.of(message.kind) * 1e6)
-        self._writer.note(EventRecord(entry.msn, clock.wall_us(), Life.QUEUED, trunk.address, why))
+        self._writer.note(Event(entry.msn, clock.wall_us(), Life.QUEUED, trunk.address, why))
         self.originators.tell(entry, trunk.name, QueuedForLater(f"{why}; queued, will be sent to {trunk.name}"))
 
     def _pump(self, trunk: Trunk, cleared: int = 0) -> None:
@@ -224,9 +224,9 @@ class LineTraffic:
         trunk.outbox.sent(sequence, message, line.name)
         at = clock.wall_us()
         if line is not trunk.primary:
-            self._writer.note(EventRecord(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
+            self._writer.note(Event(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
         if not noted:
-            self._writer.note(EventRecord(message.msn, at, Life.SENT, trunk.address))
+            self._writer.note(Event(message.msn, at, Life.SENT, trunk.address))
         self.unanswered.sent(trunk.name, (message.header or "")[:MNEMONIC_CHARS], message.msn, clock.monotonic())
         if message.expires_us is not None:
             self._begin_clock(trunk.name, message)
@@ -246,7 +246,7 @@ class LineTraffic:
             self._pump(trunk)
 
         try:
-            self._writer.store(EventRecord(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
+            self._writer.store(Event(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
             trunk.clearing = message
         except JournalUnavailable:
             trunk.outbox.give_back(message)
@@ -307,7 +307,7 @@ class LineTraffic:
                 refusal = OutcomeUnknown(f"{line.name} was lost; check before sending again")
                 self._give_up_sent(trunk.name, message, refusal)
             elif not self._has_ended(trunk.name, message):
-                self._writer.note(EventRecord(message.msn, at, Life.RETURNED, trunk.address, reason))
+                self._writer.note(Event(message.msn, at, Life.RETURNED, trunk.address, reason))
         if trunk.active is not None and trunk.active is not line:
             log.warning("line.carried_by_other", line=trunk.name, carrier=trunk.active.name)
             self._pump(trunk)
@@ -329,7 +329,7 @@ class LineTraffic:
 
     def _refused(self, trunk: Trunk, line: LinePort, message: Outgoing, refused: str) -> None:
         if trunk.try_again(message, refused, clock.monotonic()):
-            self._writer.note(EventRecord(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
+            self._writer.note(Event(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
             return
         self._give_up_sent(trunk.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
         if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
@@ -337,10 +337,10 @@ class LineTraffic:
 
     def _taken_over(self, trunk: Trunk, message: Outgoing) -> None:
         at = clock.wall_us()
-        self._writer.note(EventRecord(message.msn, at, Life.ACKNOWLEDGED, trunk.address))
+        self._writer.note(Event(message.msn, at, Life.ACKNOWLEDGED, trunk.address))
         entry = self.pending.find(message.header or "") if message.kind in NO_ANSWER_DUE else None
         if entry is not None:
-            self._writer.note(EventRecord(message.msn, at, Life.ANSWERED, trunk.address, "taken over; none is due"))
+            self._writer.note(Event(message.msn, at, Life.ANSWERED, trunk.address, "taken over; none is due"))
             self.pending.settle(entry, trunk.name)
             self.unanswered.answered(trunk.name, entry.mnemonic, entry.msn, clock.monotonic())
         if message.kind == HIT_CONFIRMATION and self._confirmations is not None:

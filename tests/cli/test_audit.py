@@ -10,7 +10,8 @@ import re
 import pytest
 
 from msc.clock import rfc3339, wall_us
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.message import MessageRecord
 from tests.support.journal import enter
 from tests.support.site import Site
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.canonical import decode
 from msc.journal.proof.checkpoint import Signer
+from msc.journal.record import Record
 from tests.support.disk import FaultyDisk
 
 Held = Callable[[], list[Record]]

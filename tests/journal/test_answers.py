@@ -17,7 +17,9 @@ from msc.journal.answers import Answers
 from msc.journal.archive import Archivist
 from msc.journal.criteria import BadCriteria
 from msc.journal.database.layout import MonthUnreadable
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import JournalBuilder, an_answer, an_inquiry
 
@@ -252,7 +254,7 @@ async def test_a_late_event_of_an_unreadable_month_stops_no_search_of_the_others
     county = County(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}")
     await county.fill()
     builder = county.builder
-    await builder.enter([EventRecord(30, builder.now + 1, Life.RETURNED, "device:T50")], state=True)
+    await builder.enter([Event(30, builder.now + 1, Life.RETURNED, "device:T50")], state=True)
     (tmp_path / "journal" / "2026-10.db").unlink()
     found = await county.items("search", criteria={"kind": "inquiry"})
     assert len(found) == 24

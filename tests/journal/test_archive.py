@@ -18,9 +18,11 @@ from msc.journal.database.layout import Month, TailRow
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
 from msc.journal.proof.checkpoint import Statement
 from msc.journal.reader import JournalReader
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
 from msc.journal.reindex import reindex
 from msc.journal.search import Searcher
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder
 
@@ -196,7 +198,7 @@ async def test_segments_are_merged_and_find_all_they_found_before(journal: Any, 
         inquiry = await builder.transact(at, state=True)
         await builder.transact(at + DAY // 2, state=True)
         # Late: of a message that an earlier segment holds.
-        await builder.enter([EventRecord(max(1, inquiry - 8), builder.now, Life.RETURNED, "device:T99")], state=True)
+        await builder.enter([Event(max(1, inquiry - 8), builder.now, Life.RETURNED, "device:T99")], state=True)
         await builder.state()
         await archivist.step(at_least=1)
         segments = await journal.segments(NOVEMBER)
@@ -218,7 +220,7 @@ async def test_an_event_that_came_a_month_late_is_found_with_its_message(
     await archivist.step(at_least=1)
     late = clock.parse_rfc3339("2026-11-02")
     for n, life in enumerate((Life.RETURNED, Life.OPERATOR_QUEUE)):
-        await builder.enter([EventRecord(2, late + n, life, "device:T50", "late")], state=True)
+        await builder.enter([Event(2, late + n, life, "device:T50", "late")], state=True)
         await archivist.step(at_least=1)
         searcher = Searcher(JournalReader(journal))
         [entry] = [e async for e in searcher.search(Criteria(device="T50", outcome=life)).entries() if e]
@@ -269,7 +271,7 @@ async def test_what_was_interrupted_is_done_again_and_nothing_is_lost_or_stands_
     await archivist.step(at_least=1)
     await builder.fill("2026-10-31", days=3, per_day=6)
     # Of a message of the month before.
-    await builder.enter([EventRecord(2, builder.now, Life.RETURNED, "device:T50")], state=True)
+    await builder.enter([Event(2, builder.now, Life.RETURNED, "device:T50")], state=True)
     failing = Failing(journal, fails_at, stored=stored)
     interrupted = Archivist(failing)  # type: ignore[arg-type]
     try:

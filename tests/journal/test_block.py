@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from msc.journal import block as blocks
 from msc.journal.block import BadBlock, pack, unpack
-from msc.journal.proof.canonical import Record, decode, encode
+from msc.journal.proof.canonical import decode, encode
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord, Record
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 TIME = st.integers(0, 2**52)
@@ -22,7 +24,7 @@ RECORDS = st.lists(
             lambda drawn: MessageRecord(drawn[0], drawn[1], "local", "status", text=drawn[2])
         ),
         st.tuples(st.integers(1, 2**60), TIME, TEXT).map(
-            lambda drawn: EventRecord(drawn[0], drawn[1], "sent", detail=drawn[2])
+            lambda drawn: Event(drawn[0], drawn[1], "sent", detail=drawn[2])
         ),
         st.tuples(TIME, TEXT).map(lambda drawn: AuditRecord(drawn[0], "sign_on.granted", detail=drawn[1])),
     ),

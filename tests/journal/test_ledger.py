@@ -14,10 +14,13 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal.database.layout import Opened, TailRow
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import Frontier, leaf_of
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
-from msc.journal.record import OPERATOR_QUEUE, AuditRecord, Direction, EventRecord, Life, MessageRecord, has_ended
+from msc.journal.record import AuditRecord, Record
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.message import Direction, MessageRecord
+from msc.transit.state import has_ended
 from tests.support.journal import SIGNER, enter, found_by_writer
 
 LINE, OTHER_LINE, STATION, USER = "line:clets-a", "line:ncic-a", "device:desk-1", "user:J40217"
@@ -48,8 +51,8 @@ def unsolicited(msn: int) -> MessageRecord:
     )  # fmt: skip
 
 
-def events(msn: int, destination: str | None, *lives: Life) -> list[EventRecord]:
-    return [EventRecord(msn, msn * 1000 + n, life, destination) for n, life in enumerate(lives)]
+def events(msn: int, destination: str | None, *lives: Life) -> list[Event]:
+    return [Event(msn, msn * 1000 + n, life, destination) for n, life in enumerate(lives)]
 
 
 @pytest.fixture
@@ -151,7 +154,7 @@ _RECORDS = st.lists(
             st.sampled_from(Direction), st.sampled_from(["clets-a", "ncic-a"]), st.sampled_from(["desk-1", None]),
         ),
         st.builds(
-            lambda msn, life, destination: EventRecord(msn, 0, life, destination),
+            lambda msn, life, destination: Event(msn, 0, life, destination),
             st.integers(1, 6), _LIVES, st.sampled_from([LINE, OTHER_LINE, STATION, None]),
         ),
         st.just(AuditRecord(0, "sign_on.granted")),
@@ -223,7 +226,7 @@ def test_inputs_are_numbered_by_their_source_and_outputs_by_their_destination() 
     stored = [decode(row.body) for row in rows]
     assert [each.seq for each in stored] == list(range(1, len(rows) + 1))
     assert [each.number for each in stored if isinstance(each.record, MessageRecord)] == [1, 1, 1, 2, 1, 2]
-    sent = [each for each in stored if isinstance(each.record, EventRecord) and each.record.event == Life.SENT]
+    sent = [each for each in stored if isinstance(each.record, Event) and each.record.event == Life.SENT]
     assert [each.number for each in sent] == [1, 1, 2, 2]
     assert all(each.number is None for each in stored if each not in sent and type(each.record) is not MessageRecord)
 

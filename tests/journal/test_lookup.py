@@ -13,7 +13,8 @@ from msc.errors import JournalError
 from msc.journal.answers import Answers
 from msc.journal.lookup import Lookup
 from msc.journal.process import Part
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from tests.support.journal import enter
 
 _DAY_US = 86_400_000_000
@@ -26,7 +27,7 @@ def message(msn: int, at: int, **members: Any) -> MessageRecord:
 
 @pytest.mark.requirement("F-AUDIT")
 async def test_messages_are_found_by_msn_isn_and_osn(journal_url: str) -> None:
-    sent = [EventRecord(msn, msn * _DAY_US, Life.SENT, "line:a") for msn in (1, 2)]
+    sent = [Event(msn, msn * _DAY_US, Life.SENT, "line:a") for msn in (1, 2)]
     await enter(
         journal_url, message(1, _DAY_US), sent[0], message(2, 2 * _DAY_US), sent[1],
         message(3, 2 * _DAY_US, direction=Direction.INBOUND, device="desk-1", line="a"),

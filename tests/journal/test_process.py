@@ -17,7 +17,7 @@ import pytest
 
 from msc.journal import process as process_module
 from msc.journal.process import CREDIT, END, FAILED, FRAME, LINES, ChildLost, ChildRefused, JournalProcess, Part
-from msc.journal.record import Direction, MessageRecord
+from msc.transit.message import Direction, MessageRecord
 from tests.support.journal import enter
 
 MESSAGES = 2_000

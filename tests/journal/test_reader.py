@@ -19,9 +19,9 @@ from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.layout import MonthUnreadable
 from msc.journal.proof.canonical import decode
 from msc.journal.reader import JournalReader
-from msc.journal.record import EventRecord, Life
 from msc.journal.search import Searcher
 from msc.journal.stats import Statistics
+from msc.transit.event import Event, Life
 from tests.journal.test_search import RANDOM, SIZES, small
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder
@@ -122,7 +122,7 @@ async def test_the_tail_lets_go_of_what_stands_in_blocks() -> None:
     await asyncio.gather(*(reader.refresh() for _ in range(5)))
     rows = [decode(row.body) for row in await journal.tail(reader.archived)]
     assert list(reader.tail.records.values()) == rows
-    assert sum(map(len, reader.tail.events.values())) == sum(isinstance(row.record, EventRecord) for row in rows)
+    assert sum(map(len, reader.tail.events.values())) == sum(isinstance(row.record, Event) for row in rows)
 
 
 # --- a month that cannot be read ------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ async def test_a_search_whose_pages_were_merged_meanwhile_reads_the_directory_ag
     start = clock.parse_rfc3339("2026-11-05")
     for n in range(12):
         await builder.transact(start + n * DAY // 8, state=True)
-        await builder.enter([EventRecord(1, builder.now + n, Life.RETURNED, f"device:T{50 + n}")], state=True)
+        await builder.enter([Event(1, builder.now + n, Life.RETURNED, f"device:T{50 + n}")], state=True)
         await archivist.step(at_least=1)
     assert len(await journal.segments(202611)) > 10
 

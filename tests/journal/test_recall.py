@@ -10,7 +10,8 @@ import pytest
 from msc.journal.archive import Archivist
 from msc.journal.database.opening import open_archiving
 from msc.journal.recall import Unfinished, recent_transactions, unfinished
-from msc.journal.record import Direction, Life, MessageRecord
+from msc.transit.event import Life
+from msc.transit.message import Direction, MessageRecord
 from tests.journal.test_ledger import LINE, OTHER_LINE, STATION, events, inquiry, unsolicited
 from tests.support.journal import drop, enter, reading
 

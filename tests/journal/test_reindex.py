@@ -17,9 +17,10 @@ from msc.journal.index.page import Lists, encode_page, read_page
 from msc.journal.proof.finding import Kind, Report
 from msc.journal.proof.verification import verify
 from msc.journal.reader import JournalReader
-from msc.journal.record import AuditRecord, EventRecord, Life
+from msc.journal.record import AuditRecord
 from msc.journal.reindex import NoSuchMonth, reindex
 from msc.journal.search import Searcher
+from msc.transit.event import Event, Life
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder
 from tests.support.memory_journal import MemoryJournal
@@ -67,7 +68,7 @@ async def make(journal: Any, *, seed: int = 1) -> Kept:
         at += rng.randrange(DAY // 2, 2 * DAY)
         about = await builder.transact(at) - 2 * rng.randrange(20)
         if about > 0:
-            late = EventRecord(about, builder.now + 1, Life.RETURNED, f"device:L{rng.randrange(9)}")
+            late = Event(about, builder.now + 1, Life.RETURNED, f"device:L{rng.randrange(9)}")
             again = AuditRecord(builder.now + 2, "sign_on.refused", user="U001", detail="wrong password", code="E102")
             await builder.enter([late, again])
         await builder.state()
@@ -367,7 +368,7 @@ class Moving:
         builder, rng = self._kept.builder, self._rng
         await builder.transact(builder.now + rng.randrange(1, 3 * DAY))
         about = rng.randrange(1, builder.msn)
-        await builder.enter([EventRecord(about, builder.now + 1, Life.RETURNED, f"device:M{rng.randrange(9)}")])
+        await builder.enter([Event(about, builder.now + 1, Life.RETURNED, f"device:M{rng.randrange(9)}")])
         await builder.state()
         if rng.random() < 0.6:
             archived = await self._archivist.step(at_least=rng.randrange(1, 40))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from msc.errors import JournalError
 from msc.journal.answers import Answers
-from msc.journal.record import MessageRecord
 from msc.journal.sample import lot_of, sample_of
+from msc.transit.message import MessageRecord
 from tests.support.journal import enter
 
 MSNS = st.lists(st.integers(0, 2**62), unique=True, max_size=60)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from msc import clock
 from msc.journal.criteria import BadCriteria, Criteria
 from msc.journal.reader import JournalReader
-from msc.journal.record import EventRecord, Life, MessageRecord
 from msc.journal.search import Searcher
 from msc.journal.stats import BY_TERM, BY_TIME, Statistics
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 from tests.journal.index.records import CRITERIA
 from tests.journal.test_search import RANDOM, SIZES, Restless, small, timed
 from tests.support.living_journal import LivingJournal
@@ -24,7 +25,7 @@ from tests.support.living_journal import LivingJournal
 __all__ = ["small"]
 
 
-def labels(by: str, message: MessageRecord, events: list[EventRecord]) -> set[str]:
+def labels(by: str, message: MessageRecord, events: list[Event]) -> set[str]:
     """Return what a message is counted under."""
     received = clock.rfc3339(message.received)
     places = [event.destination.partition(":") for event in events if event.destination is not None]

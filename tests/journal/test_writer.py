@@ -14,9 +14,11 @@ from msc import clock
 from msc.errors import JournalError, JournalUnavailable, Overloaded
 from msc.journal import writer as writer_module
 from msc.journal.proof.checkpoint import Signer, Statement
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from tests.journal.conftest import Held
 from tests.support.disk import FaultyDisk
 
@@ -27,8 +29,8 @@ def message(msn: int, text: str = "RQ") -> MessageRecord:
     return MessageRecord(msn, 1_000_000 + msn, Direction.OUTBOUND, "inquiry", text=text, transaction=msn)
 
 
-def note(msn: int, event: Life = Life.SENT) -> EventRecord:
-    return EventRecord(msn, 2_000_000, event, "line:clets-a")
+def note(msn: int, event: Life = Life.SENT) -> Event:
+    return Event(msn, 2_000_000, event, "line:clets-a")
 
 
 def audit(event: str = "sign_on.granted") -> AuditRecord:
@@ -43,7 +45,7 @@ def append(writer: JournalWriter, outcomes: dict[int, object], events: int = 1) 
         assert msn not in outcomes, "told twice"
         outcomes[msn] = failure.code if failure else "durable"
 
-    writer.append(message(msn), [EventRecord(msn, 1, Life.ROUTED, f"line:{n}") for n in range(events)], then)
+    writer.append(message(msn), [Event(msn, 1, Life.ROUTED, f"line:{n}") for n in range(events)], then)
     return msn
 
 
@@ -55,8 +57,8 @@ def msns(held: Held) -> list[int]:
     return [message.msn for message in messages(held)]
 
 
-def events(held: Held) -> list[EventRecord]:
-    return [record for record in held() if isinstance(record, EventRecord)]
+def events(held: Held) -> list[Event]:
+    return [record for record in held() if isinstance(record, Event)]
 
 
 def audits(held: Held) -> list[str]:
@@ -386,7 +388,7 @@ async def test_a_record_no_database_can_hold_does_not_stop_the_writer(store: Fau
     writer = JournalWriter(store, SIGNER, Metrics())
     await writer.open()
     task = asyncio.get_running_loop().create_task(writer.run())
-    writer.note(EventRecord(1, 1, Life.REFUSED_BY_PEER, "device:desk-1", "E203 \ud800"))
+    writer.note(Event(1, 1, Life.REFUSED_BY_PEER, "device:desk-1", "E203 \ud800"))
     writer.close()
     await asyncio.wait([task], timeout=10)
     await store.close()

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from msc.journal.record import MessageRecord
 from msc.report.file import COLUMNS, cell, csv_lines, json_line
 from msc.report.listing import table_of
+from msc.transit.message import MessageRecord
 from tests.support.entries import answer, entry
 
 NASTY = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from msc import clock
-from msc.journal.record import EventRecord, MessageRecord
 from msc.journal.search import Entry
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 START_US = clock.parse_rfc3339("2026-03-05T03:12:44.000250Z")
 
@@ -23,8 +24,8 @@ def entry(msn: int, *events: Event, after_us: int = 0, **members: Any) -> dict[s
         "text": "IW.QW.CA0990000.NAM/SPECIMEN,WANTED.DOB/19800101",
     }  # fmt: skip
     message = MessageRecord(msn, received, **{**usual, **members})
-    life = [EventRecord(msn, received, "received")]
-    life += [EventRecord(msn, received + at, event, place, detail) for at, event, place, detail in events]
+    life = [Event(msn, received, "received")]
+    life += [Event(msn, received + at, event, place, detail) for at, event, place, detail in events]
     return Entry(message, tuple(life)).as_json()
 
 

@@ -12,9 +12,9 @@ from msc import clock
 from msc.journal.database.layout import Opened
 from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record
 from msc.journal.proof.checkpoint import Signer
 from msc.journal.reader import JournalReader
+from msc.journal.record import Record
 from msc.journal.search import Searcher
 
 SIGNER = Signer(Ed25519PrivateKey.generate())

@@ -17,10 +17,12 @@ from msc import clock
 from msc.journal.block import RECORDS, pack
 from msc.journal.database.layout import CheckpointRow, JournalDatabase, Month, TailRow
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.canonical import decode
 from msc.journal.proof.checkpoint import Signatories, Signer, Statement, read_checkpoint
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, Record
 from msc.journal.reindex import reindex
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
@@ -47,8 +49,8 @@ def an_inquiry(msn: int, at: int, rng: Random) -> list[Record]:
     )  # fmt: skip
     return [
         message,
-        EventRecord(msn, at, Life.ROUTED, "line:STATE"),
-        EventRecord(msn, at + 2_000, Life.SENT, "line:STATE"),
+        Event(msn, at, Life.ROUTED, "line:STATE"),
+        Event(msn, at + 2_000, Life.SENT, "line:STATE"),
     ]
 
 
@@ -62,10 +64,10 @@ def an_answer(msn: int, at: int, inquiry: int, rng: Random) -> list[Record]:
     )  # fmt: skip
     return [
         message,
-        EventRecord(inquiry, at, Life.ANSWERED, "line:STATE"),
-        EventRecord(msn, at, Life.ROUTED, f"device:T{number:02}"),
-        EventRecord(msn, at + 1_000, Life.SENT, f"device:T{number:02}"),
-        EventRecord(msn, at + 9_000, Life.ACKNOWLEDGED, f"device:T{number:02}"),
+        Event(inquiry, at, Life.ANSWERED, "line:STATE"),
+        Event(msn, at, Life.ROUTED, f"device:T{number:02}"),
+        Event(msn, at + 1_000, Life.SENT, f"device:T{number:02}"),
+        Event(msn, at + 9_000, Life.ACKNOWLEDGED, f"device:T{number:02}"),
     ]
 
 

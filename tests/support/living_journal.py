@@ -12,8 +12,9 @@ from msc.journal.archive import Archivist
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.match import matches, matches_audit
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, Record
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from tests.journal.index.records import AGENCIES, LONG, TEXTS
 from tests.support.journal import SIGNER
 from tests.support.memory_journal import MemoryJournal
@@ -70,7 +71,7 @@ class LivingJournal:
     def __init__(self, records: int, random: Random) -> None:
         self.database = MemoryJournal()
         self.random = random
-        self.messages: dict[int, tuple[MessageRecord, list[EventRecord]]] = {}
+        self.messages: dict[int, tuple[MessageRecord, list[Event]]] = {}
         self.audits: dict[int, AuditRecord] = {}
         self.now = START
         self.left = records
@@ -103,21 +104,21 @@ class LivingJournal:
         choice = self.random.choice
         gap = choice((1, 1, SECOND, SECOND, 3600 * SECOND, DAY, 20 * DAY, -2 * DAY))
         self.now = max(self.now + gap, START)
-        kind = choice((MessageRecord, MessageRecord, EventRecord, EventRecord, EventRecord, AuditRecord))
+        kind = choice((MessageRecord, MessageRecord, Event, Event, Event, AuditRecord))
         if kind is AuditRecord:
             return AuditRecord(self.now, **{name: choice(values) for name, values in AUDIT_MEMBERS.items()})
-        if kind is EventRecord and self.messages:
+        if kind is Event and self.messages:
             # Of a message just sent, or of one sent long ago.
             msn = choice(
                 (len(self.messages), max(1, len(self.messages) - 3), self.random.choice(list(self.messages)))
             )
-            event = EventRecord(msn, self.now, choice(LIVES), choice(DESTINATIONS))
+            event = Event(msn, self.now, choice(LIVES), choice(DESTINATIONS))
             self.messages[msn][1].append(event)
             return event
         msn = len(self.messages) + 1
         members = {name: choice(values) for name, values in MEMBERS.items()}
         message = MessageRecord(msn, self.now, transaction=choice((msn, max(1, msn - 1), None)), **members)
-        self.messages[msn] = message, [EventRecord(msn, self.now, Life.RECEIVED)]
+        self.messages[msn] = message, [Event(msn, self.now, Life.RECEIVED)]
         return message
 
     async def state(self) -> None:

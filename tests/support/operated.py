@@ -13,7 +13,6 @@ from msc.directory.rows import Device
 from msc.journal.answers import Answers
 from msc.journal.lookup import Lookup
 from msc.journal.process import Part
-from msc.journal.record import EventRecord, MessageRecord
 from msc.protocol.frame import DATA, encode_frame
 from msc.switch.intake import Intake
 from msc.switch.orders.in_force import StandingOrders, load_orders
@@ -26,6 +25,8 @@ from msc.switch.orders.transfer import Passage
 from msc.switch.orders.verb import Order, Outcome, check_order
 from msc.switch.port import Presence
 from msc.switch.redirect import Redirection
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 from msc.transit.outbox import Outgoing
 from tests.support.journal import records_of
 from tests.support.port import FakeStation
@@ -174,7 +175,7 @@ class Operated(Running):
 
     async def life(self, msn: int) -> list[str]:
         """Return a message's events after its first `routed`: `forwarded at device:desk-2`."""
-        records = [r for r in await records_of(self.url) if isinstance(r, EventRecord) and r.msn == msn]
+        records = [r for r in await records_of(self.url) if isinstance(r, Event) and r.msn == msn]
         return [f"{r.event} at {r.destination}" for r in records]
 
     async def record(self, msn: int) -> MessageRecord:

@@ -16,13 +16,14 @@ from msc.errors import BadCharacter, BadLength, MSCError, Overloaded
 from msc.journal.archive import Archivist
 from msc.journal.database.opening import open_archiving
 from msc.journal.recall import unfinished
-from msc.journal.record import BULLETINS, Direction, EventRecord, Life, MessageRecord
 from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.routing.forwarding import Forward, Forwarding
 from msc.switch.bulletin import Bulletin
 from msc.switch.orders.verb import OrderRefused
 from msc.switch.redirect import Redirection
+from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing, Precedence
 from tests.support.journal import drop, enter, reading, records_of
 from tests.support.port import FakeStation
@@ -68,7 +69,7 @@ class County(Restarted):
         while not self.writer.holds(mark):
             await asyncio.sleep(0)
         records = await records_of(self.url)
-        return [(r.event, r.destination) for r in records if isinstance(r, EventRecord) and r.msn == msn]
+        return [(r.event, r.destination) for r in records if isinstance(r, Event) and r.msn == msn]
 
 
 @pytest.fixture
@@ -224,10 +225,10 @@ async def test_who_had_it_is_known_however_far_from_it_that_stands_in_the_journa
     entered = await enter(
         url,
         MessageRecord(1, at, Direction.LOCAL, "bulletin", text=TEXT, transaction=1),
-        EventRecord(1, at, Life.ROUTED, BULLETINS, terms),
+        Event(1, at, Life.ROUTED, BULLETINS, terms),
         *[MessageRecord(msn, at, Direction.LOCAL, "status", transaction=msn) for msn in range(2, 700)],
-        EventRecord(1, at, Life.ROUTED, DESK, "x"),
-        EventRecord(1, at, Life.ACKNOWLEDGED, DESK),
+        Event(1, at, Life.ROUTED, DESK, "x"),
+        Event(1, at, Life.ACKNOWLEDGED, DESK),
     )
     database = open_archiving(url)
     await Archivist(database).step(at_least=1)

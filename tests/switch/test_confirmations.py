@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from msc import clock
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.switch.intake import Incoming
 from msc.switch.leg import Leg, Legs
+from msc.transit.event import Event, Life
 from msc.transit.hit_confirmation import ADDRESS
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing, Precedence
 from tests.switch.test_recovery import FROM_HOST, inquiry, routed
 from tests.switch.test_traffic import OPERATOR, Running, _asking
@@ -236,11 +237,11 @@ def request(age_s: float, **members: Any) -> MessageRecord:
     return inquiry(received=at, **asks | members)
 
 
-def clocked(record: MessageRecord, *told: str) -> list[EventRecord]:
+def clocked(record: MessageRecord, *told: str) -> list[Event]:
     return [
         *routed(record, Life.ANSWERED),
-        EventRecord(record.msn, record.received, Life.ROUTED, ADDRESS),
-        *(EventRecord(record.msn, record.received, Life.SENT, ADDRESS, each) for each in told),
+        Event(record.msn, record.received, Life.ROUTED, ADDRESS),
+        *(Event(record.msn, record.received, Life.SENT, ADDRESS, each) for each in told),
     ]
 
 
@@ -292,8 +293,8 @@ async def test_a_request_from_the_line_is_taken_back_too(running: Running) -> No
     )  # fmt: skip
     await running.journaled_before(
         record,
-        EventRecord(17, record.received, Life.ROUTED, "device:desk-2"),
-        EventRecord(17, record.received, Life.ROUTED, ADDRESS, "device:desk-2"),
+        Event(17, record.received, Life.ROUTED, "device:desk-2"),
+        Event(17, record.received, Life.ROUTED, ADDRESS, "device:desk-2"),
     )
     await running.recover()
     await later(running, 0)
@@ -307,7 +308,7 @@ async def test_a_reminder_nobody_has_read_waits_over_a_restart(running: Running)
         18, clock.wall_us(), Direction.LOCAL, "hit_confirmation", device="desk-1", agency="EXLP",
         text="HIT CONFIRMATION OVERDUE", transaction=17, priority="urgent",
     )  # fmt: skip
-    await running.journaled_before(record, EventRecord(18, record.received, Life.ROUTED, "device:desk-1"))
+    await running.journaled_before(record, Event(18, record.received, Life.ROUTED, "device:desk-1"))
     await running.recover()
     [message] = told(running, "device:desk-1")
     assert (message.text, message.source) == ("HIT CONFIRMATION OVERDUE", "switch")

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from msc.directory.rows import Device, Directory
-from msc.journal.record import OPERATOR_QUEUE, Life
 from msc.protocol.catalog import Function
 from msc.protocol.station import StationKind
 from msc.routing.groups import Group, Groups, Scope
 from msc.switch.leg import Leg, Legs, find_legs, unsolicited_legs
+from msc.transit.event import OPERATOR_QUEUE, Life
 from tests.support.county import county, mnemonic, terminal
 
 AM, HIT = Function.ADMINISTRATIVE, Function.HIT_CONFIRMATION

@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from msc.journal.recall import Unfinished
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
 from msc.switch import operator_queue
 from msc.switch import switch as switch_module
-from msc.switch.operator_queue import INTERCEPT, OperatorQueue
+from msc.switch.operator_queue import OperatorQueue
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
 from tests.support.operated import Operated
 from tests.switch.test_queue_work import INQUIRY
 from tests.switch.test_recovery import inquiry
@@ -23,7 +23,7 @@ from tests.switch.test_recovery import inquiry
 @pytest.mark.requirement("C-JOURNAL")
 def test_an_operators_own_words_come_back_from_the_journal_and_stay_out_of_the_log() -> None:
     why = "from device:desk-1 by roe: case 26-17, DOE JOHN"
-    leg = Unfinished(inquiry(), OPERATOR_QUEUE, False, (EventRecord(17, 2, Life.ROUTED, OPERATOR_QUEUE, why),))
+    leg = Unfinished(inquiry(), OPERATOR_QUEUE, False, (Event(17, 2, Life.ROUTED, OPERATOR_QUEUE, why),))
     queue = OperatorQueue()
     with capture_logs() as logged:
         queue.restore(leg)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msc.journal.record import OPERATOR_QUEUE
+from msc.transit.event import OPERATOR_QUEUE
 from tests.support.operated import Operated
 from tests.switch.test_queue_work import AM, INQUIRY
 

@@ -14,13 +14,12 @@ from structlog.testing import capture_logs
 from msc import clock
 from msc.directory.rows import Mode, Status
 from msc.errors import OutcomeUnknown
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life
 from msc.protocol.envelope import split_payload
 from msc.protocol.line_state import LineState
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders.verb import OrderRefused
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
 from msc.transit.pending import Pending
 from msc.transit.unanswered import Waiting
 from tests.support.operated import Operated
@@ -668,7 +667,7 @@ async def test_a_hosts_message_is_edited_under_its_own_head_and_answered_under_i
         **{**FROM_HOST, "device": "cad-2", "mnemonic": "CD02", "text": text}, msn=1, transaction=1,
         received=clock.wall_us(), key="4", system="IV", database="DMV",
     )  # fmt: skip
-    switch.writer.append(record, [EventRecord(1, record.received, Life.ROUTED, INTERCEPT, "rule watch")])
+    switch.writer.append(record, [Event(1, record.received, Life.ROUTED, INTERCEPT, "rule watch")])
     switch.deliveries.operator_queue.add(1, None, "rule watch", record.received, INTERCEPT)
     await switch.settled()
     edited = (await switch.order("intercept_edit", msn=1, text=INQUIRY.replace("123", "124"))).answer["msn"]

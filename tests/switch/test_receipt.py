@@ -10,10 +10,11 @@ import pytest
 from msc import clock
 from msc.errors import JournalError, JournalUnavailable, NotYourMessage, Overloaded
 from msc.journal.reader import Entry
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.limits import FRAME_BYTES_MIN_ALLOWED, RECEIPT_REQUESTS_MAX, RECEIPTS_AT_ONCE
 from msc.protocol.control import Receipt, Receipts, ReceiptsReport, encode_control
 from msc.switch.receipt import ReceiptCounter, receipts_of
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from tests.support.county import county
 
 COUNTY = county()
@@ -28,8 +29,8 @@ def message(**members: Any) -> MessageRecord:
 
 def found(*events: tuple[Life, str | None] | tuple[Life, str | None, str], **members: Any) -> dict[str, Any]:
     """Return the message as the journal shows it, its events a second apart."""
-    life = [EventRecord(17, (2 + at) * 1_000_000, *event) for at, event in enumerate(events)]
-    return Entry(message(**members), (EventRecord(17, 1_000_000, Life.RECEIVED), *life)).as_json()
+    life = [Event(17, (2 + at) * 1_000_000, *event) for at, event in enumerate(events)]
+    return Entry(message(**members), (Event(17, 1_000_000, Life.RECEIVED), *life)).as_json()
 
 
 def states(*events: Any) -> dict[str, str]:

@@ -16,7 +16,6 @@ from msc.audit import AuditEvent
 from msc.directory.store import DirectoryStore
 from msc.journal.database.opening import open_writing
 from msc.journal.recall import Unfinished, recent_transactions, unfinished
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog, load_catalog
@@ -32,6 +31,8 @@ from msc.switch.service import ServiceStates
 from msc.switch.switch import Switch
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing, Precedence
 from msc.transit.pending import PendingTable
 from msc.transit.service_state import load_services
@@ -252,7 +253,7 @@ def test_an_administrative_message_comes_as_its_addressee_would_have_had_it() ->
 def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
     here = "device:desk-1"
     lives = [(Life.ROUTED, None), (Life.RETURNED, recovery.NOT_ACKNOWLEDGED), (Life.RETURNED, None)]
-    events = tuple(EventRecord(17, 2, life, here, detail) for life, detail in lives)
+    events = tuple(Event(17, 2, life, here, detail) for life, detail in lives)
     assert recovery.queued_again(Unfinished(inquiry(kind="administrative"), here, True, events)).unanswered == 1
 
 
@@ -260,7 +261,7 @@ def test_how_often_a_station_left_a_message_unanswered_is_remembered() -> None:
 def test_what_came_by_a_group_is_a_broadcast_again_and_a_hit_confirmation_one() -> None:
     text = "AM.CA0980000.COUNTY.TXT MEET AT THE GATE"
     record = inquiry(kind="administrative", key="AM", system="", text=text, priority="routine")
-    by_group = EventRecord(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
+    by_group = Event(record.msn, 2, Life.ROUTED, "device:desk-2", f"a route{recovery.BY_GROUP}")
     message = recovery.queued_again(Unfinished(record, "device:desk-2", False, (by_group,)))
     assert (message.kind, message.precedence) == ("broadcast", Precedence.BROADCAST)
     request = inquiry(kind="hit_confirmation", key="YQ", system="", text="YQ.CA0980000.A124.TXT OCA/1")
@@ -329,7 +330,7 @@ class Restarted:
         self.switch.keepers["hitconf"] = self.confirmations.take_back
         self.traffic.connect([Trunk([self.line])])
 
-    async def journaled_before(self, record: MessageRecord, *events: EventRecord) -> None:
+    async def journaled_before(self, record: MessageRecord, *events: Event) -> None:
         """Enter a message and its life as a switch did that ran before this one."""
         await self.journal.close()
         await enter(self.url, record, *events)
@@ -366,8 +367,8 @@ async def restarted(tmp_path: Path) -> AsyncIterator[Restarted]:
     await switch.stop()
 
 
-def routed(record: MessageRecord, *lives: Life, destination: str = "line:clets-a") -> list[EventRecord]:
-    return [EventRecord(record.msn, record.received, life, destination) for life in (Life.ROUTED, *lives)]
+def routed(record: MessageRecord, *lives: Life, destination: str = "line:clets-a") -> list[Event]:
+    return [Event(record.msn, record.received, life, destination) for life in (Life.ROUTED, *lives)]
 
 
 async def test_after_a_restart_a_recent_inquiry_waits_for_its_line_as_a_possible_duplicate(
@@ -391,8 +392,8 @@ async def test_after_a_restart_what_waited_for_a_line_waits_for_the_rest_of_its_
     here, since_us = "line:clets-a", clock.wall_us() - 61_000_000
     record = record._replace(received=since_us)
     queued = [
-        EventRecord(17, since_us, Life.QUEUED, here),
-        EventRecord(17, since_us, Life.REPRIORITISED, here, "URGENT"),
+        Event(17, since_us, Life.QUEUED, here),
+        Event(17, since_us, Life.REPRIORITISED, here, "URGENT"),
     ]
     await restarted.journaled_before(record, *routed(record), *queued)
     await restarted.recover()
@@ -500,7 +501,7 @@ async def test_an_operators_words_stand_in_the_journal_and_on_the_list_and_never
     restarted: Restarted,
 ) -> None:
     record, why = inquiry(kind="administrative"), "from device:desk-2 by admin: asked by ROE,JANE"
-    await restarted.journaled_before(record, EventRecord(17, 2, Life.ROUTED, "operator:queue", why))
+    await restarted.journaled_before(record, Event(17, 2, Life.ROUTED, "operator:queue", why))
     with structlog.testing.capture_logs() as log:
         await restarted.recover()
     [entry] = restarted.deliveries.operator_queue.entries()
@@ -514,10 +515,10 @@ async def test_what_was_forwarded_waits_where_it_was_forwarded_to_and_says_whose
     at = record.received
     await restarted.journaled_before(
         record,
-        EventRecord(18, at, Life.ROUTED, "device:desk-1"),
-        EventRecord(18, at, Life.FORWARDED, "device:desk-1", "by night"),
-        EventRecord(18, at, Life.ROUTED, "device:desk-2", "for A123"),
-        EventRecord(18, at, Life.REPRIORITISED, "device:desk-2", "URGENT"),
+        Event(18, at, Life.ROUTED, "device:desk-1"),
+        Event(18, at, Life.FORWARDED, "device:desk-1", "by night"),
+        Event(18, at, Life.ROUTED, "device:desk-2", "for A123"),
+        Event(18, at, Life.REPRIORITISED, "device:desk-2", "URGENT"),
     )
     await restarted.recover()
     assert restarted.waiting("device:desk-1") == []

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from msc import clock
-from msc.journal.record import Direction, EventRecord, Life
 from msc.protocol.catalog import Function
 from msc.switch.delivery import envelope_of
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction
 from msc.transit.outbox import Outgoing
 from tests.switch.test_recovery import CATALOG, inquiry
 from tests.switch.test_traffic import TEXT, Running
@@ -165,7 +166,7 @@ async def test_what_was_late_or_came_twice_is_still_marked_after_a_restart(runni
             msn=msn, received=at, kind="response", direction=Direction.INBOUND, line="clets-a",
             text="A12300000H.NO RECORD", transaction=17,
         )  # fmt: skip
-        await running.journaled_before(record, EventRecord(msn, at, Life.ROUTED, "device:desk-1", mark))
+        await running.journaled_before(record, Event(msn, at, Life.ROUTED, "device:desk-1", mark))
     await running.recover()
     found = [(m.msn, m.late, m.possible_duplicate) for m in running.waiting("device:desk-1")]
     assert found == [(18, True, False), (19, True, True), (20, False, False)]

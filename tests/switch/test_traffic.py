@@ -12,13 +12,14 @@ from msc import clock
 from msc.access.control_point import OperatorSession
 from msc.directory.rows import Directory, OperatorClass, Status
 from msc.errors import NotSignedOn
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
 from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
 from msc.switch import recovery
 from msc.switch.trunk import Trunk
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.message import MessageRecord
 from msc.transit.pending import Pending
 from tests.support.ends import fresh_station
 from tests.support.journal import records_of
@@ -58,9 +59,9 @@ class Running(Restarted):
         """Take what the originator is told."""
         return [message.text for message in self.waiting(address)]
 
-    async def events(self) -> list[EventRecord]:
+    async def events(self) -> list[Event]:
         """Return the events the journal holds."""
-        return [record for record in await records_of(self.url) if isinstance(record, EventRecord)]
+        return [record for record in await records_of(self.url) if isinstance(record, Event)]
 
     async def texts(self) -> list[str]:
         """Return the texts of the messages the journal holds."""

@@ -37,8 +37,8 @@ from msc.journal.database.layout import (
 from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import FIRST_LINK, leaf_of, link_after
 from msc.journal.proof.checkpoint import read_checkpoint
-from msc.journal.record import MessageRecord
 from msc.journal.retention import seal_of
+from msc.transit.message import MessageRecord
 
 _BLOCKS_READ: Final = 64
 _PAGES_READ: Final = 64

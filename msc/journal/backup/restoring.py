@@ -40,9 +40,9 @@ from msc.journal.database.layout import (
     TailRow,
 )
 from msc.journal.ledger import RESTORING, Ledger
-from msc.journal.proof.canonical import Record
 from msc.journal.proof.checkpoint import Signer
-from msc.journal.record import AuditRecord, Direction, MessageRecord
+from msc.journal.record import AuditRecord, Record
+from msc.transit.message import Direction, MessageRecord
 
 _BYTES_HELD: Final = 8 << 20
 """What is stored at once."""

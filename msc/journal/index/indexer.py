@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from msc.journal.index.segment import SegmentBuilder
 from msc.journal.index.term import events_term, terms_of_audit, terms_of_event, terms_of_message
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
-Late = Callable[[EventRecord, int], None]
+Late = Callable[[Event, int], None]
 """Takes an event whose message was not seen, and the first record of the block it stands in."""
 
 
@@ -46,7 +48,7 @@ class Indexer:
             if isinstance(record, MessageRecord):
                 places[record.msn] = first
                 add_all(terms_of_message(stored), record.msn)
-            elif isinstance(record, EventRecord):
+            elif isinstance(record, Event):
                 own = places.get(record.msn)
                 if own is None:
                     self._late(record, first)
@@ -57,7 +59,7 @@ class Indexer:
             elif isinstance(record, AuditRecord):
                 add_all(terms_of_audit(stored), stored.seq)
 
-    def add_late(self, event: EventRecord, first: int) -> None:
+    def add_late(self, event: Event, first: int) -> None:
         """Index an event that stands in another block than its message, which may be one of a later month.
 
         Args:

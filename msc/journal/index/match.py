@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.term import AS_ON_AUDIT, AS_ON_MESSAGE, OPEN, is_refused, subjects_of
 from msc.journal.index.tokenizer import query_words, words
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord, ends_at
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
+from msc.transit.state import ends_at
 
 
-def matches(criteria: Criteria, message: MessageRecord, events: Sequence[EventRecord]) -> bool:
+def matches(criteria: Criteria, message: MessageRecord, events: Sequence[Event]) -> bool:
     """Tell whether a message matches.
 
     Args:
@@ -59,7 +62,7 @@ def matches_audit(criteria: AuditCriteria, record: AuditRecord) -> bool:
     )
 
 
-def is_open(events: Iterable[EventRecord]) -> bool:
+def is_open(events: Iterable[Event]) -> bool:
     """Tell from the events of a message whether it has not ended everywhere, as the ledger keeps it."""
     owed: set[str] = set()
     for event in events:
@@ -87,13 +90,13 @@ def _names_of_key(message: MessageRecord) -> tuple[str, ...]:
     return (message.key, f"{message.system}.{message.key}") if message.system else (message.key,)
 
 
-def _was_at(kind: str, wanted: str | None, own: str | None, events: Iterable[EventRecord]) -> bool:
+def _was_at(kind: str, wanted: str | None, own: str | None, events: Iterable[Event]) -> bool:
     if wanted in (None, own):
         return True
     return any(event.destination == f"{kind}:{wanted}" for event in events)
 
 
-def _came_to(outcome: str | None, events: Iterable[EventRecord]) -> bool:
+def _came_to(outcome: str | None, events: Iterable[Event]) -> bool:
     if outcome in (None, Life.RECEIVED):
         return True
     return is_open(events) if outcome == OPEN else any(event.event == outcome for event in events)

@@ -29,7 +29,9 @@ from typing import Final
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.tokenizer import Alternatives, Sought, query_words, words
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import MessageRecord
 
 VALUE_CHARS: Final = 64
 """Longer than any identifier of ours; a requester or a subject may be a sentence."""
@@ -81,7 +83,7 @@ def terms_of_message(stored: Stored) -> list[str]:
     return terms
 
 
-def terms_of_event(event: EventRecord) -> tuple[str, ...]:
+def terms_of_event(event: Event) -> tuple[str, ...]:
     """Return the terms an event of its life adds to a message."""
     return _terms_of_life(event.event, event.destination)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msc import clock
 from msc.journal.proof.finding import Finding, Kind
-from msc.journal.record import Direction
+from msc.transit.message import Direction
 
 STEP_US: Final = 1_000_000
 """Wall clock and monotonic clock that part by more than this within a moment: somebody set the wall clock."""

@@ -23,7 +23,8 @@ from msc.journal.proof.chain import leaf_of, node_of, root_from_path
 from msc.journal.proof.checkpoint import Checkpoint, Signatories, Statement, key_id, read_checkpoint
 from msc.journal.proof.inspection import msn_of, read_row
 from msc.journal.proof.statement import genuine
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.message import MessageRecord
 
 FORMAT: Final = "msc-journal-proof/1"
 _PAGE: Final = 64

@@ -30,7 +30,8 @@ from msc.journal.index.term import (
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.finding import Finding, Kind, numeral
 from msc.journal.proof.index_form import Note, damaged, hold_form, in_order, remedy
-from msc.journal.record import EventRecord, MessageRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 NAMED_MAX: Final = 100
 """Messages, and audit records, of a month that are named one by one. Then there is only a number."""
@@ -202,7 +203,7 @@ class _Recent:
             record = stored.record
             if isinstance(record, MessageRecord):
                 terms, place = terms_of_message(stored), record.msn
-            elif isinstance(record, EventRecord):
+            elif isinstance(record, Event):
                 self._with_events.add(events_term(record.msn))
                 terms, place = [*terms_of_event(record)], record.msn
             else:

@@ -16,12 +16,13 @@ from msc.errors import JournalError
 from msc.journal.block import unpack
 from msc.journal.database.layout import JournalReading, JournalWriting, Opened
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record, Stored, decode
+from msc.journal.proof.canonical import Stored, decode
 from msc.journal.proof.checkpoint import Signer
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord, Record
 from msc.lab.filling.packing import Packing
 from msc.lab.filling.stream import CHUNK, ENDED, YEAR_US, generate
 from msc.limits import CHECKPOINT_RECORDS_MAX
+from msc.transit.message import MessageRecord
 
 _SINCE_BOOT_US: Final = 600_000_000
 """Monotonic mark of a filling's first record: the machine has been up for ten minutes."""

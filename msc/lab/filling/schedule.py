@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from msc.journal.proof.canonical import Record
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord, Record
 from msc.lab.filling.county import Device, Session, header_of
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 _ROUTED: Final = Life.ROUTED.value
 _REFUSED: Final = Life.REFUSED.value
@@ -135,7 +136,7 @@ class Schedule:
             kind = step[2]
             if kind == Kind.EVENT:
                 at, _, _, message, event, destination, detail = step
-                append(EventRecord(message.msn, at, event, destination, detail))
+                append(Event(message.msn, at, event, destination, detail))
             elif kind == Kind.ANSWER:
                 self._answer(made, *step)
             elif kind == Kind.ASK:
@@ -183,9 +184,9 @@ class Schedule:
             )
         )  # fmt: skip
         if asked.code is not None:
-            made.append(EventRecord(msn, at, _REFUSED, None, f"{asked.code} {asked.refusal}"))
+            made.append(Event(msn, at, _REFUSED, None, f"{asked.code} {asked.refusal}"))
         for destination in asked.destinations:
-            made.append(EventRecord(msn, at, _ROUTED, destination, asked.route))
+            made.append(Event(msn, at, _ROUTED, destination, asked.route))
 
     def _answer(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
@@ -203,8 +204,8 @@ class Schedule:
                 asked.priority, None, None, self._frame(line),
             )
         )  # fmt: skip
-        made.append(EventRecord(msn, at, _ROUTED, address))
-        made.append(EventRecord(asked.msn, at, _ANSWERED, f"line:{line}", f"msn {msn}"))
+        made.append(Event(msn, at, _ROUTED, address))
+        made.append(Event(asked.msn, at, _ANSWERED, f"line:{line}", f"msn {msn}"))
 
     def _status(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
@@ -221,8 +222,8 @@ class Schedule:
                 transaction=asked.msn, ref=asked.ref, priority=asked.priority, code=text[:4],
             )
         )  # fmt: skip
-        made.append(EventRecord(msn, at, _ROUTED, address))
-        made.append(EventRecord(asked.msn, at, life, f"line:{line}", text))
+        made.append(Event(msn, at, _ROUTED, address))
+        made.append(Event(asked.msn, at, life, f"line:{line}", text))
 
     def _unsolicited(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, line: str, text: str,
@@ -238,6 +239,6 @@ class Schedule:
             )
         )  # fmt: skip
         if device is None:
-            made.append(EventRecord(msn, at, Life.OPERATOR_QUEUE.value, None, f"no destination for {mnemonic}"))
+            made.append(Event(msn, at, Life.OPERATOR_QUEUE.value, None, f"no destination for {mnemonic}"))
         else:
-            made.append(EventRecord(msn, at, _ROUTED, device.address))
+            made.append(Event(msn, at, _ROUTED, device.address))

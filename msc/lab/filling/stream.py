@@ -8,8 +8,7 @@ from typing import Final
 
 from msc import __version__, clock
 from msc.errors import JournalError
-from msc.journal.proof.canonical import Record
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, Record
 from msc.lab.filling.county import County
 from msc.lab.filling.rhythm import HOUR_US, Hour, hours
 from msc.lab.filling.schedule import Schedule

@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from msc.journal.record import Life
 from msc.lab.filling.county import County, Device, Session, base36
 from msc.lab.filling.question import NCIC, STATE, Question, Questions
 from msc.lab.filling.schedule import Asked, Kind, Numbered, Schedule
 from msc.lab.filling.subject import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
+from msc.transit.event import Life
 
 _SECOND: Final = 1_000_000
 _SENT: Final = Life.SENT.value

@@ -8,13 +8,14 @@ from typing import Any, Final, Protocol
 from msc import clock
 from msc.directory.rows import Device, Directory
 from msc.errors import BadCharacter, JournalUnavailable
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter, tells
 from msc.limits import FORWARD_HOPS_MAX
 from msc.protocol.text import check_characters
 from msc.switch.delivery import Deliveries
 from msc.switch.orders.verb import BadOrder, Order, OrderRefused, Outcome
 from msc.switch.port import Presence
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 
 _WAIT_S: Final = 5.0
@@ -73,7 +74,7 @@ class Echo:
             msn, at, Direction.LOCAL, "administrative", agency=device.agency, text=text, transaction=msn,
             reason=order.reason,
         )  # fmt: skip
-        events = (EventRecord(msn, at, Life.ROUTED, ready.address, f"test by {order.by}"),)
+        events = (Event(msn, at, Life.ROUTED, ready.address, f"test by {order.by}"),)
         try:
             self._writer.append(record, events, tells(stored))
             failure = await stored
@@ -105,7 +106,7 @@ class Echo:
         """Take a test message back that still waits; one on its way is left to the station."""
         outbox = self._deliveries.outboxes.get(address)
         if outbox is not None and outbox.remove(msn) is not None:
-            self._writer.note(EventRecord(msn, clock.wall_us(), Life.CANCELLED, address, "the test is over"))
+            self._writer.note(Event(msn, clock.wall_us(), Life.CANCELLED, address, "the test is over"))
 
     def _heard(self, message: Outgoing, _address: str, refused: str | None) -> None:
         answered = self._waiting.get(message.msn)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msc.directory.rows import Device, Directory
-from msc.journal.record import Direction, MessageRecord
 from msc.protocol.catalog import Function
 from msc.protocol.header import parse_header
 from msc.switch.staffing import why_elsewhere
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.service_state import must_be_staffed
 
 _SEEN = (Function.ADMINISTRATIVE.value, Function.HIT_CONFIRMATION.value)

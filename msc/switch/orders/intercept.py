@@ -13,7 +13,6 @@ from typing import Final
 from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import QueuedForLater
-from msc.journal.record import Direction, EventRecord, Life, MessageRecord
 from msc.protocol.catalog import Catalog
 from msc.protocol.header import make_header, parse_head, write_head
 from msc.protocol.text import check_characters
@@ -21,9 +20,10 @@ from msc.routing.criteria import ANY, Criteria, Subject
 from msc.switch import recovery
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders.in_force import InterceptRule
 from msc.switch.traffic import LineTraffic
+from msc.transit.event import INTERCEPT, Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 WAITS: Final = "held by the operator; it will be sent, or you will be told"
 
@@ -109,9 +109,9 @@ def of_mnemonics_alone(rule: InterceptRule) -> bool:
     return bool(rule.criteria.mnemonics) and set(rule.criteria.model_fields_set) <= {"mnemonics"}
 
 
-def held_events(msn: int, at: int, before: int, words: str) -> tuple[EventRecord, ...]:
+def held_events(msn: int, at: int, before: int, words: str) -> tuple[Event, ...]:
     """Return the events of a message that takes the place of one that waits."""
     return (
-        EventRecord(msn, at, Life.ROUTED, INTERCEPT, f"edited from {before} by {words}"),
-        EventRecord(before, at, Life.FORWARDED, INTERCEPT, f"edited, goes on as {msn}, by {words}"),
+        Event(msn, at, Life.ROUTED, INTERCEPT, f"edited from {before} by {words}"),
+        Event(before, at, Life.FORWARDED, INTERCEPT, f"edited, goes on as {msn}, by {words}"),
     )

@@ -10,7 +10,6 @@ from functools import partial
 from msc.directory.rows import Directory
 from msc.errors import JournalUnavailable, Refusal
 from msc.journal.reader import Entry as Found
-from msc.journal.record import BULLETINS, Direction, MessageRecord
 from msc.journal.writer import JournalWriter, tells
 from msc.protocol.header import parse_header
 from msc.switch import recovery
@@ -18,10 +17,11 @@ from msc.switch.confirmations import NOTHING, Beside
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake
 from msc.switch.leg import Leg, Legs, unsolicited_legs
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders.intercept import InterceptDesk, held_events
 from msc.switch.orders.transfer import Passage, Way
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
+from msc.transit.event import BULLETINS, INTERCEPT
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.service_state import must_be_staffed
 
 

@@ -28,7 +28,6 @@ from msc.routing.criteria import CriteriaRow, unknown_keys
 from msc.routing.forwarding import Alternate as DeviceAlternate
 from msc.routing.forwarding import When
 from msc.switch.delivery import Deliveries
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders.echo import Echo
 from msc.switch.orders.in_force import Alternate, Hold, InterceptRule, StandingOrders, save_orders
 from msc.switch.orders.intercept import InterceptDesk, of_mnemonics_alone
@@ -40,6 +39,7 @@ from msc.switch.port import LinePort, Presence
 from msc.switch.redirect import Redirection, station_facts
 from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
+from msc.transit.event import INTERCEPT
 
 log = get_logger("switch")
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from msc import clock
 from msc.directory.rows import Directory
-from msc.journal.record import OPERATOR_QUEUE
 from msc.switch.delivery import Deliveries
-from msc.switch.operator_queue import INTERCEPT
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
 from msc.switch.traffic import LineTraffic
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE
 from msc.transit.outbox import Outbox, Outgoing
 
 

@@ -10,7 +10,6 @@ from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import LineOutOfService, QueuedForLater, Refusal
 from msc.journal.reader import Entry as Found
-from msc.journal.record import OPERATOR_QUEUE, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.switch import recovery
 from msc.switch.confirmations import KIND, NOTHING, Beside
@@ -20,7 +19,9 @@ from msc.switch.orders.queue_view import QueueView
 from msc.switch.orders.transfer import Passage, Way, of_station, on_a_line
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
 from msc.switch.traffic import LineTraffic
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
 from msc.transit.hit_confirmation import ADDRESS
+from msc.transit.message import MessageRecord
 from msc.transit.outbox import Outgoing, Precedence
 
 _DAY_US: Final = 86_400_000_000
@@ -269,7 +270,7 @@ class QueueWork:
         if was is now:
             raise OrderRefused(f"{msn} is {now.name.lower()} already")
         # The word alone: a starting switch reads it there.
-        self._writer.note(EventRecord(msn, clock.wall_us(), Life.REPRIORITISED, address, now.name))
+        self._writer.note(Event(msn, clock.wall_us(), Life.REPRIORITISED, address, now.name))
         outbox.reprioritise(message, now)
         facts = {"msn": msn, "was": was.name.lower(), "is": now.name.lower()}
         return Outcome(facts, {"priority": facts["was"]}, {"priority": facts["is"]})

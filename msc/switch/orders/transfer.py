@@ -15,7 +15,6 @@ from msc import clock
 from msc.access.control_point import AccessControlPoint
 from msc.errors import MSCError, Overloaded
 from msc.journal.reader import Entry as Found
-from msc.journal.record import OPERATOR_QUEUE, Direction, EventRecord, Life, MessageRecord
 from msc.journal.writer import JournalWriter
 from msc.limits import FORWARD_HOPS_MAX
 from msc.log import get_logger
@@ -30,6 +29,8 @@ from msc.switch.orders.eligibility import why_unfit
 from msc.switch.orders.queue_view import QueueView
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
 from msc.switch.traffic import LineTraffic
+from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.outbox import Outgoing
 from msc.transit.pending import Pending
 
@@ -159,8 +160,8 @@ class Passage:
             if way.source is not None:
                 left = way.ends_as or (Life.FORWARDED if way.addresses else Life.CANCELLED)
                 whither = f"to {', '.join(way.addresses)} by {order.words}" if way.addresses else order.words
-                self._writer.note(EventRecord(msn, at, left, way.source, whither))
-            routed = [EventRecord(msn, at, Life.ROUTED, target, way.detail) for target in way.targets]
+                self._writer.note(Event(msn, at, left, way.source, whither))
+            routed = [Event(msn, at, Life.ROUTED, target, way.detail) for target in way.targets]
             for event in (*routed, *way.legs.events(msn, at), *way.beside.events):
                 self._writer.note(event)
         if ways and not await self.durable():
@@ -205,9 +206,9 @@ class Passage:
                 continue  # where an answer is awaited, the time-out ends it, and its originator is told
             # How far it came on a line nobody knows.
             life = Life.OUTCOME_UNKNOWN if place == "line" else Life.CANCELLED
-            self._writer.note(EventRecord(msn, at, life, target, _FAULT))
+            self._writer.note(Event(msn, at, life, target, _FAULT))
         if OPERATOR_QUEUE not in arrived:
-            self._writer.note(EventRecord(msn, at, Life.ROUTED, OPERATOR_QUEUE, _FAULT))
+            self._writer.note(Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, _FAULT))
             self._operator.add(msn, way.source, _FAULT, at)
 
     def _undo(self, ways: Sequence[Way]) -> None:
@@ -216,9 +217,9 @@ class Passage:
         for way in reversed(ways):
             msn = way.found.message.msn
             for target in (*way.addresses, *(event.destination for event in way.beside.events)):
-                self._writer.note(EventRecord(msn, at, Life.CANCELLED, target, why))
+                self._writer.note(Event(msn, at, Life.CANCELLED, target, why))
             if way.source is not None:
-                self._writer.note(EventRecord(msn, at, Life.ROUTED, way.source, why))
+                self._writer.note(Event(msn, at, Life.ROUTED, way.source, why))
             way.back()
 
     # --- taking out ---------------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def was_sent(found: Found) -> bool:
     return any(event.event == Life.SENT for event in found.events)
 
 
-def on_a_line(found: Found) -> list[EventRecord]:
+def on_a_line(found: Found) -> list[Event]:
     """Return what has happened to a message on lines."""
     return [event for event in found.events if (event.destination or "").startswith("line:")]
 

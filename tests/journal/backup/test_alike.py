@@ -18,9 +18,9 @@ from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.layout import TailRow
 from msc.journal.proof.verification import verify
 from msc.journal.reader import JournalReader
-from msc.journal.record import EventRecord, Life
 from msc.journal.retention import months_from
 from msc.journal.search import Searcher
+from msc.transit.event import Event, Life
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder
 from tests.support.memory_journal import MemoryJournal
@@ -59,7 +59,7 @@ class Busy:
         for _ in range(rng.randrange(1, 5)):
             await builder.transact(builder.now + rng.randrange(1, DAY // 4))
         about = rng.randrange(1, builder.msn)
-        await builder.enter([EventRecord(about, builder.now + 1, Life.RETURNED, f"device:T{about % 20:02}")])
+        await builder.enter([Event(about, builder.now + 1, Life.RETURNED, f"device:T{about % 20:02}")])
         if rng.random() < 0.5:
             await builder.state()
         if rng.random() < 0.5:

@@ -26,8 +26,9 @@ from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import FIRST_LINK, leaf_of, link_after
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
 from msc.journal.proof.deletion import deletion_detail, read_deletion
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord
 from msc.journal.retention import seal_of
+from msc.transit.message import MessageRecord
 from tests.support.both_ends import BothEnds
 from tests.support.journal_builder import DAY, JournalBuilder, an_inquiry
 from tests.support.memory_journal import MemoryJournal

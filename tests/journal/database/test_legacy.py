@@ -12,17 +12,18 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from msc.journal.database.legacy import forget_legacy, legacy_records
 from sqlalchemy import MetaData, create_engine
 
 from msc import migration
 from msc.errors import JournalError
 from msc.journal import migrations
 from msc.journal.database.layout import Opened
-from msc.journal.database.legacy import forget_legacy, legacy_records
 from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.database.schema import HEAD, metadata
-from msc.journal.proof.canonical import Record
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord, Record
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 from tests.journal.database.conftest import rows
 
 OF_0_1 = (Path(__file__).parents[1] / "journal_0_1.sql").read_text()
@@ -30,7 +31,7 @@ AT = 1767258900000000
 MESSAGE = MessageRecord(
     41, AT, "outbound", "inquiry", device="desk-1", user="J40217", text="RQ", transaction=41
 )  # fmt: skip
-EVENT = EventRecord(41, AT, "routed", "line:clets-a")
+EVENT = Event(41, AT, "routed", "line:clets-a")
 AUDIT = AuditRecord(
     AT - 100_000_000, "sign_on.refused", "desk-1", "J40217", source="10.0.0.23", code="E101",
     detail="unknown user or password",
@@ -56,7 +57,7 @@ def old(file: Path) -> Path:
 
 
 def of_0_2(
-    file: Path, messages: Sequence[MessageRecord], events: Sequence[EventRecord], audits: Sequence[AuditRecord]
+    file: Path, messages: Sequence[MessageRecord], events: Sequence[Event], audits: Sequence[AuditRecord]
 ) -> None:
     """Make a journal as release 0.2 left it."""
     with closing(sqlite3.connect(file)) as connection:
@@ -66,7 +67,7 @@ def of_0_2(
     with closing(sqlite3.connect(file)) as connection:
         for table, known, rows in (
             ("message", MessageRecord._fields, messages),
-            ("event", EventRecord._fields, events),
+            ("event", Event._fields, events),
             ("audit", AuditRecord._fields[:11], audits),
         ):
             names = ", ".join(f'"{name}"' for name in known)
@@ -143,10 +144,10 @@ async def test_a_journal_of_0_1_is_upgraded_and_its_rows_are_there_to_be_taken_o
 async def test_a_journal_of_the_last_release_is_taken_over_too(url: str, file: Path) -> None:
     message = MessageRecord(*range(1, 3), "local", *(["x"] * 15), *range(18, 19), *(["y"] * 6), 25, "z")
     audit = AuditRecord(2, "operator.added", subject="J40217", reason="é")
-    of_0_2(file, [message], [EventRecord(1, 5, "routed")], [audit])
+    of_0_2(file, [message], [Event(1, 5, "routed")], [audit])
     await upgraded(url)
     assert differences(file) == []
-    assert await all_of(url) == [message, audit, EventRecord(1, 5, "routed")]
+    assert await all_of(url) == [message, audit, Event(1, 5, "routed")]
 
 
 async def test_a_new_journal_has_nothing_of_before(journal_url: str) -> None:
@@ -167,7 +168,7 @@ async def test_many_rows_come_by_time_and_can_be_gone_on_with_after_any(url: str
     count = 5000
     messages = [MessageRecord(n, 10 * n, "local", "x") for n in range(1, count + 1)]
     # One event of the clock that was set back: it still comes after its message.
-    events = [EventRecord(n, 10 * n + 1 if n != 3000 else 5, "routed") for n in range(1, count + 1)]
+    events = [Event(n, 10 * n + 1 if n != 3000 else 5, "routed") for n in range(1, count + 1)]
     audits = [AuditRecord(10 * n + 5, "x") for n in range(0, count, 7)]
     of_0_2(file, messages, events, audits)
     await upgraded(url)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from msc.journal.criteria import AuditCriteria, Criteria
-from msc.journal.record import AuditRecord, Direction, EventRecord, Life, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
 
 TEXTS = (
     "",
@@ -30,7 +32,7 @@ def one_of(*values: str | None) -> st.SearchStrategy[str | None]:
 
 
 EVENTS = st.builds(
-    EventRecord,
+    Event,
     msn=st.just(0),
     at=st.integers(0, 100),
     event=st.sampled_from([life.value for life in Life if life != Life.RECEIVED]),

@@ -20,7 +20,9 @@ from msc.journal.index.search import Directory, PageMissing, PrefixTooWide, eval
 from msc.journal.index.segment import MemoryIndex, PageWriter, SegmentBuilder, merge
 from msc.journal.index.term import Plan, plan_of, terms_of_audit, terms_of_event, terms_of_message
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 from tests.journal.index.records import AUDIT_CRITERIA, AUDIT_EVENTS, CRITERIA, EVENTS, MESSAGES
 
 Terms = Sequence[str]
@@ -60,7 +62,7 @@ class Month:
     st.booleans(),
 )
 def test_the_index_finds_what_looking_at_every_message_finds(
-    drawn: list[tuple[MessageRecord, list[EventRecord]]], asked: list[Criteria], random: Random, merged: bool
+    drawn: list[tuple[MessageRecord, list[Event]]], asked: list[Criteria], random: Random, merged: bool
 ) -> None:
     entries = [
         (message._replace(msn=msn), [event._replace(msn=msn) for event in events])

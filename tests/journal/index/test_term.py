@@ -17,7 +17,9 @@ from msc.journal.index.term import (
 )
 from msc.journal.index.tokenizer import Sought
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 
 MESSAGE = MessageRecord(
     msn=4711, received=5, direction="outbound", kind="inquiry", device="T1", line=None, user="J40217",
@@ -43,10 +45,10 @@ def test_a_message_has_a_term_for_all_it_can_be_searched_by() -> None:
 
 @pytest.mark.requirement("C-TRAFFIC")
 def test_an_event_adds_where_the_message_went_and_what_became_of_it() -> None:
-    assert terms_of_event(EventRecord(1, 2, "sent", "line:CLETS")) == ("outcome:sent", "line:CLETS")
-    assert terms_of_event(EventRecord(1, 2, "sent", "device:T1")) == ("outcome:sent", "device:T1")
-    assert terms_of_event(EventRecord(1, 2, "acknowledged", "user:J1")) == ("outcome:acknowledged",)
-    assert terms_of_event(EventRecord(1, 2, "refused")) == ("outcome:refused",)
+    assert terms_of_event(Event(1, 2, "sent", "line:CLETS")) == ("outcome:sent", "line:CLETS")
+    assert terms_of_event(Event(1, 2, "sent", "device:T1")) == ("outcome:sent", "device:T1")
+    assert terms_of_event(Event(1, 2, "acknowledged", "user:J1")) == ("outcome:acknowledged",)
+    assert terms_of_event(Event(1, 2, "refused")) == ("outcome:refused",)
 
 
 @pytest.mark.requirement("F-AUDIT")
@@ -118,4 +120,4 @@ def test_where_events_stand_is_kept_apart_from_what_can_be_searched() -> None:
 def test_a_message_is_open_until_it_has_ended_everywhere(
     events: list[tuple[str, str | None]], still_open: bool
 ) -> None:
-    assert is_open([EventRecord(1, 1, event, destination) for event, destination in events]) is still_open
+    assert is_open([Event(1, 1, event, destination) for event, destination in events]) is still_open

@@ -18,7 +18,9 @@ from msc.journal.proof.deletion import deletion_detail
 from msc.journal.proof.finding import Kind, Report
 from msc.journal.proof.testimony import Testimony, witness_line
 from msc.journal.proof.verification import verify
-from msc.journal.record import AuditRecord, EventRecord, MessageRecord
+from msc.journal.record import AuditRecord
+from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 from tests.journal.proof.conftest import NOVEMBER, OCTOBER, SEPTEMBER, Victim
 from tests.support.journal_builder import DAY, SECOND, JournalBuilder, an_inquiry, new_signer, signatories_of
 from tests.support.memory_journal import MemoryJournal
@@ -624,7 +626,7 @@ async def test_a_clock_that_was_set_is_seen_and_a_record_that_waited_is_not() ->
     builder.mono_offset += 90 * SECOND  # as if the wall clock had been set forward
     await builder.fill("2026-11-02", per_day=4)
     before = builder.ledger.seq
-    waited = EventRecord(1, builder.now - 20 * SECOND, "sent", "device:T09", None)
+    waited = Event(1, builder.now - 20 * SECOND, "sent", "device:T09", None)
     mono = builder.now - builder.mono_offset
     entered = builder.ledger.enter([(mono, waited)])
     await journal.commit(entered.rows)

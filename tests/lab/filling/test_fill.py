@@ -14,15 +14,16 @@ from msc.journal.criteria import Criteria
 from msc.journal.database.layout import JournalReading, JournalWriting
 from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.ledger import Ledger
-from msc.journal.proof.canonical import Record, decode
+from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import FIRST_LINK, leaf_of, link_after
 from msc.journal.proof.checkpoint import Signatories, Signer, read_checkpoint
 from msc.journal.reader import JournalReader
-from msc.journal.record import AuditRecord, MessageRecord
+from msc.journal.record import AuditRecord, Record
 from msc.journal.search import Searcher
 from msc.lab.filling.fill import Filled, Filling, NotFillable, begin, fill, records_after
 from msc.lab.filling.packing import Packing
 from msc.lab.filling.stream import ENDED
+from msc.transit.message import MessageRecord
 
 END_US = clock.parse_rfc3339("2026-11-22T06:00:00Z")
 RECORDS = 6_000
