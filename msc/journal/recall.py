@@ -131,3 +131,11 @@ async def _whole_lives(reader: JournalReader, bulletins: Sequence[int]) -> dict[
 def _reached(entry: Entry) -> frozenset[str]:
     """Return everywhere a message ever was routed to."""
     return frozenset(event.destination for event in entry.events if event.event == Life.ROUTED and event.destination)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A message of the journal with what has happened to it since it was stored, in order."""
+
+    message: MessageRecord
+    events: tuple[Event, ...] = ()

@@ -55,6 +55,9 @@ class Facts(TypedDict, total=False):
         group: It came by a group, and is a broadcast.
         late, repeated: Of a line's answer: it came after it had been given up, or had come before.
         whose: The mnemonic, or the address where there is none, of the station it was meant for first.
+        hops: How often it was sent elsewhere before it came here.
+        pinned: An operator has said that it comes here, and no forward takes it on.
+        meant: Of what waits for an operator: the address it was meant for.
         until: Wall time, microseconds, at which a bulletin comes down.
         by: Who posted a bulletin.
         terminal: The address that a hit confirmation's reminders go to.
@@ -76,6 +79,9 @@ class Facts(TypedDict, total=False):
     late: bool
     repeated: bool
     whose: str
+    hops: int
+    pinned: bool
+    meant: str
     until: int
     by: str
     terminal: str

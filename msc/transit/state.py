@@ -110,7 +110,7 @@ def state_after(destination: str, life: str, before: State = State.ENDED) -> Sta
 
 def was_sent(state: State) -> bool:
     """Tell whether the destination may have it already."""
-    return state in _ON_ITS_WAY
+    return state >= State.SENT
 
 
 def has_ended(destination: str, lives: Iterable[str]) -> bool:
