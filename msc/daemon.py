@@ -54,6 +54,7 @@ from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.plan import PlanFiles
 from msc.settings import Settings
+from msc.switch.assemble import assemble, assemble_orders
 from msc.switch.orders.in_force import load_orders
 from msc.switch.site_plan import PlanInForce, load_site_plan
 from msc.switch.trunk import Trunk
@@ -116,7 +117,7 @@ class Daemon:
         self._journal = JournalOffice(settings, self.metrics)
         journal = self._journal
         self.writer = journal.writer
-        recalled = await journal.open()
+        await journal.open()
 
         terms = Terms(
             settings.access,
@@ -156,10 +157,9 @@ class Daemon:
             )
             for line in settings.line
         }
-        for record in recalled.heard:
-            self._hear_again(record)
+        recent, unfinished = await journal.recall(self._hear_again)
         self.traffic.connect(self._trunks())
-        parts.recovery.take_up(recalled)
+        parts.recovery.take_up(recent, unfinished)
         self.stations = parts.stations
         self._operations = assemble_orders(
             parts, settings, catalog=catalog, point=self.point, orders=orders, lines=self._lines,

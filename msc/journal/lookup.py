@@ -88,16 +88,15 @@ def _between(address: str, since_us: int, until_us: int) -> dict[str, Any]:
 
 def entry_of(members: dict[str, Any]) -> Entry:
     """Return the entry that `Entry.as_json` wrote."""
-    message = {name: members[name] for name in MessageRecord._fields}
+    message = {name: members[name] for name in MessageRecord._fields if name != "events"}
     message["received"] = clock.parse_rfc3339(message["received"])
     events = members["events"]
     return Entry(
         MessageRecord(**message),
         tuple(
-            Event(members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["detail"])
+            Event(members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["facts"])
             for each in events
         ),
         members["seq"],
         members["isn"],
-        tuple(each["osn"] for each in events),
     )

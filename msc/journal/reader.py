@@ -19,13 +19,14 @@ from msc import clock
 from msc.journal import block as blocks
 from msc.journal.database.layout import BlockKey, JournalReading, Month, MonthUnreadable
 from msc.journal.proof.canonical import Stored, decode
-from msc.transit.event import Event, Life
+from msc.journal.record import StepsRecord
+from msc.transit.event import Event, Life, described
 from msc.transit.message import MessageRecord
 
 _BLOCKS_KEPT: Final = 512
 """Blocks kept unpacked: some 40 MB."""
 _BLOCKS_AT_ONCE: Final = 64
-_MSN: Final = re.compile(rb'\["([me])",\d+,\d+,(?:\d+|null),(\d+),')
+_MSN: Final = re.compile(rb'\["([ms])",\d+,\d+,(?:\d+|null),(\d+),')
 """Kind and MSN of a message or an event, without decoding it."""
 
 
@@ -44,7 +45,6 @@ class Entry:
     events: tuple[Event, ...]
     seq: int = 0
     isn: int | None = None
-    osns: tuple[int | None, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `msc journal search --json` prints it: times in RFC 3339."""
@@ -56,10 +56,10 @@ class Entry:
                 "at": clock.rfc3339(event.at),
                 "event": event.event,
                 "destination": event.destination,
-                "detail": event.detail,
-                "osn": osn,
+                "facts": event.facts,
+                "detail": described(event),
             }
-            for event, osn in zip(self.events, self.osns or (None,) * len(self.events), strict=True)
+            for event in self.events
         ]
         return members
 
@@ -87,7 +87,7 @@ class Tail:
             self.seen = stored.seq
             if isinstance(stored.record, MessageRecord):
                 self.messages[stored.record.msn] = stored
-            elif isinstance(stored.record, Event):
+            elif isinstance(stored.record, StepsRecord):
                 self.events[stored.record.msn].append(stored)
         return new
 
@@ -107,7 +107,7 @@ class Tail:
             record = self.records.pop(first).record
             if isinstance(record, MessageRecord):
                 self.messages.pop(record.msn, None)
-            elif isinstance(record, Event):
+            elif isinstance(record, StepsRecord):
                 left = self.events[record.msn]
                 del left[0]
                 if not left:
@@ -304,25 +304,17 @@ def _pick(
         stored = decode(line)
         if isinstance(stored.record, MessageRecord):
             found[stored.record.msn] = stored
-        elif isinstance(stored.record, Event):
+        elif isinstance(stored.record, StepsRecord):
             events[stored.record.msn].append(stored)
 
 
 def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
     message = stored.record
     assert isinstance(message, MessageRecord)
-    life: list[tuple[Event, int | None]] = [
-        (Event(message.msn, message.received, Life.RECEIVED.value), stored.number)
-    ]
-    unique = {event.seq: event for event in events}
+    life = [Event(message.msn, message.received, Life.RECEIVED.value), *message.events]
+    unique = {steps.seq: steps.record for steps in events}
     # In the order they were written: a clock that was set back does not turn a life around.
-    for _, event in sorted(unique.items()):
-        assert isinstance(event.record, Event)
-        life.append((event.record, event.number))
-    return Entry(
-        message,
-        tuple(event for event, _ in life),
-        stored.seq,
-        stored.number,
-        (None, *(number for _, number in life[1:])),
-    )
+    for _, steps in sorted(unique.items()):
+        assert isinstance(steps, StepsRecord)
+        life += steps.events
+    return Entry(message, tuple(life), stored.seq, stored.number)

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from msc.errors import JournalError
 from msc.journal.reader import Entry, JournalReader
+from msc.journal.record import StepsRecord
 from msc.limits import PENDING_MAX
 from msc.log import get_logger
-from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.event import BULLETINS, Event
 from msc.transit.message import Direction, MessageRecord
+from msc.transit.state import State
 
 log = get_logger("journal")
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A message that had not ended for a destination when the switch stopped.
-
-    Attributes:
-        events: What happened to it there, in order; of a message that was moved long after it came, perhaps not all.
-        reached: Of a bulletin, everywhere it ever was routed to.
-    """
+class Recalled:
+    """A message of the journal with what has happened to it since it was stored, in order."""
 
     message: MessageRecord
-    destination: str
-    was_sent: bool
     events: tuple[Event, ...] = ()
-    reached: frozenset[str] = frozenset()
-
-
-_GIVEN_UP: Final = (Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER)
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """A message that answers may still come for.
-
-    Attributes:
-        given_up: Lines of which its originator was told that they will not answer; if one does, it is late.
-    """
-
-    message: MessageRecord
-    given_up: frozenset[str] = frozenset()
 
 
 async def recent_transactions(
@@ -52,7 +30,7 @@ async def recent_transactions(
     since_us: int,
     at_most: int = PENDING_MAX,
     hear: Callable[[MessageRecord], None] = lambda _record: None,
-) -> list[Recent]:
+) -> list[Recalled]:
     """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
 
     Args:
@@ -62,7 +40,7 @@ async def recent_transactions(
         JournalError: The journal cannot be read.
     """
     found: dict[int, MessageRecord] = {}
-    lines: dict[int, set[str]] = {}
+    events: dict[int, list[Event]] = {}
     async for stored in reader.records_since(since_us):
         record = stored.record
         if isinstance(record, MessageRecord):
@@ -70,22 +48,23 @@ async def recent_transactions(
                 found[record.msn] = record
             elif record.code is None and record.received >= since_us:
                 hear(record)
-        elif isinstance(record, Event) and (record.destination or "").startswith("line:"):
-            name = (record.destination or "").removeprefix("line:")
-            if record.event == Life.ROUTED:
-                lines.setdefault(record.msn, set()).discard(name)  # perhaps once more
-            elif record.event in _GIVEN_UP and record.msn in lines:
-                lines[record.msn].add(name)
-    return [
-        Recent(record, frozenset(lines[msn]))
+        elif isinstance(record, StepsRecord):
+            events.setdefault(record.msn, []).extend(record.events)
+    recalled = [
+        Recalled(record, tuple(events.get(msn, ())))
         for msn, record in sorted(found.items())
-        if msn in lines and record.received >= since_us
+        if record.received >= since_us
+    ]
+    return [
+        each
+        for each in recalled
+        if any((event.destination or "").startswith("line:") for event in (*each.message.events, *each.events))
     ][-at_most:]
 
 
 async def unfinished(
-    reader: JournalReader, owed: Mapping[int, Mapping[str, bool]]
-) -> tuple[list[Unfinished], list[tuple[int, str]]]:
+    reader: JournalReader, owed: Mapping[int, Mapping[str, State]]
+) -> tuple[list[Recalled], list[tuple[int, str]]]:
     """Return what had not ended for a destination, oldest first.
 
     Args:
@@ -100,17 +79,14 @@ async def unfinished(
     await reader.refresh()
     entries = await reader.entries(list(owed))
     entries |= await _whole_lives(reader, [msn for msn, destinations in owed.items() if BULLETINS in destinations])
-    found: list[Unfinished] = []
+    found: list[Recalled] = []
     gone: list[tuple[int, str]] = []
     for msn, destinations in sorted(owed.items()):
         entry = entries.get(msn)
-        for destination, was_sent in destinations.items():
-            if entry is None:
-                gone.append((msn, destination))
-            else:
-                here = tuple(event for event in entry.events if event.destination == destination)
-                reached = _reached(entry) if destination == BULLETINS else frozenset()
-                found.append(Unfinished(entry.message, destination, was_sent, here, reached))
+        if entry is None:
+            gone += [(msn, destination) for destination in destinations]
+        else:
+            found.append(Recalled(entry.message, entry.events[1 + len(entry.message.events) :]))
     return found, gone
 
 
@@ -126,16 +102,3 @@ async def _whole_lives(reader: JournalReader, bulletins: Sequence[int]) -> dict[
         # Stations that get a bulletin twice are better off than a county without a switch.
         log.error("bulletin.reached_unknown", error=str(exc))
         return {}
-
-
-def _reached(entry: Entry) -> frozenset[str]:
-    """Return everywhere a message ever was routed to."""
-    return frozenset(event.destination for event in entry.events if event.event == Life.ROUTED and event.destination)
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """A message of the journal with what has happened to it since it was stored, in order."""
-
-    message: MessageRecord
-    events: tuple[Event, ...] = ()

@@ -1,6 +1,6 @@
 """The journal as a running switch has it: database, writer, processes, retention, witnesses, as one.
 
-start   key -> database -> an earlier release's records -> what had not ended -> writer -> processes -> witnesses
+start   key -> database -> writer -> what had not ended -> processes -> witnesses
 stop    processes -> writer (a checkpoint over all of it) -> witnesses -> database
 """
 
@@ -16,7 +16,6 @@ import orjson
 from msc import clock
 from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
 from msc.journal.database.layout import CheckpointRow
-from msc.journal.database.legacy import forget_legacy, legacy_records
 from msc.journal.database.opening import open_archiving, open_reading, open_writing
 from msc.journal.keeper import DeletedMonth, RetentionKeeper
 from msc.journal.process import JournalProcess
@@ -24,7 +23,7 @@ from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_si
 from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
-from msc.journal.recall import Recent, Unfinished, recent_transactions, unfinished
+from msc.journal.recall import Recalled, recent_transactions, unfinished
 from msc.journal.record import AuditRecord
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
@@ -32,7 +31,7 @@ from msc.limits import LIFE_S, PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
-from msc.transit.event import Event, Life
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import MessageRecord
 
 log = get_logger("journal")
@@ -96,24 +95,14 @@ class JournalOffice:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def open(
-        self, hear: Callable[[MessageRecord], None] = lambda _record: None
-    ) -> tuple[list[Recent], list[Unfinished]]:
+    async def open(self) -> None:
         """Open the journal.
-
-        Args:
-            hear: Is told what came from lines lately, in order.
-
-        Returns:
-            The inquiries that may still be answered, and what had not ended when the switch stopped.
 
         Raises:
             JournalError: It cannot be opened, or was tampered with.
         """
         await self.writer.open()
         await self._hold_end()
-        await self._take_over_legacy()
-        return await self._recall(hear)
 
     def run(self, spawn: Spawn) -> None:
         """Start what works as long as the switch does.
@@ -145,17 +134,17 @@ class JournalOffice:
                 "`msc journal verify` says more"
             )
 
-    async def _take_over_legacy(self) -> None:
-        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
-        taken = 0
-        async for records in legacy_records(self._url, skip=self.writer.seq):
-            await self.writer.take_over(records)
-            taken += len(records)
-        await forget_legacy(self._url)
-        if taken:
-            log.info("journal.taken_over", records=taken)
+    async def recall(
+        self, hear: Callable[[MessageRecord], None] = lambda _record: None
+    ) -> tuple[list[Recalled], list[Recalled]]:
+        """Return the messages that answers may still come for, and those that had not ended when the switch stopped.
 
-    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[Recent], list[Unfinished]]:
+        Args:
+            hear: Is told what came from lines lately, in order.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:
@@ -164,7 +153,7 @@ class JournalOffice:
         finally:
             await reader.close()
         for msn, destination in gone:
-            why = "the journal no longer holds the message"
+            why: Facts = {"why": "the journal no longer holds the message"}
             self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, why))
         return recent, found
 

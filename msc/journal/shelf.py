@@ -25,9 +25,10 @@ from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_e
 from msc.journal.index.tokenizer import Sought
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import JournalReader
+from msc.journal.record import AuditRecord
 from msc.transit.event import Event, Life
 from msc.transit.message import MessageRecord
-from msc.transit.state import ends_at
+from msc.transit.state import State, state_after
 
 Choice = Callable[[Directory], Iterable[PageId]]
 """Chooses pages."""
@@ -258,20 +259,21 @@ class Shelf:
             # Never older than what the tail lets go of, or an end between the two is missed.
             state = await self._reader.reading.state()
             written = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
-        owed = {int(msn): set(destinations) for msn, destinations in written["owed"].items()}
+        owed = {
+            int(msn): {place: State(state) for place, state in places.items()}
+            for msn, places in written["owed"].items()
+        }
         for stored in self._reader.tail.records.values():
-            event = stored.record
-            if stored.seq <= written["seq"] or not isinstance(event, Event):
+            record = stored.record
+            if stored.seq <= written["seq"] or isinstance(record, AuditRecord):
                 continue
-            if event.event == Life.REFUSED:
-                owed.pop(event.msn, None)
-            elif event.destination is None:
-                continue
-            elif event.event == Life.ROUTED:
-                owed.setdefault(event.msn, set()).add(event.destination)
-            elif event.event in ends_at(event.destination):
-                owed.get(event.msn, set()).discard(event.destination)
-        found = sorted(msn for msn, destinations in owed.items() if destinations)
+            for event in record.events:
+                places, place = owed.setdefault(event.msn, {}), event.destination
+                if place is not None:
+                    places[place] = state_after(place, event.event, places.get(place, State.ENDED))
+                elif event.event == Life.REFUSED:
+                    places.clear()
+        found = sorted(msn for msn, places in owed.items() if any(places.values()))
         return np.array(found, np.uint64) if found else NO_PLACES
 
 

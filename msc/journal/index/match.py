@@ -13,7 +13,7 @@ from msc.journal.index.tokenizer import query_words, words
 from msc.journal.record import AuditRecord
 from msc.transit.event import Event, Life
 from msc.transit.message import MessageRecord
-from msc.transit.state import ends_at
+from msc.transit.state import State, state_after
 
 
 def matches(criteria: Criteria, message: MessageRecord, events: Sequence[Event]) -> bool:
@@ -64,18 +64,14 @@ def matches_audit(criteria: AuditCriteria, record: AuditRecord) -> bool:
 
 def is_open(events: Iterable[Event]) -> bool:
     """Tell from the events of a message whether it has not ended everywhere, as the ledger keeps it."""
-    owed: set[str] = set()
+    states: dict[str, State] = {}
     for event in events:
         destination = event.destination
-        if event.event == Life.REFUSED:
-            owed.clear()
-        elif destination is None:
-            continue
-        elif event.event == Life.ROUTED:
-            owed.add(destination)
-        elif event.event in ends_at(destination):
-            owed.discard(destination)
-    return bool(owed)
+        if destination is not None:
+            states[destination] = state_after(destination, event.event, states.get(destination, State.ENDED))
+        elif event.event == Life.REFUSED:
+            states.clear()
+    return any(states.values())
 
 
 def _in_time(criteria: Criteria | AuditCriteria, at: int) -> bool:
