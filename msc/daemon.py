@@ -318,9 +318,9 @@ class Daemon:
             "awaiting_answers": float(self.parts.transit.waiting),
         })  # fmt: skip
         gauge("msc_waiting", "Messages for stations and lines that are not on their way", "priority", self._waiting)
-        gauge("msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", lambda: {
-            "inquiries": (clock.wall_us() - oldest.message.received) / 1e6 if (oldest := self.parts.transit.oldest()) else 0.0,
-        })  # fmt: skip
+        gauge(
+            "msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", self._oldest_age
+        )
         gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.traffic.depths)
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()
@@ -345,6 +345,10 @@ class Daemon:
         gauge("msc_journal_available", "Whether the journal can be written", "journal", lambda: {
             "journal": float(self.writer.available),
         })  # fmt: skip
+
+    def _oldest_age(self) -> dict[str, float]:
+        oldest = self.parts.transit.oldest()
+        return {"inquiries": (clock.wall_us() - oldest.message.received) / 1e6 if oldest is not None else 0.0}
 
     def _waiting(self) -> dict[str, float]:
         outboxes = [*self.deliveries.outboxes.values(), *(trunk.outbox for trunk in self.traffic.trunks.values())]

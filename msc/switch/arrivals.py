@@ -40,7 +40,7 @@ class Arrivals:
     """Takes what lines send.
 
     Args:
-        intercepted: Names the rule by which what comes unasked for a mnemonic waits for the operator; None is no rule.
+        intercepted: Names the rule by which what comes unasked for a mnemonic waits for the operator, or None.
         pump: Sends what waits for a destination that the state has just put back into service.
     """
 

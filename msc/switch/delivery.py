@@ -31,7 +31,7 @@ from msc.transit.transaction import Stay
 log = get_logger("switch")
 
 FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
-"""Kinds that are for whoever is at the place. Answers and status messages are for the person who asked, and wait for them."""
+"""Kinds that are for whoever is at the place. Answers and status messages wait for the person who asked."""
 
 
 _ANSWERS: Final = frozenset({"response", "status"})

@@ -12,6 +12,7 @@ from msc import clock
 from msc.errors import JournalUnavailable
 from msc.journal.writer import JournalWriter, Then
 from msc.transit.event import NO_FACTS, Event, Facts, Life
+from msc.transit.state import State
 from msc.transit.transaction import Stay, Transaction
 from msc.transit.transit import Transit
 
@@ -53,11 +54,15 @@ class Lifecycle:
 
     def note(self, stay: Stay, life: Life, facts: Facts = NO_FACTS) -> None:
         """Something has happened to a message at one of its destinations."""
-        self._note(Event(stay.transaction.message.msn, clock.wall_us(), life, stay.destination, facts), stay)
+        event = Event(stay.transaction.message.msn, clock.wall_us(), life, stay.destination, facts)
+        self.transit.happened(stay, event, clock.monotonic())
+        self.writer.note(event, ended=stay.state is State.ENDED)
 
     def note_at(self, msn: int, destination: str, life: Life, facts: Facts = NO_FACTS) -> None:
         """Something has happened to a message at a destination, whether it is remembered or not."""
-        self._note(Event(msn, clock.wall_us(), life, destination, facts))
+        event = Event(msn, clock.wall_us(), life, destination, facts)
+        self.transit.apply(event, clock.monotonic())
+        self.writer.note(event)
 
     def route(self, transaction: Transaction, destination: str, facts: Facts = NO_FACTS) -> Stay:
         """A message is meant for a destination from now on; returns its stay there."""
@@ -70,11 +75,6 @@ class Lifecycle:
         self.writer.note(event)
         assert stay is not None
         return stay
-
-    def _note(self, event: Event, stay: Stay | None = None) -> None:
-        if self.transit.apply(event, clock.monotonic()) is None and stay is not None:
-            stay.apply(event)
-        self.writer.note(event)
 
     def store(self, stay: Stay, life: Life, then: Then, facts: Facts = NO_FACTS) -> None:
         """Store what is about to happen to a message; it holds once it is durable.
@@ -89,6 +89,6 @@ class Lifecycle:
         self.writer.store(event, partial(self._stored, event, stay, then))
 
     def _stored(self, event: Event, stay: Stay, then: Then, failure: JournalUnavailable | None) -> None:
-        if failure is None and self.transit.apply(event, clock.monotonic()) is None:
-            stay.apply(event)
+        if failure is None:
+            self.transit.happened(stay, event, clock.monotonic())
         then(failure)

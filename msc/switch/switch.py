@@ -137,21 +137,25 @@ class Switch:
         operator, key, route = incoming.operator, incoming.key, incoming.route
         assert operator is not None and key is not None and route is not None
         msn, at = self._writer.allot(), incoming.received_us
-        record = self._record(incoming, msn, key.function.value, make_header(operator.mnemonic, msn))
-        transaction = Transaction(
-            record, key=key, address=operator.address, station=station.identity, body=incoming.message
-        )
         rule = self._intercepts.rule_for(incoming)
         if rule is not None:
-            held = Event(msn, at, Life.ROUTED, INTERCEPT, {"rule": rule})
-            transaction.message = record._replace(events=(held,))
+            events = [Event(msn, at, Life.ROUTED, INTERCEPT, {"rule": rule})]
+        else:
+            events = [Event(msn, at, Life.ROUTED, f"line:{name}", {"route": route.name}) for name in incoming.lines]
+            if incoming.stations is not NOWHERE:
+                events += incoming.stations.events(msn, at)
+        header = make_header(operator.mnemonic, msn)
+        transaction = Transaction(
+            self._record(incoming, msn, key.function.value, header, tuple(events)),
+            key=key, address=operator.address, station=station.identity, body=incoming.message,
+        )  # fmt: skip
+        if rule is not None:
             self.lifecycle.begin(transaction, partial(self._held, station, incoming, transaction))
             return
         beside = self.beside(incoming, transaction)
-        events = [Event(msn, at, Life.ROUTED, f"line:{name}", {"route": route.name}) for name in incoming.lines]
-        if incoming.stations is not NOWHERE:
-            events += incoming.stations.events(msn, at)
-        transaction.message = record._replace(events=(*events, *beside.own(msn)))
+        if beside.events:
+            message = transaction.message
+            transaction.message = message._replace(events=(*message.events, *beside.own(msn)))
         then = partial(self._accepted, station, incoming, transaction, beside)
         self.lifecycle.begin(transaction, then, beside.others(msn))
 
@@ -165,7 +169,13 @@ class Switch:
         return self._confirmations.accepted(incoming, transaction.msn)
 
     def _record(
-        self, incoming: Incoming, msn: int, kind: str, header: str | None, code: str | None = None
+        self,
+        incoming: Incoming,
+        msn: int,
+        kind: str,
+        header: str | None,
+        events: tuple[Event, ...],
+        code: str | None = None,
     ) -> MessageRecord:
         operator, key, envelope, head = incoming.operator, incoming.key, incoming.envelope, incoming.head
         return MessageRecord(
@@ -195,6 +205,7 @@ class Switch:
             code=code,
             sequence=incoming.sequence,
             session=operator.session if operator else None,
+            events=events,
         )
 
     def _refuse(self, station: StationPort, incoming: Incoming, refusal: Refusal) -> None:
@@ -209,18 +220,17 @@ class Switch:
         try:
             self._writer.check_room()
             msn = self._writer.allot()
-            record = self._record(incoming, msn, kind, None, refusal.code)
             refused = Event(msn, at, Life.REFUSED, None, facts)
             device, operator = incoming.device.device, incoming.operator
             if not isinstance(refusal, NoRoute) or operator is None or not self._has_room(device):
                 then = partial(self._refused, station, incoming.sequence, refusal)
-                self._writer.append(record._replace(events=(refused,)), then)
+                self._writer.append(self._record(incoming, msn, kind, None, (refused,), refusal.code), then)
                 return
             # In order but for the table: the operator may see to it, so it gets the header it would have had.
             told = NoRoute(f"{refusal.reason}; it is in the operator's queue")
             routed = Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, {"why": told.reason})
             header = make_header(operator.mnemonic, msn)
-            transaction = Transaction(record._replace(header=header, events=(refused, routed)))
+            transaction = Transaction(self._record(incoming, msn, kind, header, (refused, routed), refusal.code))
             self.lifecycle.begin(transaction, partial(self._unrouted, station, incoming.sequence, told, transaction))
         except Refusal as failure:
             self._say_refused(station, incoming.sequence, min(refusal, failure, key=lambda each: each.code))

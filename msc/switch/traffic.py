@@ -213,8 +213,8 @@ class LineTraffic:
             self.transit.postpone(stay, clock.monotonic() + transaction.timeout_of(stay))
 
     def _clear(self, trunk: Trunk, stay: Stay) -> None:
-        """Send an update whose originator was told that it waits. First the journal says that it may go out: so if the
-        switch stops meanwhile, what does not say so did not, and can still be sent as promised.
+        """Send an update whose originator was told that it waits. First the journal says that it may go out: so if
+        the switch stops meanwhile, what does not say so did not, and can still be sent as promised.
         """
         try:
             self._lifecycle.store(stay, Life.CLEARED, partial(self._cleared, trunk, stay))

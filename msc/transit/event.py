@@ -1,7 +1,7 @@
 """The events of a message's life, and the places where it can be.
 
-An event is typed: what follows from it stands in its facts, member by member. `why` is for people alone; nothing reads
-it, so a name or a reason that somebody chose can never become an order.
+An event is typed: what follows from it stands in its facts, member by member. `why` is for people alone; nothing
+reads it, so a name or a reason that somebody chose can never become an order.
 """
 
 from __future__ import annotations

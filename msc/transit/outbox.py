@@ -1,8 +1,8 @@
 """What waits to be delivered to one destination: bounded, by class, in order within a class.
 
 An index over stays: in which order they go, and which is out in which data frame. A stay leaves it only when the
-destination has acknowledged it; what was sent and not acknowledged when the destination is lost goes back to the front,
-in its old order.
+destination has acknowledged it; what was sent and not acknowledged when the destination is lost goes back to the
+front, in its old order.
 """
 
 from __future__ import annotations

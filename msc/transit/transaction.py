@@ -19,7 +19,7 @@ from msc.protocol.header import MessageHead, parse_head, parse_header, write_hea
 from msc.transit.event import INTERCEPT, NO_FACTS, Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
 from msc.transit.precedence import Precedence, precedence_of
-from msc.transit.state import Place, State, place_of, state_after, was_sent
+from msc.transit.state import Place, State, place_of, state_at
 
 GAVE_UP: Final = frozenset({Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER})
 """Ends on a line of which the originator was told that no answer will come; if one does, it is late."""
@@ -34,8 +34,8 @@ class Stay:
 
     Attributes:
         transaction: Whose.
-        destination: An address: `line:NAME`, `device:NAME`, `user:ID` (a pooled mnemonic changes hands, the person who
-            asked does not), `operator:queue` …
+        destination: An address: `line:NAME`, `device:NAME`, `user:ID` (a pooled mnemonic changes hands, the person
+            who asked does not), `operator:queue` …
         place: What kind of destination that is.
         state: Where it stands.
         facts: Of its last `routed`.
@@ -176,10 +176,12 @@ class Stay:
     def apply(self, event: Event) -> None:
         """Change as an event says. One that does not fit changes nothing."""
         life, before = event.event, self.state
-        self.state = state_after(self.destination, life, before)
+        state = self.state = state_at(self.place, life, before)
+        if (before is State.ENDED) is not (state is State.ENDED):
+            self._opened_or_ended(1 if before is State.ENDED else -1)
         if life == Life.ROUTED:
             self._routed(event)
-        elif self.state is State.ENDED:
+        elif state is State.ENDED:
             if before is not State.ENDED:
                 self.ended = life
         elif life == Life.QUEUED:
@@ -196,8 +198,14 @@ class Stay:
                 self.precedence = Precedence[name]
         elif life in (Life.REMINDED, Life.OVERDUE):
             self.told = life
-        if was_sent(self.state) or (self.place is Place.LINE and life in _MAY_HAVE_IT):
+        if state >= State.SENT or (self.place is Place.LINE and life in _MAY_HAVE_IT):
             self.was_sent = True
+
+    def _opened_or_ended(self, one: int) -> None:
+        transaction = self.transaction
+        transaction.open += one
+        if self.place is Place.LINE:
+            transaction.lines_open += one
 
     def _routed(self, event: Event) -> None:
         """It is meant for here; what had been before is another story, which has ended, but for what it was sent."""
@@ -224,11 +232,25 @@ class Transaction:
         station: Identity of the connection it came on, so that `reply_to` is only given there.
         inquiry: Of an answer, or of what an originator is told: what it answers, if that is remembered.
         stays: By destination.
+        open: At how many destinations it has not ended.
+        lines_open: And on how many lines.
         timeouts: Seconds of those destinations that have a time of their own.
         closes_at: When answers are accepted no more, monotonic.
     """
 
-    __slots__ = ("_body", "address", "closes_at", "inquiry", "key", "message", "station", "stays", "timeouts")
+    __slots__ = (
+        "_body",
+        "address",
+        "closes_at",
+        "inquiry",
+        "key",
+        "lines_open",
+        "message",
+        "open",
+        "station",
+        "stays",
+        "timeouts",
+    )
 
     def __init__(
         self,
@@ -248,6 +270,7 @@ class Transaction:
         self.stays: dict[str, Stay] = {}
         self.timeouts: Mapping[str, float] = _NO_TIMES
         self.closes_at = 0.0
+        self.open = self.lines_open = 0
         self._body = body
 
     def __repr__(self) -> str:
@@ -266,7 +289,7 @@ class Transaction:
     def apply(self, event: Event) -> Stay | None:
         """Change as an event of this message says; returns the stay it is about, if it is about one.
 
-        An event without a destination that says `refused` ends them all: the journal failed, and who sent it was told.
+        An event without a destination that says `refused` ends them all: the journal failed, and its sender was told.
         """
         destination = event.destination
         if destination is None:
@@ -361,10 +384,7 @@ class Transaction:
     @property
     def awaiting(self) -> int:
         """How many destinations have not spoken, as its originator counts them: the operator counts as one."""
-        return sum(
-            stay.state is not State.ENDED and (stay.place is Place.LINE or stay.destination == INTERCEPT)
-            for stay in self.stays.values()
-        )
+        return self.lines_open + self.is_open_at(INTERCEPT)
 
     def open_stays(self) -> list[Stay]:
         """Return where it has not ended."""

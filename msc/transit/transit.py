@@ -1,8 +1,8 @@
 """All that is on its way: messages by number, and those that answers may come for by the header the switch put on.
 
-One inquiry draws several answers, some of them late, so a message for lines stays for a window after its last line has
-answered or was given up; every other is forgotten when it has ended everywhere. Indexes alone: what a message's state
-is, its `Transaction` says. Time is an argument (monotonic seconds).
+One inquiry draws several answers, some of them late, so a message for lines stays for a window after its last line
+has answered or was given up; every other is forgotten when it has ended everywhere. Indexes alone: what a message's
+state is, its `Transaction` says. Time is an argument (monotonic seconds).
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ class Transit:
                     on_lines, transaction.timeouts = True, self._timeouts.of(transaction.key)
                 if stay.state is not State.ENDED:
                     self._await(stay, now)
-        if on_lines and not transaction.awaited:
+        if on_lines and not transaction.lines_open:
             self._settle(transaction, now)
-        elif not on_lines:
+        elif not transaction.open:
             self._forget_if_over(transaction)
         return transaction
 
@@ -126,19 +126,34 @@ class Transit:
         transaction = self._all.get(event.msn)
         if transaction is None:
             return None
-        before = event.destination is not None and transaction.is_open_at(event.destination)
+        stay = transaction.stays.get(event.destination or "")
+        if stay is not None:
+            self.happened(stay, event, now)
+            return stay
         stay = transaction.apply(event)
-        if stay is not None and stay.place is Place.LINE:
-            if not before and stay.state is not State.ENDED:
-                transaction.timeouts = self._timeouts.of(transaction.key)
-                self._await(stay, now)
-            elif before and stay.state is State.ENDED:
-                stay.ending = None
-                if not transaction.awaited:
-                    self._settle(transaction, now)
-        elif stay is None or stay.state is State.ENDED:
+        if stay is not None and stay.place is Place.LINE and stay.state is not State.ENDED:
+            transaction.timeouts = self._timeouts.of(transaction.key)
+            self._await(stay, now)
+        elif not transaction.open:
             self._forget_if_over(transaction)
         return stay
+
+    def happened(self, stay: Stay, event: Event, now: float) -> None:
+        """Let something happen to a message at one of its destinations."""
+        before, transaction = stay.state, stay.transaction
+        stay.apply(event)
+        ended = stay.state is State.ENDED
+        if (before is State.ENDED) is ended:
+            return
+        if stay.place is not Place.LINE:
+            if not transaction.open:
+                self._forget_if_over(transaction)
+        elif not ended:
+            self._await(stay, now)
+        else:
+            stay.ending = None
+            if not transaction.lines_open:
+                self._settle(transaction, now)
 
     def _await(self, stay: Stay, now: float) -> None:
         transaction = stay.transaction
@@ -162,7 +177,7 @@ class Transit:
             self._waiting.get(header) is transaction or self._settled.get(header) is transaction
         ):
             return
-        if all(stay.state is State.ENDED for stay in transaction.stays.values()):
+        if not transaction.open:
             self._all.pop(transaction.message.msn, None)
 
     # --- looking up ---------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Transfer:
         go: Sends it there, once that is durable.
         ends_as: What ends it at its source; None is `forwarded`, or `cancelled` where it goes nowhere.
         beside: What it means for a clock.
-        diverted: Of `targets`, what was found as for a message that comes; it says where the message would not be seen.
+        diverted: Where it was meant to go and would not be seen, if that was found as for a message that comes.
     """
 
     transaction: Transaction
