@@ -20,8 +20,8 @@ from msc.journal.index.indexer import Indexer
 from msc.journal.index.segment import FAST, SMALL, PageWriter, merge
 from msc.journal.proof.canonical import Stored, decode
 from msc.journal.proof.checkpoint import Statement
+from msc.journal.record import StepsRecord
 from msc.log import get_logger
-from msc.transit.event import Event
 
 log = get_logger("archive")
 
@@ -124,10 +124,10 @@ class Archivist:
         works: dict[int, _Work] = {}
         current = max((number for number, month in self._months.items() if month.last), default=0)
 
-        def late(event: Event, first: int) -> None:
-            number = self._month_of_msn(event.msn)
+        def late(steps: StepsRecord, first: int) -> None:
+            number = self._month_of_msn(steps.msn)
             if number is not None:
-                work(number).indexer.add_late(event, first)
+                work(number).indexer.add_late(steps, first)
 
         def work(number: int) -> _Work:
             if number not in works:

@@ -9,6 +9,7 @@ from msc.errors import JournalError
 from msc.journal.database.layout import Block, BlockKey
 from msc.journal.proof.canonical import Stored
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
+from msc.journal.record import time_of
 from msc.transit.message import MessageRecord
 
 RECORDS = 256
@@ -64,7 +65,4 @@ def unpack(block: Block) -> list[bytes]:
 
 def wall_time(stored: Stored) -> int:
     """Return when a record was made: wall time, microseconds."""
-    record = stored.record
-    if isinstance(record, MessageRecord):
-        return record.received
-    return record.at
+    return time_of(stored.record)

@@ -13,11 +13,10 @@ from typing import Final
 from msc.journal.database.layout import Block, JournalReading, MonthUnreadable, Page
 from msc.journal.index.indexer import Indexer
 from msc.journal.index.segment import FAST, PageWriter, SegmentBuilder
-from msc.journal.index.term import events_term, terms_of_event
+from msc.journal.index.term import events_term, terms_of_steps
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.inspection import unpack_block
-from msc.journal.record import AuditRecord
-from msc.transit.event import Event
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.message import MessageRecord
 
 RUN: Final = 200_000
@@ -49,7 +48,7 @@ class Derivation:
         self.unread = 0
         self.unreadable: list[int] = []
         self._reading, self._told = reading, told
-        self._late: list[tuple[Event, int]] = []
+        self._late: list[tuple[StepsRecord, int]] = []
 
     @property
     def complete(self) -> bool:
@@ -63,8 +62,8 @@ class Derivation:
             MonthUnreadable: Its blocks cannot be read.
             JournalError: The journal cannot be.
         """
-        carried: list[tuple[Event, int]] = []
-        indexer = Indexer(lambda event, first: carried.append(_checked(event, first)))
+        carried: list[tuple[StepsRecord, int]] = []
+        indexer = Indexer(lambda steps, first: carried.append(_checked(steps, first)))
         runs: list[list[Page]] = []
         waiting = 0
         async for first, records in self._records(month):
@@ -113,11 +112,11 @@ class Derivation:
             return
         low, high = min(indexer.places), max(indexer.places)
         left = []
-        for event, first in self._late:
-            if low <= event.msn <= high:
-                indexer.add_late(event, first)
+        for steps, first in self._late:
+            if low <= steps.msn <= high:
+                indexer.add_late(steps, first)
             else:
-                left.append((event, first))
+                left.append((steps, first))
         self._late = left
 
     async def _records(self, month: int) -> AsyncIterator[tuple[int, list[Stored]]]:
@@ -158,11 +157,11 @@ def records_of(block: Block, month: int) -> list[Stored]:
     return records
 
 
-def _checked(event: Event, first: int) -> tuple[Event, int]:
-    """Return an event that can be indexed; what cannot be raises now rather than later."""
-    terms_of_event(event)
-    events_term(event.msn)
-    return event, first
+def _checked(steps: StepsRecord, first: int) -> tuple[StepsRecord, int]:
+    """Return steps that can be indexed; what cannot be raises now rather than later."""
+    terms_of_steps(steps.events)
+    events_term(steps.msn)
+    return steps, first
 
 
 def _finished(builder: SegmentBuilder, number: int) -> list[Page]:

@@ -21,12 +21,12 @@ from msc.journal.database.layout import MonthUnreadable, Segment
 from msc.journal.index.page import NO_PLACES, BadPage, PageReader, Places, read_page
 from msc.journal.index.search import Directory, PageId, PageMissing, evaluate, in_time, pages_needed
 from msc.journal.index.segment import MemoryIndex
-from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_event, terms_of_message
+from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_message, terms_of_steps
 from msc.journal.index.tokenizer import Sought
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import JournalReader
-from msc.journal.record import AuditRecord
-from msc.transit.event import Event, Life
+from msc.journal.record import AuditRecord, StepsRecord
+from msc.transit.event import Life
 from msc.transit.message import MessageRecord
 from msc.transit.state import State, state_after
 
@@ -115,8 +115,8 @@ class Shelf:
         record = stored.record
         if isinstance(record, MessageRecord):
             chunk.index.add_all(terms_of_message(stored), record.msn)
-        elif isinstance(record, Event):
-            chunk.index.add_all(terms_of_event(record), record.msn)
+        elif isinstance(record, StepsRecord):
+            chunk.index.add_all(terms_of_steps(record.events), record.msn)
         else:
             chunk.index.add_all(terms_of_audit(stored), stored.seq)
 

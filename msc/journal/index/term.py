@@ -20,7 +20,7 @@ block. A value that is too long for a term, or holds a line feed, stands as `~` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -80,12 +80,13 @@ def terms_of_message(stored: Stored) -> list[str]:
         terms.append(f"transaction:{record.transaction}")
     if record.requester is not None:
         terms.append(term_of("requester", record.requester))
+    terms += terms_of_steps(record.events)
     return terms
 
 
-def terms_of_event(event: Event) -> tuple[str, ...]:
-    """Return the terms an event of its life adds to a message."""
-    return _terms_of_life(event.event, event.destination)
+def terms_of_steps(events: Iterable[Event]) -> tuple[str, ...]:
+    """Return the terms that events of its life add to a message, each once."""
+    return _terms_of_lives(tuple([(event.event, event.destination) for event in events]))
 
 
 def terms_of_audit(stored: Stored) -> list[str]:
@@ -139,6 +140,10 @@ def _terms_of_kind(
 
 
 @lru_cache(_REMEMBERED)
+def _terms_of_lives(lives: tuple[tuple[str, str | None], ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(term for event, destination in lives for term in _terms_of_life(event, destination)))
+
+
 def _terms_of_life(event: str, destination: str | None) -> tuple[str, ...]:
     outcome = term_of("outcome", event)
     if destination is None:

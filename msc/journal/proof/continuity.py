@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from msc import clock
@@ -68,14 +68,14 @@ class Continuity:
                 if number != before + 1:
                     self._gap(row, month, f"input {number} of {source} follows on {before}")
                 inputs[source] = number
-            elif number is not None and row[0] == "e":
-                destination = row[7]
-                before = outputs.get(destination)
-                if before is None:
-                    before = 0 if self._whole else number - 1
-                if number != before + 1:
-                    self._gap(row, month, f"output {number} to {destination} follows on {before}")
-                outputs[destination] = number
+            elif row[0] == "s":
+                for destination, number in _outputs(row):
+                    before = outputs.get(destination)
+                    if before is None:
+                        before = 0 if self._whole else number - 1
+                    if number != before + 1:
+                        self._gap(row, month, f"output {number} to {destination} follows on {before}")
+                    outputs[destination] = number
         self.msn = msn
         self._clocks(rows, month)
 
@@ -84,7 +84,8 @@ class Continuity:
 
     def _clocks(self, rows: list[list[Any]], month: int) -> None:
         # What happened is noted when it happened, but some things are copied from elsewhere later: audit records.
-        own = [row for row in rows if row[0] != "a"]
+        # And steps of a message wait for each other.
+        own = [row for row in rows if row[0] == "m"]
         if not own:
             return
         offsets = [row[5] - row[2] for row in own]
@@ -124,3 +125,12 @@ class Continuity:
                 offset = here
             mono = row[2]
         return offset
+
+
+def _outputs(row: list[Any]) -> Iterator[tuple[str, int]]:
+    """Yield the numbers under which steps went out, each with its destination."""
+    for event in row[6]:
+        facts = event[2] if len(event) > 2 else None
+        osn = facts.get("osn") if isinstance(facts, dict) else None
+        if type(osn) is int and event[1] is not None:
+            yield event[1], osn

@@ -24,13 +24,13 @@ from msc.journal.index.term import (
     AS_ON_MESSAGE,
     events_term,
     terms_of_audit,
-    terms_of_event,
     terms_of_message,
+    terms_of_steps,
 )
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.finding import Finding, Kind, numeral
 from msc.journal.proof.index_form import Note, damaged, hold_form, in_order, remedy
-from msc.transit.event import Event
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
 
 NAMED_MAX: Final = 100
@@ -203,9 +203,9 @@ class _Recent:
             record = stored.record
             if isinstance(record, MessageRecord):
                 terms, place = terms_of_message(stored), record.msn
-            elif isinstance(record, Event):
+            elif isinstance(record, StepsRecord):
                 self._with_events.add(events_term(record.msn))
-                terms, place = [*terms_of_event(record)], record.msn
+                terms, place = [*terms_of_steps(record.events)], record.msn
             else:
                 terms, place = terms_of_audit(stored), stored.seq
             for term in terms:
