@@ -128,16 +128,14 @@ BULLETINS: Final = "board:daily"
 
 def described(event: Event) -> str | None:
     """Say in words what an event's facts are, for people; None if there is nothing to say."""
-    said = [
-        words.format(fact) for name, words in _WORDS.items() if (fact := event.facts.get(name)) not in (None, False)
-    ]
-    why = event.facts.get("why")
-    return "; ".join([*said, *([why] if why else [])]) or None
+    facts = event.facts
+    said = [words.format(fact) for name, words in _WORDS.items() if (fact := facts.get(name)) not in (None, False)]
+    told = " ".join(filter(None, (facts.get("code"), facts.get("why"))))
+    return "; ".join([*said, *([told] if told else [])]) or None
 
 
 _WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "code": "{}",
         "route": "{}",
         "rule": "rule {}",
         "group": "by group",

@@ -178,7 +178,9 @@ class Schedule:
             asked.header = header_of(mnemonic, msn)
         device.sequence += 1
         direction = _LOCAL if asked.kind == "administrative" else _OUTBOUND
-        events = tuple(Event(msn, at, _ROUTED, address, {"route": asked.route or ""}) for address in asked.destinations)
+        events = tuple(
+            Event(msn, at, _ROUTED, address, {"route": asked.route or ""}) for address in asked.destinations
+        )
         if asked.code is not None:
             events = (Event(msn, at, _REFUSED, None, {"code": asked.code, "why": asked.refusal or ""}), *events)
         made.append(
