@@ -288,9 +288,9 @@ class Switch:
         """Acknowledge a message that is in the journal, and send it where it goes."""
         if not self._acknowledge(station, incoming, transaction, failure):
             return
-        beside.then()
         if incoming.stations is not NOWHERE:
             self._deliveries.deliver(transaction.stays.values())
+        beside.then()
         if not incoming.lines:
             return
         # The commit may have taken long on a slow disk, and a suspension holds from the moment it is taken up.

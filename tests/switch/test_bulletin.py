@@ -21,14 +21,14 @@ from msc.protocol.frame import DATA, encode_frame
 from msc.routing.forwarding import Forward, Forwarding
 from msc.switch.bulletin import Bulletin
 from msc.switch.orders.verb import OrderRefused
-from msc.switch.redirect import Redirection
-from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.event import BULLETINS, Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing, Precedence
+from msc.transit.precedence import Precedence
+from msc.transit.transaction import Stay, Transaction
 from tests.support.journal import drop, enter, reading, records_of
 from tests.support.port import FakeStation
+from tests.support.running import DAY_S, Restarted, events_of
 from tests.switch.test_delivery import ALL_DAY
-from tests.switch.test_recovery import CATALOG, DAY_S, Restarted
 
 DESK, OTHER, PRINTER = "device:desk-1", "device:desk-2", "device:printer-1"
 TEXT = "COURT IS CLOSED ON MONDAY"
@@ -53,12 +53,17 @@ class County(Restarted):
         again = County(self.folder)
         await again.start()
         async with reading(again.url) as reader:
-            legs, gone = await unfinished(reader, again.writer.owed)
+            found, gone = await unfinished(reader, again.writer.owed)
         assert not gone
-        again.switch.recover([], legs, CATALOG)
+        again.parts.recovery.take_up([], found)
         return again
 
-    def owed(self, address: str) -> list[Outgoing]:
+    def there(self, *devices: str) -> None:
+        """Let devices be open."""
+        for name in devices:
+            self.parts.visits.open_devices[name] = FakeStation(self.point.directory.devices[name])
+
+    def owed(self, address: str) -> list[Stay]:
         """Return what waits for an address."""
         outbox = self.deliveries.outboxes.get(address)
         return outbox.queued() if outbox is not None else []
@@ -69,7 +74,7 @@ class County(Restarted):
         while not self.writer.holds(mark):
             await asyncio.sleep(0)
         records = await records_of(self.url)
-        return [(r.event, r.destination) for r in records if isinstance(r, Event) and r.msn == msn]
+        return [(event.event, event.destination) for event in events_of(records) if event.msn == msn]
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ async def county(tmp_path: Path) -> AsyncIterator[County]:
 
 @pytest.mark.requirement("L-BULLETIN")
 async def test_who_is_there_gets_it_at_once_who_comes_later_then_and_nobody_twice(county: County) -> None:
-    county.board.present = lambda: [DESK]
+    county.there("desk-1")
     posted = await county.board.post(TEXT, None, "admin")
     county.board.station_arrived(PRINTER)
     for address in (DESK, PRINTER):
@@ -110,9 +115,7 @@ async def test_who_is_there_gets_it_at_once_who_comes_later_then_and_nobody_twic
 
 @pytest.mark.requirement("L-BULLETIN", "C-TAMF")
 async def test_it_does_not_go_where_the_desk_is_forwarded_to_which_gets_its_own(county: County) -> None:
-    redirection = Redirection(county.point.directory, county.deliveries.absent_s)
-    redirection.use(Forwarding([Forward("by night", "desk-1", "printer-1", ALL_DAY)], []))
-    county.deliveries.redirect = redirection
+    county.parts.redirection.use(Forwarding([Forward("by night", "desk-1", "printer-1", ALL_DAY)], []))
     await county.board.post(TEXT, None, "admin")
     county.board.station_arrived(DESK)
     county.deliveries.tick()
@@ -179,7 +182,8 @@ async def test_what_cannot_hang_is_refused(county: County, text: str, after_us: 
 async def test_a_board_that_is_full_takes_no_more(county: County) -> None:
     record = MessageRecord(1, 0, Direction.LOCAL, "bulletin", text=TEXT)
     for msn in range(BULLETINS_MAX):
-        county.board.hang(Bulletin(record._replace(msn=10_000 + msn), clock.wall_us() + DAY_US, "admin"))
+        transaction = Transaction(record._replace(msn=10_000 + msn))
+        county.board.hang(Bulletin(transaction, clock.wall_us() + DAY_US, "admin"))
     with pytest.raises(Overloaded):
         await county.board.post(TEXT, None, "admin")
 
@@ -221,13 +225,13 @@ async def test_after_a_restart_it_hangs_again_and_who_had_it_does_not_get_it_aga
 async def test_who_had_it_is_known_however_far_from_it_that_stands_in_the_journal(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}"
     at = clock.wall_us()
-    terms = f"until {clock.rfc3339(at + DAY_US)} by admin"
+    terms: Facts = {"until": at + DAY_US, "by": "admin"}
     entered = await enter(
         url,
         MessageRecord(1, at, Direction.LOCAL, "bulletin", text=TEXT, transaction=1),
         Event(1, at, Life.ROUTED, BULLETINS, terms),
         *[MessageRecord(msn, at, Direction.LOCAL, "status", transaction=msn) for msn in range(2, 700)],
-        Event(1, at, Life.ROUTED, DESK, "x"),
+        Event(1, at, Life.ROUTED, DESK, {"until": at + DAY_US}),
         Event(1, at, Life.ACKNOWLEDGED, DESK),
     )
     database = open_archiving(url)
@@ -235,9 +239,10 @@ async def test_who_had_it_is_known_however_far_from_it_that_stands_in_the_journa
     await database.close()
     await drop(url, entered.seq)
     async with reading(url) as reader:
-        [leg], _ = await unfinished(reader, entered.owed)
-    assert leg.reached == {BULLETINS, DESK}
-    assert leg.events[-1].detail == terms
+        [found], _ = await unfinished(reader, entered.owed)
+    bulletin = Transaction.replay(found.message, found.events)
+    assert set(bulletin.stays) == {BULLETINS, DESK}
+    assert bulletin.stays[BULLETINS].facts == terms
 
 
 # --- from a terminal ----------------------------------------------------------------------------------------------
@@ -256,7 +261,7 @@ def send(county: County, text: str) -> None:
 
 @pytest.mark.requirement("L-BULLETIN", "C-ADMIN")
 async def test_a_terminal_posts_by_naming_the_board_and_gets_no_copy_of_its_own(county: County) -> None:
-    county.board.present = lambda: [DESK, OTHER, PRINTER]
+    county.there("desk-1", "desk-2", "printer-1")
     text = f"AM.CA0980000.A124,BULLETIN.TXT {TEXT}"
     send(county, text)
     events = await county.events(1)

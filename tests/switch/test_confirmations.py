@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msc.switch.leg import Leg, Legs
 
 from msc import clock
+from msc.switch.destinations import Destinations
 from msc.switch.intake import Incoming
-from msc.transit.event import Event, Life
+from msc.transit.event import Event, Facts, Life
 from msc.transit.hit_confirmation import ADDRESS
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing, Precedence
-from tests.switch.test_recovery import FROM_HOST, inquiry, routed
-from tests.switch.test_traffic import OPERATOR, Running, _asking
+from msc.transit.precedence import Precedence
+from msc.transit.transaction import Stay, Transaction
+from tests.support.running import FROM_HOST, Running, inquiry, routed
+from tests.switch.test_traffic import OPERATOR, _asking
 
 pytestmark = pytest.mark.requirement("L-HITCONF")
 
@@ -36,9 +37,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     await switch.stop()
 
 
-async def at_clock(running: Running) -> list[tuple[int, str, str | None]]:
-    """Return what the journal says of the clock: MSN, event and detail."""
-    return [(e.msn, e.event, e.detail) for e in await running.events() if e.destination == ADDRESS]
+async def at_clock(running: Running) -> list[tuple[int, str, Facts]]:
+    """Return what the journal says of the clock: MSN, event and facts."""
+    return [(e.msn, e.event, e.facts) for e in await running.events() if e.destination == ADDRESS]
 
 
 async def later(running: Running, seconds: float) -> None:
@@ -47,7 +48,7 @@ async def later(running: Running, seconds: float) -> None:
     await running.journaled()
 
 
-def told(running: Running, address: str) -> list[Outgoing]:
+def told(running: Running, address: str) -> list[Stay]:
     return [message for message in running.waiting(address) if message.kind == "hit_confirmation"]
 
 
@@ -59,7 +60,11 @@ async def test_whoever_asks_is_reminded_then_alarmed_and_then_a_second_terminal_
     await later(running, 481)
     [reminder] = told(running, "device:desk-1")
     assert reminder.text.startswith("HIT CONFIRMATION DUE IN 1 MIN")
-    assert (reminder.source, reminder.priority, reminder.precedence) == ("switch", "urgent", Precedence.URGENT)
+    assert (reminder.source, reminder.transaction.priority, reminder.precedence) == (
+        "switch",
+        "urgent",
+        Precedence.URGENT,
+    )
     await later(running, 601)
     [alarm] = told(running, "device:desk-1")
     assert alarm.text.startswith("HIT CONFIRMATION OVERDUE\nREQUEST 1 URGENT FROM CA0980000 TO NV0990000")
@@ -100,7 +105,11 @@ async def test_a_request_of_another_agency_arrives_as_one_and_its_terminal_is_re
     running.traffic.line_message(running.line, 1, ASKED.encode())
     await running.journaled()
     [request] = told(running, "device:desk-2")
-    assert (request.text, request.source, request.priority) == (ASKED.partition(".")[2], "clets-a", "urgent")
+    assert (request.text, request.source, request.transaction.priority) == (
+        ASKED.partition(".")[2],
+        "clets-a",
+        "urgent",
+    )
     assert request.precedence is Precedence.URGENT
     await later(running, 481)
     [reminder] = told(running, "device:desk-2")
@@ -127,10 +136,11 @@ async def test_a_request_that_stays_in_the_county_has_a_clock_at_both_ends_and_o
 
     def local(text: str, address: str) -> None:
         incoming = Incoming(clock.wall_us(), running.point.directory.devices["desk-1"], 1, operator=OPERATOR)
-        incoming.message, incoming.legs = text, Legs((Leg(address, "hit_confirmation", None),))
+        incoming.message, incoming.stations = text, Destinations({address: {}})
         msn = running.writer.allot()
         beside = running.confirmations.accepted(incoming, msn)
-        running.writer.append(inquiry(msn=msn, text=text), beside.events)
+        transaction = Transaction(inquiry(msn=msn, text=text, events=beside.own(msn)))
+        running.lifecycle.begin(transaction, lambda _failure: None, beside.others(msn))
         beside.then()
 
     local(ASKS.replace("NV0990000", sheriff), "device:s-desk")
@@ -237,15 +247,15 @@ def request(age_s: float, **members: Any) -> MessageRecord:
     return inquiry(received=at, **asks | members)
 
 
-def clocked(record: MessageRecord, *told: str) -> list[Event]:
+def clocked(record: MessageRecord, *told: Life) -> list[Event]:
     return [
         *routed(record, Life.ANSWERED),
         Event(record.msn, record.received, Life.ROUTED, ADDRESS),
-        *(Event(record.msn, record.received, Life.SENT, ADDRESS, each) for each in told),
+        *(Event(record.msn, record.received, each, ADDRESS) for each in told),
     ]
 
 
-async def restarted(running: Running, record: MessageRecord, *told: str) -> None:
+async def restarted(running: Running, record: MessageRecord, *told: Life) -> None:
     await running.journaled_before(record, *clocked(record, *told))
     await running.recover()
 
@@ -264,14 +274,14 @@ async def test_after_a_restart_a_clock_runs_on_from_the_time_of_its_request(runn
 @pytest.mark.parametrize(
     ("age_s", "told_before", "heads"),
     [
-        (590, ("reminded",), []),
-        (700, ("reminded",), ["HIT CONFIRMATION OVERDUE"]),
-        (700, ("reminded", "overdue"), []),
+        (590, (Life.REMINDED,), []),
+        (700, (Life.REMINDED,), ["HIT CONFIRMATION OVERDUE"]),
+        (700, (Life.REMINDED, Life.OVERDUE), []),
         (700, (), ["HIT CONFIRMATION OVERDUE"]),
     ],
 )
 async def test_after_a_restart_nobody_is_told_twice(
-    running: Running, age_s: float, told_before: tuple[str, ...], heads: list[str]
+    running: Running, age_s: float, told_before: tuple[Life, ...], heads: list[str]
 ) -> None:
     await restarted(running, request(age_s), *told_before)
     await later(running, 0)
@@ -294,12 +304,12 @@ async def test_a_request_from_the_line_is_taken_back_too(running: Running) -> No
     await running.journaled_before(
         record,
         Event(17, record.received, Life.ROUTED, "device:desk-2"),
-        Event(17, record.received, Life.ROUTED, ADDRESS, "device:desk-2"),
+        Event(17, record.received, Life.ROUTED, ADDRESS, {"terminal": "device:desk-2"}),
     )
     await running.recover()
     await later(running, 0)
     [again, reminder] = told(running, "device:desk-2")
-    assert (again.text, again.priority) == (ASKED.partition(".")[2], "urgent")
+    assert (again.text, again.transaction.priority) == (ASKED.partition(".")[2], "urgent")
     assert reminder.text.endswith("ANSWER WITH YR NOW")
 
 

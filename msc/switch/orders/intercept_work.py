@@ -112,7 +112,7 @@ class InterceptWork:
                 targets[BULLETINS] = {}
         self._transfers.take(held)
         return Transfer(
-            transaction, held, {**targets, **goes.stations}, partial(self._let_go, transaction), beside=beside,
+            transaction, held, {**targets, **goes.stations}, partial(self._let_go, transaction, goes), beside=beside,
             diverted=goes,
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ class InterceptWork:
         seen = must_be_staffed(transaction.body)
         return unsolicited_to(self._directory, device, {}, must_be_seen=seen)
 
-    def _let_go(self, transaction: Transaction) -> None:
+    def _let_go(self, transaction: Transaction, goes: Destinations) -> None:
         if transaction.awaited:
             self._transfers.on_lines(transaction, transaction.awaited, duplicate=False)
-        self._deliveries.deliver(transaction.stays.values())
+        self._deliveries.deliver(transaction.stays[address] for address in goes.stations)
