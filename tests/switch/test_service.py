@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pytest
 
 from msc import clock
 from msc.protocol.catalog import Function
+from msc.protocol.frame import CONTROL
 from msc.switch.delivery import envelope_of
-from msc.transit.event import Event, Life
-from msc.transit.message import Direction
-from msc.transit.outbox import Outgoing
-from tests.switch.test_recovery import CATALOG, inquiry
-from tests.switch.test_traffic import TEXT, Running
+from msc.switch.visits import Visit
+from msc.transit.event import Event, Facts, Life
+from msc.transit.message import Direction, MessageRecord
+from tests.support.port import FakeStation
+from tests.support.running import CATALOG, ON_LINE, Running, inquiry, on_its_way
+from tests.support.wire import sent_frames
+from tests.switch.test_traffic import OPERATOR
 
 pytestmark = pytest.mark.requirement("C-TRAFFIC")
 
@@ -43,46 +47,46 @@ async def says(running: Running, rest: str, line: str = "clets-a") -> None:
 
 
 async def test_what_is_sent_to_a_line_out_of_service_waits_and_goes_when_it_is_back(running: Running) -> None:
-    shown: list[str] = []
-    running.services.tell = shown.append
+    station = FakeStation(running.point.directory.devices["desk-2"])
+    running.parts.visits.all[station.identity] = Visit(station, OPERATOR)
     await says(running, "$.2.LINE DOWN")
     assert [message.text for message in running.waiting("device:desk-1")] == ["$.2.LINE DOWN"]
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     await running.journaled()
     assert running.line.sent == []
     [status] = running.told()
     assert status.startswith("E402 clets-a is out of service, by the state's word ($.2); queued, will be sent")
     await says(running, "$.3")
-    assert running.line.sent == [TEXT.encode()]
-    assert shown == ["CLETS-A IS OUT OF SERVICE", "CLETS-A IS IN SERVICE AGAIN"]
+    assert running.line.sent == [ON_LINE.encode()]
+    shown = [json.loads(frame.payload) for frame in sent_frames(station.session) if frame.kind == CONTROL]
+    assert [each["text"] for each in shown if each["type"] == "notice"] == [
+        "CLETS-A IS OUT OF SERVICE", "CLETS-A IS IN SERVICE AGAIN",
+    ]  # fmt: skip
     assert audited(running) == ["service.out", "service.back"]
 
 
 async def test_only_the_database_that_is_out_waits(running: Running) -> None:
     await says(running, "$.V")
     running.line.sent.clear()
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
-    assert running.line.sent == [TEXT.encode()]
+    running.ask()
+    assert running.line.sent == [ON_LINE.encode()]
     history = next(key for key in CATALOG if key.code == "IH.QH")
     assert history.function is Function.INQUIRY
-    other = running.entry(msn=18, header="A12300000I", key="QH", system="IH", database="ACHS", text=HISTORY)
-    running.traffic.send(other, "clets-a", HISTORY)
+    running.ask(msn=18, header="A12300000I", key="QH", system="IH", database="ACHS", text=HISTORY)
     assert len(running.line.sent) == 1
     await says(running, "$.X")
-    assert running.line.sent[1:] == [HISTORY.encode()]
+    assert [sent.decode().endswith(HISTORY) for sent in running.line.sent[1:]] == [True]
 
 
 async def test_what_the_state_will_forward_does_not_wait(running: Running) -> None:
     await says(running, "$.W")
-    other = running.entry(key="QH", system="IH", database="ACHS", text=HISTORY)
-    running.traffic.send(other, "clets-a", HISTORY)
-    assert running.line.sent == [HISTORY.encode()]
+    running.ask(key="QH", system="IH", database="ACHS", text=HISTORY)
+    assert [sent.decode().endswith(HISTORY) for sent in running.line.sent] == [True]
 
 
 async def test_a_state_that_forgets_to_say_that_it_is_back_stops_nobody_for_ever(running: Running) -> None:
     await says(running, "$.2")
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     assert running.services.tick(clock.wall_us() + 3_599_000_000) == []
     [freed] = running.services.tick(clock.wall_us() + 3_601_000_000)
     assert freed.name == "clets-a"
@@ -107,7 +111,7 @@ async def test_what_the_state_said_before_a_restart_holds(running: Running) -> N
 
 async def test_a_line_that_answers_nothing_is_one_alarm_until_it_says_something(running: Running) -> None:
     now = clock.monotonic()
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     for later in (9, 11, 16, 100, 1_000):
         running.traffic.tick(now + later)
         await running.journaled()
@@ -125,7 +129,7 @@ async def test_a_line_that_answers_nothing_is_one_alarm_until_it_says_something(
 
 
 async def test_an_answer_after_the_originator_was_told_otherwise_is_late(running: Running) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.traffic.tick(clock.monotonic() + 16)
     await running.journaled()
     running.traffic.line_message(running.line, 1, b"A12300000H.NO RECORD")
@@ -140,7 +144,7 @@ async def test_an_answer_after_the_originator_was_told_otherwise_is_late(running
 @pytest.mark.requirement("C-HDR")
 @pytest.mark.parametrize("header", ["A12300000H", "A123000000"], ids=["answer", "unsolicited"])
 async def test_what_a_line_sends_twice_is_delivered_twice_and_marked(running: Running, header: str) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     for sequence, body in enumerate(("NO RECORD", "NO RECORD", "PART TWO"), 1):
         running.traffic.line_message(running.line, sequence, f"{header}.{body}".encode())
     await running.journaled()
@@ -150,8 +154,8 @@ async def test_what_a_line_sends_twice_is_delivered_twice_and_marked(running: Ru
 
 @pytest.mark.requirement("C-HDR")
 async def test_the_same_words_from_another_line_are_another_answer(running: Running) -> None:
-    entry = running.entry()
-    entry.awaited.add("ncic-a")
+    stay = running.ask()
+    running.lifecycle.route(stay.transaction, "line:ncic-a")
     for line in (running.line, running.other):
         running.traffic.line_message(line, 1, b"A12300000H.NO RECORD")
     await running.journaled()
@@ -161,7 +165,8 @@ async def test_the_same_words_from_another_line_are_another_answer(running: Runn
 @pytest.mark.requirement("C-HDR", "F-BACKUP")
 async def test_what_was_late_or_came_twice_is_still_marked_after_a_restart(running: Running) -> None:
     at = clock.wall_us()
-    for msn, mark in ((18, "late"), (19, "late, possible duplicate"), (20, None)):
+    marks: list[Facts] = [{"late": True}, {"late": True, "repeated": True}, {}]
+    for msn, mark in enumerate(marks, 18):
         record = inquiry(
             msn=msn, received=at, kind="response", direction=Direction.INBOUND, line="clets-a",
             text="A12300000H.NO RECORD", transaction=17,
@@ -180,19 +185,21 @@ async def test_what_was_late_or_came_twice_is_still_marked_after_a_restart(runni
     ("kind", "text", "marked"),
     [
         ("response", "MKE/WANTED PERSON\nNAM/SPECIMEN, WANTED", True),
-        ("response", "CD01A00017.MKE/X\nMKE/WANTED PERSON", True),
+        ("response", "RE: YOUR INQUIRY\nMKE/WANTED PERSON", True),
         ("unsolicited", "$.H.DELAYED HIT\nMKE/STOLEN VEHICLE", True),
         ("response", "NO RECORD IN WPS", False),
         ("status", "E403 clets-a gave no answer in 15 s\nMKE/", False),
     ],
 )
 def test_a_hit_is_marked_to_be_confirmed_with_the_entering_agency(kind: str, text: str, marked: bool) -> None:
-    envelope = envelope_of(Outgoing(1, kind, text, "clets-a", 0), 0)
+    direction = Direction.LOCAL if kind == "status" else Direction.INBOUND
+    record = MessageRecord(1, 0, direction, kind, line="clets-a", text=text if kind == "status" else f"A123.{text}")
+    envelope = envelope_of(on_its_way(record, "device:desk-1"), 0)
     assert envelope.get("confirm", False) is marked
 
 
 async def test_what_the_journal_did_not_take_is_no_repeat(running: Running) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.writer.available = False
     running.traffic.line_message(running.line, 1, b"A12300000H.NO RECORD")
     running.writer.available = True

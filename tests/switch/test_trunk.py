@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from msc.limits import SUBMISSION_ATTEMPTS_MAX, SUBMIT_AGAIN_S
 from msc.protocol.line_state import LineState
 from msc.switch.trunk import Trunk
-from msc.transit.outbox import Outgoing
+from msc.transit.event import Event, Life
+from msc.transit.message import Direction, MessageRecord
+from msc.transit.transaction import Stay
 from tests.support.port import FakeLine
+from tests.support.running import on_its_way
 
 FAILBACK_S = 5.0
+
+
+def inquiry(msn: int) -> Stay:
+    return on_its_way(MessageRecord(msn, 0, Direction.OUTBOUND, "inquiry"), "line:clets-a")
 
 
 class Both:
@@ -38,11 +43,11 @@ class Both:
         self.pump()
         return again
 
-    def submit(self, count: int = 1, **members: Any) -> None:
+    def submit(self, count: int = 1) -> None:
         """Queue messages and send what can be sent."""
         for _ in range(count):
             self.msn += 1
-            self.trunk.outbox.push(Outgoing(self.msn, "inquiry", f"{self.msn}", "desk-1", 0, **members))
+            self.trunk.outbox.push(inquiry(self.msn))
         self.pump()
 
     def pump(self) -> None:
@@ -50,7 +55,7 @@ class Both:
         while self.trunk.room > 0 and (message := self.trunk.outbox.take()) is not None:
             line = self.trunk.active
             assert line is not None
-            self.trunk.outbox.sent(line.send(message.text.encode()), message, line.name)
+            self.trunk.outbox.sent(line.send(str(message.msn).encode()), message, line.name)
 
     def acknowledge(self, line: FakeLine) -> None:
         """Let a line acknowledge all it was sent."""
@@ -189,21 +194,28 @@ def test_what_a_host_cannot_take_now_rests_and_the_rest_goes_on(both: Both) -> N
     message = both.trunk.outbox.answered(1, "clets-a")
     assert message is not None
     for attempt in range(1, SUBMISSION_ATTEMPTS_MAX):
-        assert both.trunk.try_again(message, "E502 overloaded", 10.0 * attempt)
+        rests(both, message, "E502 overloaded", 10.0 * attempt)
         assert not both.trunk.tick(10.0 * attempt + SUBMIT_AGAIN_S / 2)
         assert both.trunk.tick(10.0 * attempt + SUBMIT_AGAIN_S)
         assert both.trunk.outbox.remove(1) is message
-    assert not both.trunk.try_again(message, "E502 overloaded", 99.0)
+    assert not both.trunk.is_worth_another_try(message, "E502 overloaded")
+
+
+def rests(both: Both, message: Stay, refused: str, now: float) -> None:
+    """Let a host refuse a message for the moment, as the switch notes it."""
+    assert both.trunk.is_worth_another_try(message, refused)
+    code, _, why = refused.partition(" ")
+    message.apply(Event(message.msn, 1, Life.RETURNED, message.destination, {"code": code, "why": why}))
+    both.trunk.try_again(message, now)
 
 
 def test_what_a_host_refuses_for_good_is_not_tried_again(both: Both) -> None:
-    assert not both.trunk.try_again(Outgoing(1, "inquiry", "1", "desk-1", 0), "E206 required field missing", 0.0)
-    assert len(both.trunk) == 0
+    assert not both.trunk.is_worth_another_try(inquiry(1), "E206 required field missing")
 
 
 def test_a_resting_message_can_be_taken_out(both: Both) -> None:
-    message = Outgoing(1, "inquiry", "1", "desk-1", 0)
-    assert both.trunk.try_again(message, "E503 shutting down", 0.0)
+    message = inquiry(1)
+    rests(both, message, "E503 shutting down", 0.0)
     assert len(both.trunk) == 1
     assert both.trunk.remove(1) is message
     assert not both.trunk.tick(100.0)
