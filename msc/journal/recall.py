@@ -1,50 +1,62 @@
-"""What a starting switch asks of the journal: which inquiries may still be answered, and what had not ended."""
+"""What a starting switch asks of the journal: the messages that are still owed somewhere, and those that answers may
+still come for, each with all that happened to it.
+
+Nothing here raises on what a record says. What cannot be understood is told, so that a person looks at it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from msc.errors import JournalError
-from msc.journal.reader import Entry, JournalReader
+from msc.journal.proof.canonical import Stored
+from msc.journal.reader import Held, JournalReader
+from msc.journal.record import AuditRecord, StepsRecord, Unreadable
 from msc.limits import PENDING_MAX
 from msc.log import get_logger
-from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.event import Event, Life
 from msc.transit.message import Direction, MessageRecord
 
 log = get_logger("journal")
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A message that had not ended for a destination when the switch stopped.
+class Recalled(NamedTuple):
+    """A message as the journal holds it.
 
     Attributes:
-        events: What happened to it there, in order; of a message that was moved long after it came, perhaps not all.
-        reached: Of a bulletin, everywhere it ever was routed to.
+        message: The message.
+        events: All that happened to it, in order: what it was stored with, then the steps of its life.
     """
 
     message: MessageRecord
-    destination: str
-    was_sent: bool
-    events: tuple[Event, ...] = ()
-    reached: frozenset[str] = frozenset()
+    events: tuple[Event, ...]
 
 
-_GIVEN_UP: Final = (Life.NOT_SENT, Life.EXPIRED, Life.OUTCOME_UNKNOWN, Life.REFUSED_BY_PEER)
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """A message that answers may still come for.
+class Owed(NamedTuple):
+    """What had not ended when the switch stopped.
 
     Attributes:
-        given_up: Lines of which its originator was told that they will not answer; if one does, it is late.
+        messages: The oldest first.
+        gone: MSN and destination of what the journal no longer holds.
+        unreadable: What of it could not be understood. Where that is the message itself, it is not among `messages`.
     """
 
-    message: MessageRecord
-    given_up: frozenset[str] = frozenset()
+    messages: list[Recalled]
+    gone: list[tuple[int, str]]
+    unreadable: list[Unreadable]
+
+
+class Recent(NamedTuple):
+    """The messages that answers may still come for.
+
+    Attributes:
+        messages: The oldest first.
+        unreadable: Records of that time that could not be understood.
+    """
+
+    messages: list[Recalled]
+    unreadable: list[Unreadable]
 
 
 async def recent_transactions(
@@ -52,8 +64,8 @@ async def recent_transactions(
     since_us: int,
     at_most: int = PENDING_MAX,
     hear: Callable[[MessageRecord], None] = lambda _record: None,
-) -> list[Recent]:
-    """Return the newest messages from a time on that went to a line, oldest first: answers may still come.
+) -> Recent:
+    """Return the newest messages from a time on that went to a line: answers may still come.
 
     Args:
         hear: Is told of each message that was taken from a line since then, in order.
@@ -61,73 +73,89 @@ async def recent_transactions(
     Raises:
         JournalError: The journal cannot be read.
     """
-    found: dict[int, MessageRecord] = {}
-    lines: dict[int, set[str]] = {}
+    found: dict[int, tuple[MessageRecord, list[Event]]] = {}
+    unreadable: list[Unreadable] = []
     async for stored in reader.records_since(since_us):
-        record = stored.record
-        if isinstance(record, MessageRecord):
+        record = understood(stored)
+        if isinstance(record, Unreadable):
+            unreadable.append(record)
+        elif isinstance(record, StepsRecord):
+            if record.msn in found:
+                found[record.msn][1].extend(record.events)
+        elif isinstance(record, MessageRecord) and record.received >= since_us:
             if record.direction != Direction.INBOUND:
-                found[record.msn] = record
-            elif record.code is None and record.received >= since_us:
+                found[record.msn] = record, list(record.events)
+            elif record.code is None:
                 hear(record)
-        elif isinstance(record, Event) and (record.destination or "").startswith("line:"):
-            name = (record.destination or "").removeprefix("line:")
-            if record.event == Life.ROUTED:
-                lines.setdefault(record.msn, set()).discard(name)  # perhaps once more
-            elif record.event in _GIVEN_UP and record.msn in lines:
-                lines[record.msn].add(name)
-    return [
-        Recent(record, frozenset(lines[msn]))
-        for msn, record in sorted(found.items())
-        if msn in lines and record.received >= since_us
-    ][-at_most:]
+    went = [Recalled(message, tuple(events)) for _, (message, events) in sorted(found.items()) if _to_a_line(events)]
+    return Recent(went[-at_most:], unreadable)
 
 
-async def unfinished(
-    reader: JournalReader, owed: Mapping[int, Mapping[str, bool]]
-) -> tuple[list[Unfinished], list[tuple[int, str]]]:
-    """Return what had not ended for a destination, oldest first.
+async def unfinished(reader: JournalReader, owed: Mapping[int, Collection[str]]) -> Owed:
+    """Return what had not ended for a destination.
 
     Args:
-        owed: What the writer says had not ended.
-
-    Returns:
-        What can be taken up, and of the rest MSN and destination: the journal no longer holds the message.
+        owed: What the writer says had not ended: MSN to destinations.
 
     Raises:
         JournalError: The journal cannot be read.
     """
     await reader.refresh()
-    entries = await reader.entries(list(owed))
-    entries |= await _whole_lives(reader, [msn for msn, destinations in owed.items() if BULLETINS in destinations])
-    found: list[Unfinished] = []
-    gone: list[tuple[int, str]] = []
+    held = await _whole_lives(reader, list(owed))
+    found = Owed([], [], [])
     for msn, destinations in sorted(owed.items()):
-        entry = entries.get(msn)
-        for destination, was_sent in destinations.items():
-            if entry is None:
-                gone.append((msn, destination))
-            else:
-                here = tuple(event for event in entry.events if event.destination == destination)
-                reached = _reached(entry) if destination == BULLETINS else frozenset()
-                found.append(Unfinished(entry.message, destination, was_sent, here, reached))
-    return found, gone
+        of = held.get(msn, _NOTHING)
+        records = [understood(stored) for stored in (*((of.message,) if of.message else ()), *of.steps)]
+        found.unreadable.extend(record for record in records if isinstance(record, Unreadable))
+        message = records[0] if of.message else None
+        if isinstance(message, MessageRecord):
+            steps = (event for record in records if isinstance(record, StepsRecord) for event in record.events)
+            found.messages.append(Recalled(message, (*message.events, *steps)))
+        elif message is None:
+            found.gone.extend((msn, destination) for destination in destinations)
+    return found
 
 
-async def _whole_lives(reader: JournalReader, bulletins: Sequence[int]) -> dict[int, Entry]:
-    """Return bulletins with everything that happened to them: that goes on for days, far from their own blocks."""
-    if not bulletins:
-        return {}
+async def whole(reader: JournalReader, seqs: Collection[int]) -> list[Unreadable]:
+    """Return why records cannot be understood, of those that cannot."""
+    found = (await reader.records(sorted(seqs))).values()
+    return [record for stored in found if isinstance(record := understood(stored), Unreadable)]
+
+
+def understood(stored: Stored) -> MessageRecord | StepsRecord | AuditRecord | Unreadable:
+    """Return a record, if all of it can be understood: what a switch does not know it must not go on from."""
+    record = stored.record
+    if isinstance(record, Unreadable | AuditRecord):
+        return record
+    is_message = isinstance(record, MessageRecord)
+    if is_message and record.direction not in _DIRECTIONS:
+        return Unreadable(stored.seq, record.msn, record.received, "its direction is unknown", is_message)
+    for event in record.events:
+        if event.event not in _LIVES:
+            return Unreadable(stored.seq, record.msn, event.at, "it tells of an unknown event", is_message)
+    return record
+
+
+_DIRECTIONS: Final = frozenset(direction.value for direction in Direction)
+_LIVES: Final = frozenset(life.value for life in Life)
+_NOTHING: Final = Held(None, [])
+
+
+async def _whole_lives(reader: JournalReader, msns: Sequence[int]) -> dict[int, Held]:
+    """Return messages with everything that happened to them, also far from their own blocks: some wait for days."""
+    archived = [msn for msn in msns if reader.month_of_msn(msn) is not None]
+    held = await reader.held(msns)
+    if not archived:
+        return held
     from msc.journal.shelf import Shelf  # it needs numpy, and hardly any start needs it
 
     try:
-        return await reader.entries(bulletins, Shelf(reader).places_of_events)
+        return held | await reader.held(archived, Shelf(reader).places_of_events)
     except JournalError as exc:
-        # Stations that get a bulletin twice are better off than a county without a switch.
-        log.error("bulletin.reached_unknown", error=str(exc))
-        return {}
+        # What may be sent twice is better than a county without a switch.
+        log.error("journal.lives_incomplete", error=str(exc))
+        return held
 
 
-def _reached(entry: Entry) -> frozenset[str]:
-    """Return everywhere a message ever was routed to."""
-    return frozenset(event.destination for event in entry.events if event.event == Life.ROUTED and event.destination)
+def _to_a_line(events: Iterable[Event]) -> bool:
+    return any(event.event == Life.ROUTED and (event.destination or "").startswith("line:") for event in events)

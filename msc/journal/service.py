@@ -1,6 +1,6 @@
 """The journal as a running switch has it: database, writer, processes, retention, witnesses, as one.
 
-start   key -> database -> an earlier release's records -> what had not ended -> writer -> processes -> witnesses
+start   key -> database -> what had not ended -> writer -> processes -> witnesses
 stop    processes -> writer (a checkpoint over all of it) -> witnesses -> database
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from msc import clock
 from msc.errors import Fault, JournalError, JournalUnavailable, SiteError
 from msc.journal.database.layout import CheckpointRow
-from msc.journal.database.legacy import forget_legacy, legacy_records
 from msc.journal.database.opening import open_archiving, open_reading, open_writing
 from msc.journal.keeper import DeletedMonth, RetentionKeeper
 from msc.journal.process import JournalProcess
@@ -24,8 +23,8 @@ from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_si
 from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
-from msc.journal.recall import Recent, Unfinished, recent_transactions, unfinished
-from msc.journal.record import AuditRecord
+from msc.journal.recall import Recalled, recent_transactions, unfinished, whole
+from msc.journal.record import AuditRecord, Unreadable
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
 from msc.limits import LIFE_S, PENDING_WINDOW_S
@@ -46,6 +45,21 @@ _WITNESSES_S: Final = 2.0
 """How long a stopping switch waits for its witnesses to hear the last checkpoint."""
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class Recollection(NamedTuple):
+    """What a starting switch goes on from.
+
+    Attributes:
+        recent: Messages that answers may still come for, the oldest first.
+        owed: Messages that had not ended when the switch before stopped, the oldest first.
+        unreadable: Records that could not be understood, each once. What they say is in none of the others: a person
+            must look at them.
+    """
+
+    recent: list[Recalled]
+    owed: list[Recalled]
+    unreadable: list[Unreadable]
 
 
 class JournalOffice:
@@ -96,23 +110,20 @@ class JournalOffice:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def open(
-        self, hear: Callable[[MessageRecord], None] = lambda _record: None
-    ) -> tuple[list[Recent], list[Unfinished]]:
+    async def open(self, hear: Callable[[MessageRecord], None] = lambda _record: None) -> Recollection:
         """Open the journal.
 
         Args:
             hear: Is told what came from lines lately, in order.
 
         Returns:
-            The inquiries that may still be answered, and what had not ended when the switch stopped.
+            What a starting switch goes on from.
 
         Raises:
             JournalError: It cannot be opened, or was tampered with.
         """
         await self.writer.open()
         await self._hold_end()
-        await self._take_over_legacy()
         return await self._recall(hear)
 
     def run(self, spawn: Spawn) -> None:
@@ -145,28 +156,23 @@ class JournalOffice:
                 "`msc journal verify` says more"
             )
 
-    async def _take_over_legacy(self) -> None:
-        """Enter what an earlier release's journal held, once. Interrupted, it goes on where it was."""
-        taken = 0
-        async for records in legacy_records(self._url, skip=self.writer.seq):
-            await self.writer.take_over(records)
-            taken += len(records)
-        await forget_legacy(self._url)
-        if taken:
-            log.info("journal.taken_over", records=taken)
-
-    async def _recall(self, hear: Callable[[MessageRecord], None]) -> tuple[list[Recent], list[Unfinished]]:
+    async def _recall(self, hear: Callable[[MessageRecord], None]) -> Recollection:
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:
             recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6), hear=hear)
-            found, gone = await unfinished(reader, self.writer.owed)
+            owed = await unfinished(reader, self.writer.owed)
+            unreadable = recent.unreadable + owed.unreadable + await whole(reader, self.writer.unreadable)
         finally:
             await reader.close()
-        for msn, destination in gone:
+        for msn, destination in owed.gone:
             why = "the journal no longer holds the message"
-            self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, why))
-        return recent, found
+            self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, {"why": why}))
+        for record in unreadable:
+            log.error("journal.record_unreadable", seq=record.seq, msn=record.msn, why=record.why)
+        return Recollection(
+            recent.messages, owed.messages, sorted({record.seq: record for record in unreadable}.values())
+        )
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from msc.journal.index.segment import SegmentBuilder
-from msc.journal.index.term import events_term, terms_of_audit, terms_of_event, terms_of_message
+from msc.journal.index.term import events_term, terms_of, terms_of_steps
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord
-from msc.transit.event import Event
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
 
-Late = Callable[[Event, int], None]
-"""Takes an event whose message was not seen, and the first record of the block it stands in."""
+Late = Callable[[StepsRecord, int], None]
+"""Takes steps of a message that was not seen, and the first record of the block they stand in."""
 
 
 class Indexer:
     """Indexes records of one month.
 
     Args:
-        late: Takes events of messages that this indexer was not given before them.
+        late: Takes steps of messages that this indexer was not given before them.
 
     Attributes:
         builder: What they come to.
@@ -47,26 +46,23 @@ class Indexer:
             record = stored.record
             if isinstance(record, MessageRecord):
                 places[record.msn] = first
-                add_all(terms_of_message(stored), record.msn)
-            elif isinstance(record, Event):
+            elif isinstance(record, StepsRecord):
                 own = places.get(record.msn)
                 if own is None:
                     self._late(record, first)
                     continue
-                add_all(terms_of_event(record), record.msn)
                 if own != first:
                     self.builder.add(events_term(record.msn), first)
-            elif isinstance(record, AuditRecord):
-                add_all(terms_of_audit(stored), stored.seq)
+            add_all(*terms_of(stored))
 
-    def add_late(self, event: Event, first: int) -> None:
-        """Index an event that stands in another block than its message, which may be one of a later month.
+    def add_late(self, steps: StepsRecord, first: int) -> None:
+        """Index steps that stand in another block than their message, which may be one of a later month.
 
         Args:
-            first: The first record of the event's block.
+            first: The first record of the steps' block.
         """
-        self.builder.add_all(terms_of_event(event), event.msn)
-        self.builder.add(events_term(event.msn), first)
+        self.builder.add_all(terms_of_steps(steps), steps.msn)
+        self.builder.add(events_term(steps.msn), first)
 
     def take(self) -> SegmentBuilder:
         """Return what came together so far, and go on with an empty builder; the messages stay known."""

@@ -68,14 +68,14 @@ class Continuity:
                 if number != before + 1:
                     self._gap(row, month, f"input {number} of {source} follows on {before}")
                 inputs[source] = number
-            elif number is not None and row[0] == "e":
-                destination = row[7]
-                before = outputs.get(destination)
-                if before is None:
-                    before = 0 if self._whole else number - 1
-                if number != before + 1:
-                    self._gap(row, month, f"output {number} to {destination} follows on {before}")
-                outputs[destination] = number
+            elif row[0] == "s":
+                for destination, number in _outputs(row):
+                    before = outputs.get(destination)
+                    if before is None:
+                        before = 0 if self._whole else number - 1
+                    if number != before + 1:
+                        self._gap(row, month, f"output {number} to {destination} follows on {before}")
+                    outputs[destination] = number
         self.msn = msn
         self._clocks(rows, month)
 
@@ -124,3 +124,11 @@ class Continuity:
                 offset = here
             mono = row[2]
         return offset
+
+
+def _outputs(row: list[Any]) -> list[tuple[str, int]]:
+    """Return the output sequence numbers that steps were given, with their destinations."""
+    try:
+        return [(each[1], each[2]["osn"]) for each in row[6] if len(each) > 2 and "osn" in each[2]]
+    except (TypeError, KeyError, IndexError):
+        return []  # only who falsified the record can have written such: its hash tells

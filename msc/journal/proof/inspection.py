@@ -40,7 +40,7 @@ class Inspected(NamedTuple):
 
 def is_record(row: Any) -> bool:
     """Tell whether decoded bytes have the form of a record, as far as it is looked at here."""
-    if not isinstance(row, list) or len(row) < 6 or row[0] not in ("m", "e", "a"):
+    if not isinstance(row, list) or len(row) < 6 or row[0] not in KINDS:
         return False
     if len(row) - 4 > len(KINDS[row[0]]._fields) or any(type(row[at]) is not int for at in (1, 2, 4)):
         return False
@@ -48,7 +48,7 @@ def is_record(row: Any) -> bool:
         return False
     if row[0] == "a":
         return True
-    return type(row[5]) is int and all(value is None or isinstance(value, (str, int)) for value in row[6:])
+    return type(row[5]) is int and all(value is None or isinstance(value, (str, int, list)) for value in row[6:])
 
 
 def msn_of(row: Any) -> int | None:
