@@ -42,7 +42,7 @@ from msc.errors import Fault, SiteError
 from msc.journal.lookup import Lookup
 from msc.journal.record import AuditRecord
 from msc.journal.service import JournalOffice
-from msc.limits import DIRECTORY_POLL_S, PENDING_WINDOW_S, SWEEP_S
+from msc.limits import DIRECTORY_POLL_S, SWEEP_S
 from msc.link.connection import Sweeper
 from msc.link.line import UpstreamLine
 from msc.link.station import Listener
@@ -50,34 +50,16 @@ from msc.lock import lock_site
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.pki.material import TlsMaterial
-from msc.protocol.catalog import Catalog, load_catalog
+from msc.protocol.catalog import load_catalog
 from msc.protocol.control import Hello
 from msc.routing.plan import PlanFiles
 from msc.settings import Settings
-from msc.switch.bulletin import BulletinBoard
-from msc.switch.confirmations import Confirmations
-from msc.switch.delivery import Deliveries
-from msc.switch.intake import Intake
-from msc.switch.orders.in_force import StandingOrders, load_orders
-from msc.switch.orders.intercept import InterceptDesk
-from msc.switch.orders.intercept_work import InterceptWork
-from msc.switch.orders.operations import Operations
-from msc.switch.orders.queue_view import QueueView
-from msc.switch.orders.queue_work import QueueWork
-from msc.switch.orders.transfer import Passage
-from msc.switch.receipt import ReceiptCounter
-from msc.switch.redirect import Redirection
-from msc.switch.service import ServiceStates
-from msc.switch.silence import SilenceWatch
+from msc.switch.assemble import assemble, assemble_orders
+from msc.switch.orders.in_force import load_orders
 from msc.switch.site_plan import PlanInForce, load_site_plan
-from msc.switch.stations import Desk
-from msc.switch.switch import Switch
-from msc.switch.traffic import LineTraffic
 from msc.switch.trunk import Trunk
 from msc.transit.message import MessageRecord
-from msc.transit.outbox import Precedence
-from msc.transit.pending import PendingTable, TimeOuts
-from msc.transit.repeat import Repeats
+from msc.transit.precedence import Precedence
 from msc.transit.service_state import Services, load_services
 from msc.transit.unanswered import Waiting
 
@@ -135,8 +117,7 @@ class Daemon:
         self._journal = JournalOffice(settings, self.metrics)
         journal = self._journal
         self.writer = journal.writer
-        repeats, self.services = Repeats(), ServiceStates(services, self._audit)
-        recent, unfinished = await journal.open(partial(self._hear_again, repeats))
+        await journal.open()
 
         terms = Terms(
             settings.access,
@@ -156,81 +137,48 @@ class Daemon:
         )
         self._glass: TakenUp | None = await self._take_up_glass(revision)
         self._review = MisuseReview(watch, self._directory_store, self._audit)
-        timeouts = TimeOuts({line.name: line.timeouts for line in settings.line})
-        self.pending = PendingTable(PENDING_WINDOW_S, timeouts=timeouts)
-        self.deliveries = Deliveries(self.writer, self.metrics, settings.queue, settings.listener.ack_s)
-        self.deliveries.known = directory.has_station
-        self.redirection = Redirection(directory, self.deliveries.absent_s)
-        self.redirection.use(plan.forwarding)
-        self.deliveries.redirect = self.redirection
-        self.confirmations = Confirmations(
-            settings.hit_confirmation,
+        parts = self.parts = assemble(
+            settings,
             catalog=catalog,
+            services=services,
+            plan=plan,
             point=self.point,
             writer=self.writer,
-            deliveries=self.deliveries,
             metrics=self.metrics,
-        )
-        self.board = BulletinBoard(self.writer, self.deliveries, directory, settings.queue.bulletin_s)
-        self.traffic = LineTraffic(
-            point=self.point,
-            writer=self.writer,
-            pending=self.pending,
-            deliveries=self.deliveries,
-            metrics=self.metrics,
-            kept=settings.queue,
-            confirmations=self.confirmations,
-            services=self.services,
-            unanswered=SilenceWatch(settings.alarms.unanswered_s),
-            repeats=repeats,
-        )
-        intake = Intake(catalog, plan, self.point, {line.name: line.mode for line in settings.line})
-        self.switch = Switch(
-            intake=intake,
-            point=self.point,
-            writer=self.writer,
-            traffic=self.traffic,
-            deliveries=self.deliveries,
-            metrics=self.metrics,
+            look=journal.life,
+            line_states=lambda: {name: line.state for name, line in self._lines.items()},
+            examine=self.tls.examine,
             watch=self._review.take,
-            confirmations=self.confirmations,
-            board=self.board,
         )
-        self.switch.keepers["hitconf"] = self.confirmations.take_back
+        self.deliveries, self.traffic, self.switch = parts.deliveries, parts.traffic, parts.switch
         self._lines = {
             line.name: UpstreamLine(
                 line, self.tls.client_context, settings.switch.name, self.traffic, self._sweeper, self.tls.examine
             )
             for line in settings.line
         }
+        recollection = await journal.recall(self._hear_again)
         self.traffic.connect(self._trunks())
-        self.switch.recover(recent, unfinished, catalog)
-        self.desk = desk = Desk(
-            point=self.point,
-            switch=self.switch,
-            deliveries=self.deliveries,
-            settings=settings.listener,
-            line_states=lambda: {name: line.state for name, line in self._lines.items()},
-            receipts=ReceiptCounter(journal.life, directory),
-            board=self.board,
-            examine=self.tls.examine,
-        )
-        self.services.tell = desk.notify
-        self._operations = self._make_operations(orders, catalog, intake)
+        parts.recovery.take_up(recollection.recent, recollection.owed)
+        self.stations = parts.stations
+        self._operations = assemble_orders(
+            parts, settings, catalog=catalog, point=self.point, orders=orders, lines=self._lines,
+            records=Lookup(journal.searching.ask), durable=journal.durable,
+        )  # fmt: skip
         # Before anybody can connect: what is held stays held, from the first message on.
         self._operations.begin()
-        tls.report_refused_handshakes(self.tls.server_context, desk.handshake_refused)
+        tls.report_refused_handshakes(self.tls.server_context, self.stations.handshake_refused)
         self.listener = Listener(
-            settings.listener, self.tls.server_context, self._hello, desk, self._sweeper, self.metrics
+            settings.listener, self.tls.server_context, self._hello, self.stations, self._sweeper, self.metrics
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
         self._admin = AdminSocket(
-            settings.admin_socket, desk, lambda: self._follower.revision, gate, self.point.audit,
+            settings.admin_socket, self.stations, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
             RetentionCounter(gate, journal.keeper, self._journaled),
             RoutingCounter(
-                gate, PlanInForce(intake, self.redirection), PlanFiles.of(settings),
+                gate, PlanInForce(parts.intake, parts.redirection), PlanFiles.of(settings),
                 partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
                 self.point.audit, self._journaled,
             ),
@@ -262,70 +210,15 @@ class Daemon:
         self.point.audit(AuditEvent(clock.wall_us(), "switch.started", detail=__version__))
         log.info("switch.started", version=__version__, keys=len(catalog), port=self.listener.port)
 
-    def _make_operations(self, orders: StandingOrders, catalog: Catalog, intake: Intake) -> Operations:
-        """Bring together what does operators' orders."""
-        directory = self.point.directory
-        view = QueueView(directory, self.traffic, self.deliveries)
-        intercepts = InterceptDesk(catalog, directory, self.traffic, self.deliveries)
-        self.switch.intercepts = intercepts
-        passage = Passage(
-            catalog=catalog,
-            point=self.point,
-            writer=self.writer,
-            traffic=self.traffic,
-            deliveries=self.deliveries,
-            view=view,
-            records=Lookup(self._journal.searching.ask),
-            durable=self._journal.durable,
-        )
-        work = QueueWork(
-            directory=directory,
-            writer=self.writer,
-            traffic=self.traffic,
-            deliveries=self.deliveries,
-            intake=intake,
-            beside=self.switch.beside,
-            view=view,
-            passage=passage,
-        )
-        intercept_work = InterceptWork(
-            directory=directory,
-            writer=self.writer,
-            deliveries=self.deliveries,
-            intake=intake,
-            intercepts=intercepts,
-            beside=self.switch.beside,
-            passage=passage,
-        )
-        operations = Operations(
-            orders=orders,
-            file=self.settings.orders_file,
-            catalog=catalog,
-            directory=directory,
-            writer=self.writer,
-            traffic=self.traffic,
-            deliveries=self.deliveries,
-            lines=self._lines,
-            stations=self.desk,
-            forwards=self.redirection,
-            intercepts=intercepts,
-            view=view,
-            work=work,
-            intercept_work=intercept_work,
-        )
-        operations.confirmations = self.confirmations
-        operations.bulletins = self.board
-        return operations
-
-    def _hear_again(self, repeats: Repeats, record: MessageRecord) -> None:
+    def _hear_again(self, record: MessageRecord) -> None:
         """Remember what a line said in the hour before the start."""
         name = self.settings.destination_of(record.line or "")
         if name is None:
             return
         age_s = (clock.wall_us() - record.received) / 1e6
-        repeats.note(name, record.text, clock.monotonic() - age_s)
+        self.parts.repeats.note(name, record.text, clock.monotonic() - age_s)
         if record.kind == "unsolicited":
-            self.services.recall(name, record.text.partition(".")[2], record.received)
+            self.parts.services.recall(name, record.text.partition(".")[2], record.received)
 
     def _trunks(self) -> list[Trunk]:
         """Bring primary and backup lines together."""
@@ -422,12 +315,12 @@ class Daemon:
         gauge("msc_queue_depth", "Messages waiting", "queue", lambda: {
             **self.deliveries.depths(),
             "journal_rows": float(self.writer.waiting),
-            "awaiting_answers": float(self.pending.waiting),
+            "awaiting_answers": float(self.parts.transit.waiting),
         })  # fmt: skip
         gauge("msc_waiting", "Messages for stations and lines that are not on their way", "priority", self._waiting)
-        gauge("msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", lambda: {
-            "inquiries": (clock.wall_us() - oldest.received_us) / 1e6 if (oldest := self.pending.oldest()) else 0.0,
-        })  # fmt: skip
+        gauge(
+            "msc_oldest_unanswered_seconds", "Age of the inquiry that has waited longest", "queue", self._oldest_age
+        )
         gauge("msc_line_queue_depth", "Messages a line has not acknowledged", "line", self.traffic.depths)
         gauge("msc_line_open", "Whether a line is open", "line", lambda: {
             name: float(line.is_open) for name, line in self._lines.items()
@@ -442,7 +335,7 @@ class Daemon:
             self.traffic.unanswered.counts,
         )
         gauge("msc_hit_confirmations_open", "Hit confirmations that nobody has answered", "state",
-              self.confirmations.open_by_state)  # fmt: skip
+              self.parts.confirmations.open_by_state)  # fmt: skip
         gauge("msc_out_of_service", "What the state says is out of service", "line", self._out_of_service)
         gauge("msc_pool_free", "Free mnemonics of a pool", "pool", lambda: {
             name: float(free) for name, free in self.point.pools_free().items()
@@ -453,6 +346,10 @@ class Daemon:
             "journal": float(self.writer.available),
         })  # fmt: skip
 
+    def _oldest_age(self) -> dict[str, float]:
+        oldest = self.parts.transit.oldest()
+        return {"inquiries": (clock.wall_us() - oldest.message.received) / 1e6 if oldest is not None else 0.0}
+
     def _waiting(self) -> dict[str, float]:
         outboxes = [*self.deliveries.outboxes.values(), *(trunk.outbox for trunk in self.traffic.trunks.values())]
         counts = Counter[Precedence]()
@@ -461,7 +358,7 @@ class Daemon:
         return {precedence.name.lower(): float(counts[precedence]) for precedence in Precedence}
 
     def _out_of_service(self) -> dict[str, float]:
-        outages = self.services.outages()
+        outages = self.parts.services.outages()
         return {name: float(sum(outage.line == name for outage in outages)) for name in self.traffic.trunks}
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
@@ -481,13 +378,13 @@ class Daemon:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.traffic.tick(clock.monotonic())
-            self.board.tick(clock.wall_us())
+            self.parts.board.tick(clock.wall_us())
             self._operations.tick()
             self.deliveries.tick()
             self.writer.watch_clock()
 
     def _directory_changed(self) -> None:
-        self.desk.directory_changed()
+        self.stations.directory_changed()
         self._review.refresh()
 
     async def _keep_directory(self) -> None:
@@ -512,7 +409,7 @@ class Daemon:
         today = clock.today()
         if self._kept_on == today:
             return
-        self.desk.note_use()
+        self.stations.note_use()
         changes = housekeeping.due(self.point.directory, self.settings.access, today)
         with contextlib.suppress(DirectoryChanged):
             await self._directory_store.change(
@@ -523,7 +420,7 @@ class Daemon:
     def _end_untrusted(self) -> None:
         """End what is connected with a certificate that is revoked now, or has expired."""
         for station in list(self.listener.connections):
-            self.desk.end_untrusted(station)
+            self.stations.end_untrusted(station)
         for line in self._lines.values():
             if ended := line.end_untrusted():
                 peer, objection = ended
@@ -557,7 +454,7 @@ class Daemon:
         deadline = clock.monotonic() + self.settings.switch.drain_s
         while self.switch.busy and clock.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        self.desk.sign_everybody_off("the switch is shutting down")
+        self.stations.sign_everybody_off("the switch is shutting down")
         await self.listener.close("the switch is shutting down")
         for task in (self._tls_task, *self._line_tasks):
             task.cancel()

@@ -96,6 +96,8 @@ stuck behind a link that looks sound, and the connection ends."""
 DELIVERIES_UNANSWERED_MAX: Final = 3
 """A message that is left unanswered this often goes to the operator's queue: what a station chokes on, it chokes on
 again, and all behind it waits."""
+LINE_LOSSES_MAX: Final = 3
+"""How often a line may be lost over one inquiry that it does not acknowledge: then it is not the line's fault."""
 SUBMISSION_ATTEMPTS_MAX: Final = 3
 """The same for a message that a state host cannot take just now."""
 SUBMIT_AGAIN_S: Final = 1.0

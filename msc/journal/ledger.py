@@ -132,8 +132,8 @@ class Ledger:
     def _replay(self, row: TailRow) -> None:
         """Go on by a record that stands behind the last checkpoint.
 
-        What it says is taken as far as it can be understood. A start must not fail on that; only on bytes that are not
-        what was chained.
+        What it says is taken as far as it can be understood. A start must not fail on that; only on bytes that are
+        not what was chained.
         """
         if row.seq != self.seq + 1:
             raise JournalError(f"record {self.seq + 1} is missing in the journal; `msc journal verify` says more")
@@ -199,7 +199,7 @@ class Ledger:
         if event.event != Life.SENT or event.destination is None:
             return event
         number = self._outputs[event.destination] = self._outputs.get(event.destination, 0) + 1
-        return event._replace(facts={**event.facts, "osn": number})
+        return Event(event.msn, event.at, event.event, event.destination, {**event.facts, "osn": number})
 
     def _take(self, body: bytes) -> None:
         leaf = leaf_of(body)

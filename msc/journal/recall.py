@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from msc.errors import JournalError
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import Held, JournalReader
-from msc.journal.record import AuditRecord, StepsRecord, Unreadable
+from msc.journal.record import AuditRecord, StepsRecord, Unreadable, time_of
 from msc.limits import PENDING_MAX
 from msc.log import get_logger
 from msc.transit.event import Event, Life
@@ -26,11 +26,11 @@ class Recalled(NamedTuple):
 
     Attributes:
         message: The message.
-        events: All that happened to it, in order: what it was stored with, then the steps of its life.
+        events: What has happened to it since it was stored, in order.
     """
 
     message: MessageRecord
-    events: tuple[Event, ...]
+    events: tuple[Event, ...] = ()
 
 
 class Owed(NamedTuple):
@@ -84,10 +84,14 @@ async def recent_transactions(
                 found[record.msn][1].extend(record.events)
         elif isinstance(record, MessageRecord) and record.received >= since_us:
             if record.direction != Direction.INBOUND:
-                found[record.msn] = record, list(record.events)
+                found[record.msn] = record, []
             elif record.code is None:
                 hear(record)
-    went = [Recalled(message, tuple(events)) for _, (message, events) in sorted(found.items()) if _to_a_line(events)]
+    went = [
+        Recalled(message, tuple(events))
+        for _, (message, events) in sorted(found.items())
+        if _to_a_line(message.events) or _to_a_line(events)
+    ]
     return Recent(went[-at_most:], unreadable)
 
 
@@ -110,13 +114,13 @@ async def unfinished(reader: JournalReader, owed: Mapping[int, Collection[str]])
         message = records[0] if of.message else None
         if isinstance(message, MessageRecord):
             steps = (event for record in records if isinstance(record, StepsRecord) for event in record.events)
-            found.messages.append(Recalled(message, (*message.events, *steps)))
+            found.messages.append(Recalled(message, tuple(steps)))
         elif message is None:
             found.gone.extend((msn, destination) for destination in destinations)
     return found
 
 
-async def whole(reader: JournalReader, seqs: Collection[int]) -> list[Unreadable]:
+async def not_understood(reader: JournalReader, seqs: Collection[int]) -> list[Unreadable]:
     """Return why records cannot be understood, of those that cannot."""
     found = (await reader.records(sorted(seqs))).values()
     return [record for stored in found if isinstance(record := understood(stored), Unreadable)]
@@ -127,13 +131,14 @@ def understood(stored: Stored) -> MessageRecord | StepsRecord | AuditRecord | Un
     record = stored.record
     if isinstance(record, Unreadable | AuditRecord):
         return record
-    is_message = isinstance(record, MessageRecord)
-    if is_message and record.direction not in _DIRECTIONS:
-        return Unreadable(stored.seq, record.msn, record.received, "its direction is unknown", is_message)
-    for event in record.events:
-        if event.event not in _LIVES:
-            return Unreadable(stored.seq, record.msn, event.at, "it tells of an unknown event", is_message)
-    return record
+    strange = [event for event in record.events if event.event not in _LIVES]
+    if isinstance(record, MessageRecord) and record.direction not in _DIRECTIONS:
+        why = "its direction is unknown"
+    elif strange:
+        why = "it tells of an unknown event"
+    else:
+        return record
+    return Unreadable(stored.seq, record.msn, time_of(record), why, isinstance(record, MessageRecord))
 
 
 _DIRECTIONS: Final = frozenset(direction.value for direction in Direction)

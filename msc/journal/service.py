@@ -1,6 +1,6 @@
 """The journal as a running switch has it: database, writer, processes, retention, witnesses, as one.
 
-start   key -> database -> what had not ended -> writer -> processes -> witnesses
+start   key -> database -> writer -> what had not ended -> processes -> witnesses
 stop    processes -> writer (a checkpoint over all of it) -> witnesses -> database
 """
 
@@ -23,7 +23,7 @@ from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_si
 from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
-from msc.journal.recall import Recalled, recent_transactions, unfinished, whole
+from msc.journal.recall import Recalled, not_understood, recent_transactions, unfinished
 from msc.journal.record import AuditRecord, Unreadable
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
@@ -31,7 +31,7 @@ from msc.limits import LIFE_S, PENDING_WINDOW_S
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.settings import Settings
-from msc.transit.event import Event, Life
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import MessageRecord
 
 log = get_logger("journal")
@@ -110,21 +110,14 @@ class JournalOffice:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def open(self, hear: Callable[[MessageRecord], None] = lambda _record: None) -> Recollection:
+    async def open(self) -> None:
         """Open the journal.
-
-        Args:
-            hear: Is told what came from lines lately, in order.
-
-        Returns:
-            What a starting switch goes on from.
 
         Raises:
             JournalError: It cannot be opened, or was tampered with.
         """
         await self.writer.open()
         await self._hold_end()
-        return await self._recall(hear)
 
     def run(self, spawn: Spawn) -> None:
         """Start what works as long as the switch does.
@@ -156,23 +149,30 @@ class JournalOffice:
                 "`msc journal verify` says more"
             )
 
-    async def _recall(self, hear: Callable[[MessageRecord], None]) -> Recollection:
+    async def recall(self, hear: Callable[[MessageRecord], None] = lambda _record: None) -> Recollection:
+        """Return what a starting switch goes on from.
+
+        Args:
+            hear: Is told what came from lines lately, in order.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
         now_us = clock.wall_us()
         reader = JournalReader(open_reading(self._url))
         try:
             recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6), hear=hear)
             owed = await unfinished(reader, self.writer.owed)
-            unreadable = recent.unreadable + owed.unreadable + await whole(reader, self.writer.unreadable)
+            unreadable = recent.unreadable + owed.unreadable + await not_understood(reader, self.writer.unreadable)
         finally:
             await reader.close()
         for msn, destination in owed.gone:
-            why = "the journal no longer holds the message"
-            self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, {"why": why}))
-        for record in unreadable:
-            log.error("journal.record_unreadable", seq=record.seq, msn=record.msn, why=record.why)
-        return Recollection(
-            recent.messages, owed.messages, sorted({record.seq: record for record in unreadable}.values())
-        )
+            why: Facts = {"why": "the journal no longer holds the message"}
+            self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, why))
+        once = {record.seq: record for record in unreadable}
+        for seq, record in sorted(once.items()):
+            log.error("journal.record_unreadable", seq=seq, msn=record.msn, why=record.why)
+        return Recollection(recent.messages, owed.messages, [record for _, record in sorted(once.items())])
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.transit.event import Event, Facts, Life
 from msc.transit.message import MessageRecord
-from msc.transit.state import State, state_after
+from msc.transit.state import State
 
 log = get_logger("journal")
 
@@ -237,15 +237,18 @@ class JournalWriter:
         self._batch.wanted = True
         self._wake.set()
 
-    def note(self, event: Event) -> None:
-        """Store something that happened to a message stored before. Nobody waits for it."""
+    def note(self, event: Event, *, ended: bool = True) -> None:
+        """Store something that happened to a message stored before. Nobody waits for it.
+
+        Args:
+            ended: Whether more is not to be expected soon, so that its steps need not gather.
+        """
         gathered = self._steps.get(event.msn)
         if gathered is None:
             self._steps[event.msn] = clock.monotonic(), [event]
         else:
             gathered[1].append(event)
-        destination = event.destination
-        if destination is None or not state_after(destination, event.event, State.SENT):
+        if ended:
             self._enter_steps(event.msn)
         if self._ride is None:
             self._ride = asyncio.get_running_loop().call_later(NOTES_RIDE_S, self._let_ride)

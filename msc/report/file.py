@@ -11,7 +11,7 @@ from typing import Any, Final
 from msc.report.words import Entry
 from msc.transit.message import MessageRecord
 
-COLUMNS: Final = ("seq", "isn", *MessageRecord._fields, "events")
+COLUMNS: Final = ("seq", "isn", *MessageRecord._fields)
 """The columns of CSV. What a message has no member for is empty."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")

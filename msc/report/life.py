@@ -32,8 +32,6 @@ _STYLES: Final[dict[str, str]] = {
     Life.ACKNOWLEDGED: "green",
 }
 _LABEL_WIDTH: Final = 13
-_ANSWERED_MSN: Final = "msn "
-"""How the detail of `answered` begins; the answer's MSN follows."""
 
 
 def life_of(
@@ -194,9 +192,8 @@ class _Drawing:
         node = Node(head, at - self._start_us, at - before_us)
         if late:
             head.append("  LATE, after it had been given up", style=_LATE)
-        if detail and not (name == Life.ANSWERED and detail.startswith(_ANSWERED_MSN)):
-            place = _place(detail) if detail.startswith("device:") else plain(detail)
-            head.append(f"  {place}", style="" if name in _STYLES else "dim")
+        if detail and not (name == Life.ANSWERED and "answer" in event["facts"]):
+            head.append(f"  {plain(detail)}", style="" if name in _STYLES else "dim")
         if answer is not None:
             node.mark = "─◀ "
             if name == Life.ANSWERED:
@@ -210,10 +207,9 @@ class _Drawing:
         """Find the message an event on a line brought: its answer, or what its originator was told."""
         if entry is not self._first or not name.startswith("line:"):
             return None
-        detail = event["detail"] or ""
         free = [other for other in self._others if other["msn"] not in self._attached]
-        if event["event"] == Life.ANSWERED and detail.startswith(_ANSWERED_MSN):
-            return next((other for other in free if str(other["msn"]) == detail[len(_ANSWERED_MSN) :]), None)
+        if event["event"] == Life.ANSWERED:
+            return next((other for other in free if other["msn"] == event["facts"].get("answer")), None)
         if event["event"] in _GAVE_UP:
             line = name.removeprefix("line:")
             same = (other for other in free if other.get("line") == line and other["received"] == event["at"])

@@ -25,8 +25,8 @@ from msc.routing.table import RouteTable
 from msc.settings import Settings, load_settings, salvage_settings
 from msc.switch.orders.in_force import StandingOrders, load_orders
 from msc.switch.site_plan import load_site_plan
-from msc.transit.pending import fits
 from msc.transit.service_state import load_services
+from msc.transit.transit import fits
 
 Loaded = TypeVar("Loaded")
 

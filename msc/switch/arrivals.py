@@ -11,7 +11,6 @@ from functools import partial
 from msc import clock
 from msc.access.control_point import AccessControlPoint
 from msc.errors import JournalUnavailable, Refusal
-from msc.journal.writer import JournalWriter
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.envelope import ROUTINE, URGENT
@@ -19,29 +18,29 @@ from msc.protocol.header import MNEMONIC_CHARS, parse_header
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
+from msc.switch.destinations import NOWHERE, unsolicited_to
 from msc.switch.intake import as_text
-from msc.switch.leg import NO_LEGS, unsolicited_legs
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.originator import Originators
 from msc.switch.port import LinePort
-from msc.switch.recovery import LATE, REPEATED
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
-from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Facts, Life
 from msc.transit.hit_confirmation import is_request
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing
-from msc.transit.pending import Pending, PendingTable
 from msc.transit.repeat import Repeats
 from msc.transit.service_state import must_be_staffed
+from msc.transit.transaction import Stay, Transaction
 
 log = get_logger("switch")
 
 
 class Arrivals:
-    """Takes it.
+    """Takes what lines send.
 
     Args:
+        intercepted: Names the rule by which what comes unasked for a mnemonic waits for the operator, or None.
         pump: Sends what waits for a destination that the state has just put back into service.
     """
 
@@ -49,8 +48,7 @@ class Arrivals:
         self,
         *,
         point: AccessControlPoint,
-        writer: JournalWriter,
-        pending: PendingTable,
+        lifecycle: Lifecycle,
         deliveries: Deliveries,
         metrics: Metrics,
         originators: Originators,
@@ -58,13 +56,14 @@ class Arrivals:
         services: ServiceStates,
         unanswered: SilenceWatch,
         repeats: Repeats,
+        intercepted: Callable[[str], str | None],
         pump: Callable[[Trunk], None],
     ) -> None:
-        self.intercepted: Callable[[str], str | None] = lambda _mnemonic: None
-        """Names the rule by which what comes unasked for a mnemonic waits for the operator; None is no rule."""
+        self._intercepted = intercepted
         self._point = point
-        self._writer = writer
-        self._pending = pending
+        self._lifecycle = lifecycle
+        self._transit = lifecycle.transit
+        self._writer = lifecycle.writer
         self._deliveries = deliveries
         self._metrics = metrics
         self._originators = originators
@@ -73,8 +72,6 @@ class Arrivals:
         self._unanswered = unanswered
         self._repeats = repeats
         self._pump = pump
-        # Bound once: it is asked for every message, and mostly says nothing.
-        self._log = log.bind()
 
     def take(self, line: LinePort, trunk: Trunk, sequence: int, payload: bytes) -> None:
         """Take a message: it will be acknowledged or refused."""
@@ -88,9 +85,9 @@ class Arrivals:
                 self._refuse(line, sequence, received_us, text, refusal)
                 return
             mixed = self._mixes(line, header[:MNEMONIC_CHARS])
-            entry = self._pending.find(header) if mixed is None else None
-            if entry is not None:
-                self._answer(line, trunk, sequence, received_us, text, rest, entry)
+            inquiry = self._transit.find(header) if mixed is None else None
+            if inquiry is not None:
+                self._answer(line, trunk, sequence, received_us, text, rest, inquiry)
             else:
                 self._unsolicited(line, trunk, sequence, received_us, text, header, rest, mixed)
         except Refusal as refusal:
@@ -107,80 +104,109 @@ class Arrivals:
     def _refuse(self, line: LinePort, sequence: int, received_us: int, text: str, refusal: Refusal) -> None:
         connection, msn = line.connection, self._writer.allot()
         self._metrics.messages["unknown", refusal.code] += 1
+        facts: Facts = {"code": refusal.code, "why": refusal.reason}
         self._writer.append(
             MessageRecord(
                 msn, received_us, Direction.INBOUND, "unknown", line=line.name, text=text, transaction=msn,
                 code=refusal.code, sequence=sequence,
+                events=(Event(msn, received_us, Life.REFUSED, None, facts),),
             ),
-            [Event(msn, received_us, Life.REFUSED, None, str(refusal))],
             lambda failure: line.answer(connection, sequence, failure or refusal),
         )  # fmt: skip
-
-    def _answer(
-        self, line: LinePort, trunk: Trunk, sequence: int, received_us: int, text: str, rest: str, entry: Pending
-    ) -> None:
-        msn, address = self._writer.allot(), self._originators.address(entry)
-        repeated = self._repeats.note(trunk.name, text, clock.monotonic())
-        late = trunk.name in entry.failed or trunk.name in entry.given_up
-        marks = ", ".join(mark for mark, holds in ((LATE, late), (REPEATED, repeated)) if holds)
-        beside = self._beside(rest, None, msn, received_us)
-        reply = partial(self._originators.reply, entry, msn, "response", rest, line.name, received_us)
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            line.answer(connection, sequence, failure or msn)
-            entry.answering.discard(trunk.name)
-            if failure is not None:
-                if not repeated:
-                    self._repeats.forget(trunk.name, text)
-                return
-            self._pending.settle(entry, trunk.name)
-            self._unanswered.answered(trunk.name, entry.mnemonic, entry.msn, clock.monotonic())
-            self._metrics.messages["response", "accepted"] += 1
-            self._metrics.stages["answered"].add((received_us - entry.received_us) / 1e6)
-            self._log.debug("message.answered", transaction=entry.msn, msn=msn, line=line.name)
-            answer = reply()
-            answer.late, answer.possible_duplicate = late, repeated
-            self._deliveries.push(address, answer)
-            beside.then()
-
-        connection = line.connection
-        self._writer.append(
-            MessageRecord(
-                msn=msn,
-                received=received_us,
-                direction=Direction.INBOUND,
-                kind="response",
-                device=entry.device,
-                line=line.name,
-                user=entry.user,
-                agency=entry.agency,
-                ori=entry.ori,
-                mnemonic=entry.mnemonic,
-                header=entry.header,
-                own_header=entry.own_header if entry.host else None,
-                key=entry.key.key if entry.key else None,
-                system=entry.key.system if entry.key else None,
-                database=entry.key.database if entry.key else None,
-                text=text,
-                transaction=entry.transaction,
-                ref=entry.ref,
-                priority=entry.priority,
-                sequence=sequence,
-            ),
-            (
-                Event(msn, received_us, Life.ROUTED, address, marks or None),
-                Event(entry.msn, received_us, Life.ANSWERED, trunk.address, f"msn {msn}"),
-                *beside.events,
-            ),
-            durable,
-        )
-        entry.answering.add(trunk.name)
 
     def _beside(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """What a message from a line means for the clocks of hit confirmations."""
         if self._confirmations is None:
             return NOTHING
         return self._confirmations.received(rest, terminal, msn, received_us)
+
+    # --- answers ------------------------------------------------------------------------------------
+
+    def _answer(
+        self,
+        line: LinePort,
+        trunk: Trunk,
+        sequence: int,
+        received_us: int,
+        text: str,
+        rest: str,
+        inquiry: Transaction,
+    ) -> None:
+        asked, msn = inquiry.message, self._writer.allot()
+        address, asked_at = self._originators.address(inquiry), inquiry.stays.get(trunk.address)
+        repeated = self._repeats.note(trunk.name, text, clock.monotonic())
+        marks: Facts = {}
+        if asked_at is not None and asked_at.gave_up:
+            marks["late"] = True
+        if repeated:
+            marks["repeated"] = True
+        beside = self._beside(rest, None, msn, received_us)
+        answer = Transaction(
+            MessageRecord(
+                msn=msn,
+                received=received_us,
+                direction=Direction.INBOUND,
+                kind="response",
+                device=asked.device,
+                line=line.name,
+                user=asked.user,
+                agency=asked.agency,
+                ori=asked.ori,
+                mnemonic=asked.mnemonic,
+                header=asked.header,
+                own_header=asked.own_header,
+                key=asked.key,
+                system=asked.system,
+                database=asked.database,
+                text=text,
+                transaction=inquiry.number,
+                ref=asked.ref,
+                priority=inquiry.priority,
+                sequence=sequence,
+                events=(Event(msn, received_us, Life.ROUTED, address, marks), *beside.own(msn)),
+            ),
+            inquiry=inquiry,
+            body=rest,
+        )
+        answered = Event(asked.msn, received_us, Life.ANSWERED, trunk.address, {"answer": msn})
+        then = partial(self._answered, line, line.connection, trunk, answer, asked_at, beside)
+        self._lifecycle.begin(answer, then, (answered, *beside.others(msn)))
+        if asked_at is not None and asked_at.open and asked_at.ending is None:
+            asked_at.ending = Life.ANSWERED
+
+    def _answered(
+        self,
+        line: LinePort,
+        connection: object,
+        trunk: Trunk,
+        answer: Transaction,
+        asked_at: Stay | None,
+        beside: Beside,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        """The answer is in the journal, or could not be."""
+        message, inquiry = answer.message, answer.inquiry
+        assert inquiry is not None and message.sequence is not None
+        line.answer(connection, message.sequence, failure or message.msn)
+        if asked_at is not None and asked_at.ending is Life.ANSWERED:
+            asked_at.ending = None
+        if failure is not None:
+            self._forget_repeat(trunk, message)
+            return
+        self._unanswered.answered(trunk.name, inquiry.mnemonic, inquiry.msn, clock.monotonic())
+        self._metrics.messages["response", "accepted"] += 1
+        self._metrics.stages["answered"].add((message.received - inquiry.message.received) / 1e6)
+        for stay in list(answer.stays.values()):
+            stay.awaiting = inquiry.awaiting
+        self._deliveries.deliver(answer.stays.values())
+        beside.then()
+
+    def _forget_repeat(self, trunk: Trunk, message: MessageRecord) -> None:
+        """The journal could not take it: the host will send it again, and then it is not a repetition."""
+        if not any(event.facts.get("repeated") for event in message.events):
+            self._repeats.forget(trunk.name, message.text)
+
+    # --- what comes unasked -------------------------------------------------------------------------
 
     def _unsolicited(
         self,
@@ -195,59 +221,60 @@ class Arrivals:
     ) -> None:
         mnemonic = header[:MNEMONIC_CHARS]
         device = self._point.directory.unsolicited_device(mnemonic) if mixed is None else None
-        connection, msn = line.connection, self._writer.allot()
-        repeated = self._repeats.note(trunk.name, text, clock.monotonic())
+        msn = self._writer.allot()
+        marks: Facts = {"repeated": True} if self._repeats.note(trunk.name, text, clock.monotonic()) else {}
         kind = HIT_CONFIRMATION if is_request(rest) else "unsolicited"
-        why, legs = mixed or f"no destination for {mnemonic}", NO_LEGS
+        goes = NOWHERE
         if device is not None:
-            legs = unsolicited_legs(
-                self._point.directory,
-                device,
-                kind,
-                REPEATED if repeated else None,
-                must_be_seen=must_be_staffed(rest),
-            )
-        terminal = next((leg.address for leg in legs.legs if leg.address is not None), None)
+            directory = self._point.directory
+            goes = unsolicited_to(directory, device, marks, must_be_seen=must_be_staffed(rest))
+        terminal = next((address for address in goes.stations if address != OPERATOR_QUEUE), None)
         beside = self._beside(rest, terminal, msn, received_us) if mixed is None else NOTHING
-        priority = URGENT if beside.request is not None and beside.request.urgent else ROUTINE
-        events = legs.events(msn, received_us) or [
-            Event(msn, received_us, Life.OPERATOR_QUEUE, None, why),
-            Event(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
-        ]
-        rule = self.intercepted(mnemonic) if mixed is None else None
+        rule = self._intercepted(mnemonic) if mixed is None else None
         if rule is not None:
-            events, legs = [Event(msn, received_us, Life.ROUTED, INTERCEPT, f"rule {rule}")], NO_LEGS
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            line.answer(connection, sequence, failure or msn)
-            if failure is not None:
-                if not repeated:
-                    self._repeats.forget(trunk.name, text)
-                return
-            self._metrics.messages[kind, "accepted"] += 1
-            self._unanswered.heard(trunk.name, clock.monotonic())
-            if rule is not None:
-                meant = device.address if device is not None else None
-                self._deliveries.operator_queue.add(msn, meant, f"rule {rule}", received_us, INTERCEPT)
-            elif device is None:
-                self._deliveries.operator_queue.add(msn, None, why, received_us)
-            for leg in legs.legs:
-                message = Outgoing(
-                    msn, kind, rest, line.name, received_us, header=header, priority=priority,
-                    possible_duplicate=repeated, original_mnemonic=leg.original_mnemonic,
-                )  # fmt: skip
-                self._deliveries.deliver(leg, message)
-            beside.then()
-            if self._services.heard(trunk, rest, received_us):
-                self._pump(trunk)
-
-        self._writer.append(
+            events = [Event(msn, received_us, Life.ROUTED, INTERCEPT, {"rule": rule})]
+        elif device is not None:
+            events = goes.events(msn, received_us)
+        else:
+            why: Facts = {"why": mixed or f"no destination for {mnemonic}"}
+            events = [
+                Event(msn, received_us, Life.OPERATOR_QUEUE, None, why),
+                Event(msn, received_us, Life.ROUTED, OPERATOR_QUEUE, why),
+            ]
+        priority = None
+        if beside.request is not None:
+            priority = URGENT if beside.request.urgent else ROUTINE
+        transaction = Transaction(
             MessageRecord(
                 msn, received_us, Direction.INBOUND, kind,
                 device=device.device if device else None, line=line.name,
                 agency=device.agency if device else None, mnemonic=mnemonic, header=header, text=text,
-                transaction=msn, sequence=sequence, priority=priority if beside.request is not None else None,
+                transaction=msn, sequence=sequence, priority=priority, events=(*events, *beside.own(msn)),
             ),
-            [*events, *beside.events],
-            durable,
+            body=rest,
         )  # fmt: skip
+        then = partial(self._came_unasked, line, line.connection, trunk, transaction, beside)
+        self._lifecycle.begin(transaction, then, beside.others(msn))
+
+    def _came_unasked(
+        self,
+        line: LinePort,
+        connection: object,
+        trunk: Trunk,
+        transaction: Transaction,
+        beside: Beside,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        """What came unasked is in the journal, or could not be."""
+        message = transaction.message
+        assert message.sequence is not None
+        line.answer(connection, message.sequence, failure or message.msn)
+        if failure is not None:
+            self._forget_repeat(trunk, message)
+            return
+        self._metrics.messages[message.kind, "accepted"] += 1
+        self._unanswered.heard(trunk.name, clock.monotonic())
+        self._deliveries.deliver(transaction.stays.values())
+        beside.then()
+        if self._services.heard(trunk, transaction.body, message.received):
+            self._pump(trunk)

@@ -8,31 +8,29 @@ it, with the bulletin's own MSN; so the journal knows who has it, also after a r
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from msc import clock
-from msc.directory.rows import Directory
 from msc.errors import BadLength, JournalUnavailable, Overloaded
-from msc.journal.recall import Unfinished
-from msc.journal.writer import JournalWriter
+from msc.journal.writer import Then, tells
 from msc.limits import BULLETIN_S_MAX, BULLETINS_MAX, TEXT_CHARS_MAX
 from msc.log import get_logger
 from msc.protocol.text import check_characters
 from msc.switch.confirmations import Beside
 from msc.switch.delivery import Deliveries
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.orders.verb import OrderRefused
-from msc.switch.recovery import FROM_BOARD, address_of, to_station
-from msc.transit.event import BULLETINS, Event, Life
+from msc.transit.event import BULLETINS, Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
+from msc.transit.transaction import Stay, Transaction
 
 log = get_logger("switch")
 
 KIND: Final = "bulletin"
 """Kind of the journal's record of what an operator of the switch posts."""
-_TERMS: Final = re.compile(r"until (\S+) by (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Bulletin:
         reached: The addresses that have got it, or need not.
     """
 
-    record: MessageRecord
+    transaction: Transaction
     until_us: int
     by: str
     reached: set[str] = field(default_factory=set)
@@ -54,22 +52,23 @@ class Bulletin:
     @property
     def number(self) -> int:
         """What operators call it by: its MSN."""
-        return self.record.msn
+        return self.transaction.msn
 
     @property
     def posted_us(self) -> int:
         """When it was posted."""
-        return self.record.received
+        return self.transaction.message.received
 
     @property
     def text(self) -> str:
         """As it was posted."""
-        return self.record.text
+        return self.transaction.message.text
 
     @property
-    def terms(self) -> str:
-        """Detail of its `routed`: what a starting switch hangs it up again by."""
-        return f"until {clock.rfc3339(self.until_us)} by {self.by}"
+    def routed(self) -> Event:
+        """What the journal says of it: by that a starting switch posts it again."""
+        facts: Facts = {"until": self.until_us, "by": self.by}
+        return Event(self.number, self.posted_us, Life.ROUTED, BULLETINS, facts)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as operators are shown it."""
@@ -86,15 +85,21 @@ class BulletinBoard:
     """What hangs, and who has it.
 
     Args:
-        kept_s: How long a bulletin hangs that names no end.
+        kept_s: How long a bulletin is posted that names no end.
+        present: Returns the addresses of the stations that are there now.
     """
 
-    def __init__(self, writer: JournalWriter, deliveries: Deliveries, directory: Directory, kept_s: float) -> None:
-        self.present: Callable[[], Iterable[str]] = tuple
-        """The addresses of the stations that are there now."""
-        self._writer = writer
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        deliveries: Deliveries,
+        kept_s: float,
+        present: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._writer = lifecycle.writer
         self._deliveries = deliveries
-        self._directory = directory
+        self._present = present
         self._kept_s = kept_s
         self._bulletins: dict[int, Bulletin] = {}
 
@@ -147,29 +152,35 @@ class BulletinBoard:
         self.check_room()
         self._writer.check_room()
         msn = self._writer.allot()
-        record = MessageRecord(msn, at, Direction.LOCAL, KIND, text=text, transaction=msn)
-        bulletin = Bulletin(record, until_us, by)
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            if failure is None:
-                self.hang(bulletin)
-            _settle(stored, failure)
-
-        self._writer.append(record, [Event(msn, at, Life.ROUTED, BULLETINS, bulletin.terms)], durable)
-        await stored
+        facts: Facts = {"until": until_us, "by": by}
+        transaction = Transaction(
+            MessageRecord(
+                msn, at, Direction.LOCAL, KIND, text=text, transaction=msn,
+                events=(Event(msn, at, Life.ROUTED, BULLETINS, facts),),
+            )
+        )  # fmt: skip
+        bulletin = Bulletin(transaction, until_us, by)
+        stored: asyncio.Future[JournalUnavailable | None] = asyncio.get_running_loop().create_future()
+        self._lifecycle.begin(transaction, partial(self._posted, bulletin, tells(stored)))
+        if (failure := await stored) is not None:
+            raise failure
         return bulletin.as_json()
 
-    def accepted(self, record: MessageRecord, reached: Iterable[str]) -> Beside:
+    def _posted(self, bulletin: Bulletin, then: Then, failure: JournalUnavailable | None) -> None:
+        if failure is None:
+            self.hang(bulletin)
+        then(failure)
+
+    def accepted(self, transaction: Transaction, reached: Iterable[str]) -> Beside:
         """Take a station's message for the board that is about to be stored.
 
         Args:
             reached: Where it goes besides.
         """
-        own = own_address(record, self._directory)
-        bulletin = Bulletin(record, self.until(record.received), record.mnemonic or "", {*reached, *own})
-        routed = Event(record.msn, record.received, Life.ROUTED, BULLETINS, bulletin.terms)
-        return Beside((routed,), lambda: self.hang(bulletin))
+        record = transaction.message
+        own = own_address(transaction)
+        bulletin = Bulletin(transaction, self.until(record.received), record.mnemonic or "", {*reached, *own})
+        return Beside((bulletin.routed,), lambda: self.hang(bulletin))
 
     def until(self, at_us: int) -> int:
         """Return when a bulletin comes down that names no end."""
@@ -179,7 +190,7 @@ class BulletinBoard:
         """Hang up a bulletin that is in the journal, and give it to who is there."""
         self._bulletins[bulletin.number] = bulletin
         log.info("bulletin.posted", msn=bulletin.number)
-        for address in self.present():
+        for address in self._present():
             self._give(bulletin, address)
 
     async def withdraw(self, number: int, by: str) -> dict[str, Any]:
@@ -194,24 +205,25 @@ class BulletinBoard:
         """
         bulletin = self._bulletins.get(number)
         if bulletin is None:
-            raise OrderRefused(f"no bulletin {number} hangs on the board")
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        why = f"withdrawn by {by}"
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            if failure is None:
-                self._take_down(bulletin, Life.CANCELLED, why)
-            _settle(stored, failure)
-
-        self._writer.store(Event(number, clock.wall_us(), Life.CANCELLED, BULLETINS, why), durable)
-        await stored
+            raise OrderRefused(f"bulletin {number} is not on the board; `msc bulletin list` says what is")
+        stored: asyncio.Future[JournalUnavailable | None] = asyncio.get_running_loop().create_future()
+        why, stay = f"withdrawn by {by}", bulletin.transaction.stays[BULLETINS]
+        then = partial(self._withdrawn, bulletin, why, tells(stored))
+        self._lifecycle.store(stay, Life.CANCELLED, then, {"why": why})
+        if (failure := await stored) is not None:
+            raise failure
         return bulletin.as_json()
+
+    def _withdrawn(self, bulletin: Bulletin, why: str, then: Then, failure: JournalUnavailable | None) -> None:
+        if failure is None:
+            self._take_down(bulletin, Life.CANCELLED, why)
+        then(failure)
 
     def tick(self, now_us: int) -> None:
         """Take down what has hung long enough."""
         for bulletin in [each for each in self._bulletins.values() if each.until_us <= now_us]:
             why = "its time was over"
-            self._writer.note(Event(bulletin.number, now_us, Life.EXPIRED, BULLETINS, why))
+            self._lifecycle.note_at(bulletin.number, BULLETINS, Life.EXPIRED, {"why": why})
             self._take_down(bulletin, Life.EXPIRED, why)
 
     def _take_down(self, bulletin: Bulletin, life: Life, why: str) -> None:
@@ -226,38 +238,24 @@ class BulletinBoard:
             self._give(bulletin, address)
 
     def _give(self, bulletin: Bulletin, address: str) -> None:
-        at = clock.wall_us()
-        if address in bulletin.reached or bulletin.until_us <= at:
+        if address in bulletin.reached or bulletin.until_us <= clock.wall_us():
             return
         bulletin.reached.add(address)
-        message = to_station(bulletin.record, was_sent=False, broadcast=True)
-        message.bulletin, message.expires_us = True, bulletin.until_us
-        self._writer.note(
-            Event(bulletin.number, at, Life.ROUTED, address, FROM_BOARD + clock.rfc3339(bulletin.until_us))
-        )
-        self._deliveries.push(address, message)
+        stay = self._lifecycle.route(bulletin.transaction, address, {"until": bulletin.until_us})
+        self._deliveries.push(stay)
 
     # --- after a restart ------------------------------------------------------------------------------
 
-    def restore(self, leg: Unfinished) -> None:
-        """Hang up again what hung when the switch stopped."""
-        terms = next((m for event in leg.events if (m := _TERMS.fullmatch(event.detail or ""))), None)
-        until_us, by = self.until(leg.message.received), leg.message.mnemonic or ""
-        if terms is not None:
-            until_us, by = clock.parse_rfc3339(terms[1]), terms[2]
-        bulletin = Bulletin(leg.message, until_us, by, {*leg.reached, *own_address(leg.message, self._directory)})
+    def restore(self, stay: Stay) -> None:
+        """Post again what was on the board when the switch stopped."""
+        transaction = stay.transaction
+        until_us = stay.facts.get("until", self.until(stay.received_us))
+        by = stay.facts.get("by", transaction.mnemonic)
+        # Everywhere it ever was routed to.
+        bulletin = Bulletin(transaction, until_us, by, {*transaction.stays, *own_address(transaction)})
         self._bulletins[bulletin.number] = bulletin
 
 
-def own_address(record: MessageRecord, directory: Directory) -> set[str]:
+def own_address(transaction: Transaction) -> set[str]:
     """Return where a bulletin came from: who wrote it needs no copy. Nowhere, if an operator of the switch did."""
-    return {address_of(record, directory)} if record.device is not None else set()
-
-
-def _settle(stored: asyncio.Future[None], failure: JournalUnavailable | None) -> None:
-    if stored.done():
-        return  # whoever waited has left
-    if failure is None:
-        stored.set_result(None)
-    else:
-        stored.set_exception(failure)
+    return {transaction.address} if transaction.message.device is not None else set()

@@ -2,31 +2,29 @@
 
 `msc.transit.hit_confirmation` knows when something is due; here it is journaled and sent. A request is owed to
 `hitconf:clock` from the commit that stores it until its answer is stored or it has expired, so a starting switch
-finds it; what had been told of it stands with it as `sent` events, so nobody is reminded twice.
+finds it; what had been told of it is an event there as well, so nobody is reminded twice.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from msc import clock
 from msc.access.control_point import AccessControlPoint
 from msc.audit import AuditEvent
-from msc.errors import JournalUnavailable, Refusal
-from msc.journal.recall import Unfinished
-from msc.journal.writer import JournalWriter
+from msc.errors import JournalUnavailable
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Catalog
 from msc.protocol.envelope import ROUTINE, URGENT
-from msc.protocol.header import parse_head, parse_header
 from msc.settings import HitConfirmationSettings
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
-from msc.switch.recovery import address_of
-from msc.transit.event import Event, Life
+from msc.switch.lifecycle import Lifecycle
+from msc.transit.event import OPERATOR_QUEUE, Event, Facts, Life
 from msc.transit.hit_confirmation import (
     ADDRESS,
     Confirmation,
@@ -41,13 +39,14 @@ from msc.transit.hit_confirmation import (
     parse_hit_confirmation,
 )
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing
+from msc.transit.transaction import Stay, Transaction
 
 log = get_logger("switch")
 
 KIND: Final = "hit_confirmation"
-_TOLD: Final = {What.REMIND: "reminded", What.ALARM: "overdue"}
-"""What the journal says at the clock once it was told: see `_stage_of`."""
+_TOLD: Final = {What.REMIND: Life.REMINDED, What.ALARM: Life.OVERDUE}
+"""What the journal says at the clock once it was told."""
+_STAGES: Final[dict[str | None, Stage]] = {Life.REMINDED: Stage.REMINDED, Life.OVERDUE: Stage.OVERDUE}
 
 
 class Beside(NamedTuple):
@@ -63,8 +62,17 @@ class Beside(NamedTuple):
     then: Callable[[], object] = lambda: None
     request: HitRequest | None = None
 
+    def own(self, msn: int) -> tuple[Event, ...]:
+        """Return the events of the message itself."""
+        return tuple(event for event in self.events if event.msn == msn) if self.events else ()
+
+    def others(self, msn: int) -> tuple[Event, ...]:
+        """Return the events of messages stored before."""
+        return tuple(event for event in self.events if event.msn != msn) if self.events else ()
+
 
 NOTHING: Final = Beside()
+_TOO_MANY: Final[Facts] = {"why": "too many requests for one record"}
 
 
 class Confirmations:
@@ -80,7 +88,7 @@ class Confirmations:
         *,
         catalog: Catalog,
         point: AccessControlPoint,
-        writer: JournalWriter,
+        lifecycle: Lifecycle,
         deliveries: Deliveries,
         metrics: Metrics,
     ) -> None:
@@ -90,7 +98,8 @@ class Confirmations:
         self._settings = settings
         self._catalog = catalog
         self._point = point
-        self._writer = writer
+        self._lifecycle = lifecycle
+        self._writer = lifecycle.writer
         self._deliveries = deliveries
         self._metrics = metrics
         self._untold: deque[tuple[What, Confirmation, str]] = deque()
@@ -113,22 +122,20 @@ class Confirmations:
         own_header = incoming.head.header if incoming.head is not None else None
         began = [self._asked(Side.ASKING, said, msn, operator.agency, operator.address, at_us, own_header)]
         if stays:
-            terminal = next((leg.address for leg in incoming.legs.legs if leg.address is not None), "")
+            stations = incoming.stations.stations
+            terminal = next((address for address in stations if address != OPERATOR_QUEUE), "")
             began.append(self._asked(Side.ASKED, said, msn, self._who_is_asked(said), terminal, at_us, None))
         return Beside(began[-1].events, lambda: [begin.then() for begin in began], said)
 
-    def acknowledged(self, message: Outgoing) -> None:
+    def acknowledged(self, stay: Stay) -> None:
         """A line has taken a message over: only now is a request answered that it answers. What never left the county
         would stop no clock that runs elsewhere.
         """
-        try:
-            said = parse_hit_confirmation(parse_head(message.text)[1], self._catalog)
-        except Refusal:
-            return  # not as the switch writes texts for lines: nothing can be told from it
+        said = parse_hit_confirmation(stay.transaction.body, self._catalog)
         item = self.clocks.find(Side.ASKED, said) if isinstance(said, HitAnswer) else None
         if item is not None:
-            self._end(item.msns, Life.ANSWERED, f"msn {message.msn}")
-            self._close(item, message.msn)
+            self._end(item.msns, Life.ANSWERED, {"answer": stay.msn})
+            self._close(item, stay.msn)
 
     def received(self, rest: str, terminal: str | None, msn: int, received_us: int) -> Beside:
         """Look at a message from a line that is about to be stored.
@@ -165,7 +172,7 @@ class Confirmations:
                 now=clock.monotonic(), own_header=own_header,
             )  # fmt: skip
             if msn not in item.msns:
-                self._end([msn], Life.EXPIRED, "too many requests for one record")
+                self._end([msn], Life.EXPIRED, _TOO_MANY)
             log.info(
                 "hit_confirmation.asked", msn=msn, side=side.value, agency=agency, urgent=request.urgent,
                 requests=item.requests,
@@ -173,8 +180,9 @@ class Confirmations:
             if item.beyond:
                 self._audit("hit_confirmation.beyond", item, f"request {item.requests}; three are the rule")
 
-        # The detail tells a starting switch which terminal to remind.
-        return Beside((Event(msn, at_us, Life.ROUTED, ADDRESS, terminal or None),), begin, request)
+        # It tells a starting switch which terminal to remind.
+        facts: Facts = {"terminal": terminal} if terminal else {}
+        return Beside((Event(msn, at_us, Life.ROUTED, ADDRESS, facts),), begin, request)
 
     def _answered(self, sides: tuple[Side, ...], answer: HitAnswer, msn: int, at_us: int) -> Beside:
         items = [item for side in sides if (item := self.clocks.find(side, answer)) is not None]
@@ -183,10 +191,10 @@ class Confirmations:
         def close() -> None:
             for item in items:
                 # A request may have come while the answer was being stored: it is answered by it, too.
-                self._end([late for late in item.msns if late not in msns], Life.ANSWERED, f"msn {msn}")
+                self._end([late for late in item.msns if late not in msns], Life.ANSWERED, {"answer": msn})
                 self._close(item, msn)
 
-        return Beside(tuple(Event(each, at_us, Life.ANSWERED, ADDRESS, f"msn {msn}") for each in msns), close)
+        return Beside(tuple(Event(each, at_us, Life.ANSWERED, ADDRESS, {"answer": msn}) for each in msns), close)
 
     def _close(self, item: Confirmation, msn: int) -> None:
         self.clocks.close(item)
@@ -195,12 +203,11 @@ class Confirmations:
     def not_sent(self, msn: int) -> None:
         """A request did not go out on any line: its originator has been told, and no clock runs for it."""
         if self.clocks.withdraw(msn):
-            self._end([msn], Life.CANCELLED, "was not sent")
+            self._end([msn], Life.CANCELLED, {"why": "was not sent"})
 
-    def _end(self, msns: Sequence[int], life: Life, why: str) -> None:
-        at = clock.wall_us()
+    def _end(self, msns: Sequence[int], life: Life, facts: Facts) -> None:
         for msn in msns:
-            self._writer.note(Event(msn, at, life, ADDRESS, why))
+            self._lifecycle.note_at(msn, ADDRESS, life, facts)
 
     # --- the clock ----------------------------------------------------------------------------------
 
@@ -208,14 +215,14 @@ class Confirmations:
         """Tell terminals what is due. What the journal cannot take now is told when it can."""
         for what, item in self.clocks.due(now):
             if what is What.EXPIRE:
-                self._end(item.msns, Life.EXPIRED, "nobody answered")
+                self._end(item.msns, Life.EXPIRED, {"why": "nobody answered"})
                 self._audit("hit_confirmation.expired", item, "nobody answered")
                 continue
             if what is What.ALARM:
                 self._audit("hit_confirmation.overdue", item, "the time is over")
             if what is not What.ESCALATE:
-                self._writer.note(Event(item.msns[-1], clock.wall_us(), Life.SENT, ADDRESS, _TOLD[what]))
-                self._metrics.messages[KIND, _TOLD[what]] += 1
+                self._lifecycle.note_at(item.msns[-1], ADDRESS, _TOLD[what])
+                self._metrics.messages[KIND, _TOLD[what].value] += 1
             addresses = self._addresses(what, item)
             if not addresses and what is not What.ESCALATE:
                 log.warning("hit_confirmation.nobody_told", msn=item.msns[-1], what=what.value, agency=item.agency)
@@ -242,28 +249,27 @@ class Confirmations:
         own_header = item.own_header if address == item.terminal else None
         priority = URGENT if item.urgent else ROUTINE
 
-        def durable(failure: JournalUnavailable | None) -> None:
-            if failure is not None:
-                self._untold.append((what, item, address))
-                return
-            shown = f"{own_header}.{text}" if own_header is not None else text
-            self._deliveries.push(
-                address, Outgoing(msn, KIND, shown, "switch", at, priority=priority, transaction=item.msns[0])
-            )
-
         msn = self._writer.allot()
+        notice = Transaction(
+            MessageRecord(
+                msn, at, Direction.LOCAL, KIND, device=name if place == "device" else None,
+                user=name if place == "user" else None, agency=item.agency, own_header=own_header, text=text,
+                transaction=item.msns[0], priority=priority, events=(Event(msn, at, Life.ROUTED, address),),
+            )
+        )  # fmt: skip
+        told = partial(self._told, notice, (what, item, address))
         try:
-            self._writer.append(
-                MessageRecord(
-                    msn, at, Direction.LOCAL, KIND, device=name if place == "device" else None,
-                    user=name if place == "user" else None, agency=item.agency, own_header=own_header, text=text,
-                    transaction=item.msns[0], priority=priority,
-                ),
-                [Event(msn, at, Life.ROUTED, address)],
-                durable,
-            )  # fmt: skip
+            self._lifecycle.begin(notice, told)
         except JournalUnavailable as failure:
-            durable(failure)
+            told(failure)
+
+    def _told(
+        self, notice: Transaction, again: tuple[What, Confirmation, str], failure: JournalUnavailable | None
+    ) -> None:
+        if failure is not None:
+            self._untold.append(again)
+            return
+        self._deliveries.deliver(notice.stays.values())
 
     def _audit(self, event: str, item: Confirmation, detail: str) -> None:
         place, _, name = item.terminal.partition(":")
@@ -278,41 +284,30 @@ class Confirmations:
 
     # --- after a restart ----------------------------------------------------------------------------
 
-    def take_back(self, leg: Unfinished) -> None:
+    def take_back(self, stay: Stay) -> None:
         """Let the clock of a request run on that a stop of the switch left open."""
-        record = leg.message
-        said, own_header = None, None
-        try:
-            if record.direction == Direction.INBOUND:
-                _, text = parse_header(record.text)
-            else:
-                text, own_header = record.text, record.own_header
-                if own_header is not None:
-                    _, text = parse_head(text)
-            said = parse_hit_confirmation(text, self._catalog)
-        except Refusal:
-            pass
+        transaction = stay.transaction
+        record = transaction.message
+        said = parse_hit_confirmation(transaction.body, self._catalog)
         if not isinstance(said, HitRequest):
-            self._end([record.msn], Life.EXPIRED, "the catalog no longer knows it as a request")
+            self._end([record.msn], Life.EXPIRED, {"why": "the catalog no longer knows it as a request"})
             return
         if record.direction != Direction.INBOUND:
-            terminal = address_of(record, self._point.directory)
-            self._take_back(leg, Side.ASKING, said, record.agency or "", terminal, own_header)
+            self._take_back(stay, Side.ASKING, said, record.agency or "", transaction.address, record.own_header)
         if record.direction != Direction.OUTBOUND:
-            terminal = next((event.detail or "" for event in leg.events if event.event == Life.ROUTED), "")
-            self._take_back(leg, Side.ASKED, said, self._who_is_asked(said), terminal, None)
+            terminal = stay.facts.get("terminal", "")
+            self._take_back(stay, Side.ASKED, said, self._who_is_asked(said), terminal, None)
 
     def _take_back(
-        self, leg: Unfinished, side: Side, said: HitRequest, agency: str, terminal: str, own_header: str | None
+        self, stay: Stay, side: Side, said: HitRequest, agency: str, terminal: str, own_header: str | None
     ) -> None:
-        record = leg.message
-        age_s = (clock.wall_us() - record.received) / 1e6
+        age_s = (clock.wall_us() - stay.received_us) / 1e6
         item = self.clocks.ask(
-            side, said, msn=record.msn, agency=agency, terminal=terminal, asked_us=record.received,
-            now=clock.monotonic() - age_s, own_header=own_header, stage=_stage_of(leg),
+            side, said, msn=stay.msn, agency=agency, terminal=terminal, asked_us=stay.received_us,
+            now=clock.monotonic() - age_s, own_header=own_header, stage=_STAGES.get(stay.told, Stage.WAITING),
         )  # fmt: skip
-        if record.msn not in item.msns:
-            self._end([record.msn], Life.EXPIRED, "too many requests for one record")
+        if stay.msn not in item.msns:
+            self._end([stay.msn], Life.EXPIRED, _TOO_MANY)
 
     # --- for operators ------------------------------------------------------------------------------
 
@@ -350,11 +345,3 @@ class Confirmations:
         for item in self.clocks.open():
             counts["overdue" if item.due <= now else "in_time"] += 1
         return counts
-
-
-def _stage_of(leg: Unfinished) -> Stage:
-    """Tell from a request's events at the clock what was told before."""
-    told = {event.detail for event in leg.events if event.event == Life.SENT}
-    if _TOLD[What.ALARM] in told:
-        return Stage.OVERDUE
-    return Stage.REMINDED if _TOLD[What.REMIND] in told else Stage.WAITING

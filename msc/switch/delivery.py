@@ -6,40 +6,36 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
 from msc import clock
 from msc.errors import FrameTooLong, NotAcknowledged
-from msc.journal.writer import JournalWriter
-from msc.limits import (
-    ACK_S,
-    DELIVERIES_UNANSWERED_MAX,
-    DELIVERY_ATTEMPTS_MAX,
-    FORWARD_HOPS_MAX,
-    FORWARDED_REMEMBERED_MAX,
-)
+from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.control import ErrorNotice
 from msc.protocol.envelope import encode_payload
 from msc.protocol.text import is_hit
 from msc.settings import QueueSettings
-from msc.switch.leg import Leg
+from msc.switch.attendance import Attendance
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
-from msc.switch.recovery import FORWARDED_FOR, NOT_ACKNOWLEDGED
 from msc.switch.redirect import Redirected
-from msc.transit.event import OPERATOR_QUEUE, Event, Life
-from msc.transit.outbox import Outbox, Outgoing
+from msc.transit.event import NO_FACTS, OPERATOR_QUEUE, Facts, Life
+from msc.transit.outbox import Outbox
+from msc.transit.state import Place, State
+from msc.transit.transaction import Stay
 
 log = get_logger("switch")
 
 FORWARDABLE: Final = frozenset({"unsolicited", "administrative", "broadcast", "hit_confirmation"})
-"""Kinds that go with the desk. Answers and status messages are for the person who asked, and wait for them."""
+"""Kinds that are for whoever is at the place. Answers and status messages wait for the person who asked."""
 
 
+_ANSWERS: Final = frozenset({"response", "status"})
+"""Kinds that belong to what somebody asked."""
 _FROM_THE_STATE: Final = frozenset({"response", "unsolicited"})
 """Kinds that may be hits (C-CONFIRM)."""
 
@@ -47,32 +43,40 @@ Redirect = Callable[[str], Redirected | None]
 """Says of an address where its messages go now; None is to it."""
 
 
-def envelope_of(message: Outgoing, station: int) -> dict[str, Any]:
+def envelope_of(stay: Stay, connection: int) -> dict[str, Any]:
     """Write the envelope of a message for a station's connection."""
+    transaction = stay.transaction
+    message, kind = transaction.message, stay.kind
     members: dict[str, Any] = {
         "msn": message.msn,
-        "kind": message.kind,
-        "source": message.source,
-        "received": clock.rfc3339(message.received_us),
+        "kind": kind,
+        "source": transaction.source,
+        "received": clock.rfc3339(message.received),
         "header": message.header,
-        "priority": message.priority,
+        "priority": transaction.priority,
     }
-    if message.ref is not None:
-        members["ref"] = message.ref
-    if message.reply_to is not None and message.station == station:
-        members["reply_to"] = message.reply_to
-    if message.transaction is not None:
-        members["transaction"] = message.transaction
-    if message.awaiting is not None:
-        members["awaiting"] = message.awaiting
-    if message.possible_duplicate:
+    if kind in _ANSWERS:
+        # C-HDR: a host gets its own header back.
+        members["header"] = message.own_header or message.header
+        if message.ref is not None:
+            members["ref"] = message.ref
+        inquiry = transaction.inquiry
+        if inquiry is not None and inquiry.station == connection:
+            members["reply_to"] = inquiry.message.sequence
+        members["transaction"] = transaction.number
+        if stay.awaiting is not None:
+            members["awaiting"] = stay.awaiting
+    elif transaction.own:
+        members["transaction"] = transaction.number
+    if stay.possible_duplicate:
         members["possible_duplicate"] = True
-    if message.kind in _FROM_THE_STATE and is_hit(message.text):
+    # Looked for in what the state has sent, not behind a host's header (C-CONFIRM).
+    if kind in _FROM_THE_STATE and is_hit(transaction.body):
         members["confirm"] = True
-    if message.late:
+    if stay.late:
         members["late"] = True
-    if message.original_mnemonic is not None:
-        members["original_mnemonic"] = message.original_mnemonic
+    if (whose := stay.original_mnemonic) is not None:
+        members["original_mnemonic"] = whose
     return members
 
 
@@ -81,86 +85,74 @@ class Deliveries:
 
     Args:
         ack_s: How long a station may leave a message unanswered.
+        known: Tells whether there still is the device or person of an address.
+        redirect: Says where messages for an address go now.
     """
 
     def __init__(
-        self, writer: JournalWriter, metrics: Metrics, kept: QueueSettings | None = None, ack_s: float = ACK_S
+        self,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        *,
+        attendance: Attendance | None = None,
+        kept: QueueSettings | None = None,
+        ack_s: float = ACK_S,
+        known: Callable[[str], bool] = lambda _address: True,
+        redirect: Redirect = lambda _address: None,
     ) -> None:
         self.operator_queue = OperatorQueue()
         self.outboxes: dict[str, Outbox] = {}
         """What waits, by address."""
         self.held: set[str] = set()
         """Addresses that get nothing, by an operator's word, until they are released."""
-        self.redirect: Redirect = lambda _address: None
-        self.known: Callable[[str], bool] = lambda _address: True
-        """Tells whether there still is the device or person of an address."""
-        self.heard: list[Callable[[Outgoing, str, str | None], None]] = []
-        """Are told what a station has acknowledged, and what it has refused: message, address, why."""
-        self._writer = writer
+        self._redirect = redirect
+        self._known = known
+        self._listeners: list[Callable[[Stay, str | None], None]] = []
+        self._lifecycle = lifecycle
         self._metrics = metrics
         self._kept = kept or QueueSettings()
         self._ack_s = ack_s
-        self._stations: dict[str, list[StationPort]] = {}
-        self._addresses: dict[int, list[str]] = {}
-        self._began = clock.monotonic()
-        self._left: dict[str, float] = {}
-        self._stood_in: OrderedDict[tuple[str, int], None] = OrderedDict()
-        """What has lately come to an address because it stands in for another."""
+        self._attendance = attendance or Attendance()
+
+    def listen(self, heard: Callable[[Stay, str | None], None]) -> None:
+        """Have somebody told what a station has acknowledged, and what it has refused, with why."""
+        self._listeners.append(heard)
 
     # --- who receives ---------------------------------------------------------------------------
 
     def attach(self, address: str, station: StationPort) -> int:
         """A station receives for an address from now on.
 
-        A person may be signed on at two terminals: answers go to the one that asked, everything else to the one
-        signed on last. A terminal may receive for its device and for the person signed on at it.
-
         Returns:
             How many messages wait for it; `pump` sends them.
         """
-        self._left.pop(address, None)
-        self._stations.setdefault(address, []).append(station)
-        self._addresses.setdefault(station.identity, []).append(address)
+        self._attendance.attach(address, station)
         return self.undelivered(address)
 
     def detach(self, station: StationPort) -> None:
         """A station receives no more; what it had not acknowledged waits for the next one."""
-        for address in self._addresses.pop(station.identity, ()):
+        for address in self._attendance.detach(station):
             self._detach(address, station)
 
     def _detach(self, address: str, station: StationPort) -> None:
-        stations = self._stations[address]
-        stations.remove(station)
-        if not stations:
-            del self._stations[address]
-            self._left[address] = clock.monotonic()
         outbox = self.outboxes.get(address)
         if outbox is None:
             return
-        at = clock.wall_us()
-        for place, message in enumerate(outbox.lose(station.identity)):
+        for place, stay in enumerate(outbox.lose(station.identity)):
             # The first is what the station choked on; those behind it are innocent.
-            stalled = place == 0 and clock.monotonic() - message.sent_at >= self._ack_s
-            message.unanswered += stalled
-            detail = NOT_ACKNOWLEDGED if stalled else None
-            self._writer.note(Event(message.msn, at, Life.RETURNED, address, detail))
-            if message.unanswered >= DELIVERIES_UNANSWERED_MAX:
-                outbox.drop(message)
-                self.to_operator(address, message, f"left unanswered {message.unanswered} times")
-        if stations:
+            stalled = place == 0 and clock.monotonic() - stay.sent_at >= self._ack_s
+            self._lifecycle.note(stay, Life.RETURNED, {"unanswered": True} if stalled else NO_FACTS)
+            if stay.unanswered >= DELIVERIES_UNANSWERED_MAX:
+                outbox.drop(stay)
+                self.to_operator(stay, f"left unanswered {stay.unanswered} times")
+        if self.attended(address):
             self.pump(address)
         if not len(outbox):
             del self.outboxes[address]
 
     def attended(self, address: str) -> bool:
         """Whether somebody receives for an address now."""
-        return address in self._stations
-
-    def absent_s(self, address: str) -> float:
-        """How many seconds nobody has received for an address; 0 while somebody does."""
-        if address in self._stations:
-            return 0.0
-        return max(clock.monotonic() - self._left.get(address, self._began), 1e-9)
+        return self._attendance.attended(address)
 
     def undelivered(self, address: str) -> int:
         """How many messages wait for an address."""
@@ -179,67 +171,66 @@ class Deliveries:
     @property
     def in_flight(self) -> int:
         """How many messages wait for stations that are there to take them."""
-        return sum(len(self.outboxes[a]) for a in self._stations if a in self.outboxes)
+        return sum(map(self.undelivered, self._attendance.addresses()))
 
     # --- messages -------------------------------------------------------------------------------
 
-    def deliver(self, leg: Leg, message: Outgoing) -> None:
-        """Bring a message that is in the journal on its way to a station, or into the operator's queue."""
-        if leg.address is None:
-            self.operator_queue.add(message.msn, None, leg.detail or "", message.received_us)
-            return
-        message.hops = int(leg.original_mnemonic is not None)
-        self.push(leg.address, message)
+    def deliver(self, stays: Iterable[Stay]) -> None:
+        """Bring a message that is in the journal on its way to the stations, and into the operator's queues."""
+        for stay in list(stays):
+            if stay.state is State.ENDED:
+                continue
+            if stay.place is Place.STATION:
+                self.push(stay)
+            elif stay.destination.startswith("operator:"):
+                self.operator_queue.add(stay)
 
-    def push(self, address: str, message: Outgoing) -> None:
+    def push(self, stay: Stay) -> None:
         """Deliver a message that is in the journal, now or when somebody is there."""
-        if _may_go_elsewhere(message) and (elsewhere := self.redirect(address)):
-            self._send_elsewhere(address, message, elsewhere)
+        address = stay.destination
+        if _may_go_elsewhere(stay) and (elsewhere := self._redirect(address)):
+            self._send_elsewhere(stay, elsewhere)
             return
-        if not self.known(address):
-            self.to_operator(address, message, f"{address} is no more")
+        if not self._known(address):
+            self.to_operator(stay, f"{address} is gone from the directory")
             return
         outbox = self.outboxes.get(address)
         if outbox is None:
             outbox = self.outboxes[address] = Outbox(address)
-        # Looking through what waits takes long, so it is done where somebody stands in for somebody, and only there.
-        if (message.hops or (address, message.msn) in self._stood_in) and outbox.holds(message.msn):
-            return  # meant for two stations, one of which stands in for the other: it comes once
-        if outbox.full_for(message):
-            self.to_operator(address, message, "too many messages wait")
+        elif outbox.full_for(stay):
+            self.to_operator(stay, "too many messages wait")
             return
-        if message.expires_us is None:
-            message.expires_us = self.expiry(message.kind, message.received_us)
-        outbox.push(message)
-        if address not in self._stations or self.is_held(address):
-            self._writer.note(Event(message.msn, clock.wall_us(), Life.QUEUED, address))
+        if stay.expires_us is None:
+            stay.expires_us = self.expiry(stay.kind, stay.received_us)
+        outbox.push(stay)
+        if not self.attended(address) or self.is_held(address):
+            self._lifecycle.note(stay, Life.QUEUED)
         self.pump(address)
 
     def expiry(self, kind: str, since_us: int) -> int:
         """Return until when a message of a kind waits."""
         return since_us + int(self._kept.of(kind) * 1e6)
 
-    def _send_elsewhere(self, address: str, message: Outgoing, elsewhere: Redirected) -> None:
-        at = clock.wall_us()
-        message.hops += 1
-        message.original_mnemonic = message.original_mnemonic or elsewhere.original_mnemonic
-        self._writer.note(Event(message.msn, at, elsewhere.life, address, elsewhere.why))
-        if len(self._stood_in) >= FORWARDED_REMEMBERED_MAX:
-            self._stood_in.popitem(last=False)
-        self._stood_in[elsewhere.address, message.msn] = None
-        whose = f"{FORWARDED_FOR}{message.original_mnemonic or address}"
-        self._writer.note(Event(message.msn, at, Life.ROUTED, elsewhere.address, whose))
-        self.push(elsewhere.address, message)
+    def _send_elsewhere(self, stay: Stay, elsewhere: Redirected) -> None:
+        transaction, hops = stay.transaction, stay.hops + 1
+        whose = stay.facts.get("whose") or elsewhere.original_mnemonic or stay.destination
+        self._lifecycle.note(stay, elsewhere.life, {"why": elsewhere.why})
+        if transaction.is_open_at(elsewhere.address):
+            return  # meant for two stations, one of which receives for the other: it comes once
+        facts: Facts = {"whose": whose, "hops": hops}
+        if stay.facts.get("group"):
+            facts["group"] = True
+        self.push(self._lifecycle.route(transaction, elsewhere.address, facts))
 
     def redirect_waiting(self, address: str) -> None:
         """Send what waits for an address to where its messages go now; what nobody may take over stays."""
         outbox = self.outboxes.get(address)
-        if outbox is None or (elsewhere := self.redirect(address)) is None:
+        if outbox is None or (elsewhere := self._redirect(address)) is None:
             return
-        for message in outbox.queued():
-            if _may_go_elsewhere(message):
-                outbox.drop(message)
-                self._send_elsewhere(address, message, elsewhere)
+        for stay in outbox.queued():
+            if _may_go_elsewhere(stay):
+                outbox.drop(stay)
+                self._send_elsewhere(stay, elsewhere)
 
     def hold(self, address: str) -> None:
         """Deliver nothing more to an address until `release`; to a device, for whomever it is meant there."""
@@ -249,12 +240,12 @@ class Deliveries:
         """Deliver to an address again, and what has waited."""
         self.held.discard(address)
         # At a held terminal a person may have waited, too.
-        for each in [address, *(other for other in self._stations if other != address)]:
+        for each in [address, *(other for other in self._attendance.addresses() if other != address)]:
             self.pump(each)
 
     def is_held(self, address: str) -> bool:
         """Whether an operator holds back what is for an address: there, or at every device that receives for it."""
-        stations = self._stations.get(address)
+        stations = self._attendance.at(address)
         return address in self.held or bool(
             self.held and stations and all(each.device.address in self.held for each in stations)
         )
@@ -268,91 +259,90 @@ class Deliveries:
                 self._end_stalled(address, stalled)
             if not outbox.waiting:
                 continue
-            for message in outbox.expire(now_us):
-                self._expired(address, message)
-            if not self.known(address):
+            for stay in outbox.expire(now_us):
+                self._expired(stay)
+            if not self._known(address):
                 self._left_behind(address, outbox)
-            if address not in self._stations or self.is_held(address):
+            if not self.attended(address) or self.is_held(address):
                 self.redirect_waiting(address)
 
     def _left_behind(self, address: str, outbox: Outbox) -> None:
         """Hand what waits for somebody who has left the directory to the operator, as a starting switch would."""
-        for message in outbox.queued():
-            outbox.drop(message)
-            self.to_operator(address, message, f"{address} is no more")
+        for stay in outbox.queued():
+            outbox.drop(stay)
+            self.to_operator(stay, f"{address} is gone from the directory")
 
     def _end_stalled(self, address: str, stalled: set[Hashable]) -> None:
         """End connections that leave a message unanswered: all behind it would wait, while the link looks sound."""
-        for station in list(self._stations.get(address, ())):
+        for station in list(self._attendance.at(address)):
             if station.identity in stalled and not station.closed:
                 refusal = NotAcknowledged(f"a message was left unanswered for {self._ack_s:.0f} s")
                 log.warning("station.stalled", device=station.device.device, waiting=self.undelivered(address))
                 station.session.send_control(ErrorNotice(code=refusal.code, reason=refusal.reason))
                 station.close(f"{refusal.code} {refusal.reason}")
 
-    def _expired(self, address: str, message: Outgoing) -> None:
-        why = f"waited {self._kept.of(message.kind) / 3600:.0f} h for {address}"
-        if message.bulletin:
-            self._writer.note(Event(message.msn, clock.wall_us(), Life.EXPIRED, address, "its time was over"))
-        elif message.kind in FORWARDABLE:
-            self.to_operator(address, message, why)
+    def _expired(self, stay: Stay) -> None:
+        if stay.bulletin:
+            self._lifecycle.note(stay, Life.EXPIRED, {"why": "its time was over"})
+            return
+        why = f"waited {self._kept.of(stay.kind) / 3600:.0f} h for {stay.destination}"
+        if stay.kind in FORWARDABLE:
+            self.to_operator(stay, why)
         else:
-            self._writer.note(Event(message.msn, clock.wall_us(), Life.EXPIRED, address, why))
+            self._lifecycle.note(stay, Life.EXPIRED, {"why": why})
 
     def pump(self, address: str) -> None:
         """Send what waits, as far as stations take it."""
-        stations = self._stations.get(address)
+        stations = self._attendance.at(address)
         outbox = self.outboxes.get(address)
-        if stations is None or outbox is None or address in self.held:
+        if not stations or outbox is None or address in self.held:
             return
         if self.held:
             stations = [each for each in stations if each.device.address not in self.held]
-        while (message := outbox.take()) is not None:
-            station = _ready(stations, message.station)
+        while (stay := outbox.take()) is not None:
+            station = _ready(stations, stay.asked_on)
             if station is None:
-                outbox.give_back(message)
+                outbox.give_back(stay)
                 return
-            payload = encode_payload(envelope_of(message, station.identity), message.text)
+            payload = encode_payload(envelope_of(stay, station.identity), stay.text)
             try:
                 sequence = station.session.send_message(payload)
             except FrameTooLong:
-                self.to_operator(address, message, "too long for the station's frame")
+                self.to_operator(stay, "too long for the station's frame")
                 continue
-            message.sent_at = clock.monotonic()
-            outbox.sent(sequence, message, station.identity)
-            self._writer.note(Event(message.msn, clock.wall_us(), Life.SENT, address))
+            stay.sent_at = clock.monotonic()
+            outbox.sent(sequence, stay, station.identity)
+            self._lifecycle.note(stay, Life.SENT)
             station.flush()
 
     def pump_station(self, station: StationPort) -> None:
         """Send what waits for a station that takes messages again."""
-        for address in self._addresses.get(station.identity, ()):
+        for address in self._attendance.of(station):
             self.pump(address)
 
     def answered(self, station: StationPort, sequence: int, refused: str | None) -> None:
         """A station has acknowledged a message, or refused it."""
-        for address in self._addresses.get(station.identity, ()):
+        for address in self._attendance.of(station):
             outbox = self.outboxes.get(address)
-            message = outbox.answered(sequence, station.identity) if outbox is not None else None
-            if message is not None:
+            stay = outbox.answered(sequence, station.identity) if outbox is not None else None
+            if stay is not None:
                 break
         else:
             return  # an answer to what has been given back since
         assert outbox is not None
-        at = clock.wall_us()
-        for hear in self.heard:
-            hear(message, address, refused)
+        for hear in self._listeners:
+            hear(stay, refused)
         if refused is None:
-            detail = f"device:{station.device.device}" if address.startswith("user:") else None
-            self._writer.note(Event(message.msn, at, Life.ACKNOWLEDGED, address, detail))
-            self._metrics.messages[message.kind, "delivered"] += 1
-            self._metrics.stages["delivered"].add(clock.monotonic() - message.sent_at)
+            facts: Facts = {"device": station.device.device} if address.startswith("user:") else NO_FACTS
+            self._lifecycle.note(stay, Life.ACKNOWLEDGED, facts)
+            self._metrics.messages[stay.kind, "delivered"] += 1
+            self._metrics.stages["delivered"].add(clock.monotonic() - stay.sent_at)
         else:
-            self._writer.note(Event(message.msn, at, Life.REFUSED_BY_PEER, address, refused))
-            message.attempts += 1
-            if message.attempts >= DELIVERY_ATTEMPTS_MAX:
-                self.to_operator(address, message, f"refused {message.attempts} times")
+            self._lifecycle.note(stay, Life.REFUSED_BY_PEER, {"why": refused})
+            if stay.attempts >= DELIVERY_ATTEMPTS_MAX:
+                self.to_operator(stay, f"refused {stay.attempts} times")
             else:
-                outbox.push(message)
+                outbox.push(stay)
         self.pump_station(station)
 
     def take_back(self, msn: int, life: Life, why: str) -> None:
@@ -362,27 +352,36 @@ class Deliveries:
             life: What the journal says of it there.
         """
         at = clock.wall_us()
-        for address, outbox in self.outboxes.items():
-            if outbox.remove(msn) is not None:
-                self._writer.note(Event(msn, at, life, address, why))
-            for message in outbox.unacknowledged():
-                if message.msn == msn:
-                    message.expires_us = at
+        for outbox in self.outboxes.values():
+            if (stay := outbox.remove(msn)) is not None:
+                self._lifecycle.note(stay, life, {"why": why})
+            for stay in outbox.unacknowledged():
+                if stay.msn == msn:
+                    stay.expires_us = at
 
-    def to_operator(self, address: str | None, message: Outgoing, why: str) -> None:
-        """Hand a message nobody can take to the operator: it is over where it was, and waits in their queue."""
-        at = clock.wall_us()
-        self._writer.note(Event(message.msn, at, Life.OPERATOR_QUEUE, address, why))
-        self._writer.note(Event(message.msn, at, Life.ROUTED, OPERATOR_QUEUE, why))
-        self.operator_queue.add(message.msn, address, why, at)
+    def to_operator(self, stay: Stay, why: str, *, ended: bool = True) -> None:
+        """Hand a message nobody can take to the operator: it is over where it was, and waits in their queue.
+
+        Args:
+            ended: Whether that is how it ends there; else its originator is being told how it does.
+        """
+        if ended:
+            self._lifecycle.note(stay, Life.OPERATOR_QUEUE, {"why": why})
+        facts: Facts = {"why": why, "meant": stay.destination}
+        self.operator_queue.add(self._lifecycle.route(stay.transaction, OPERATOR_QUEUE, facts))
 
 
-def _may_go_elsewhere(message: Outgoing) -> bool:
-    """Tell whether a message goes with the desk, and has not been sent about too often already."""
-    return message.kind in FORWARDABLE and message.hops < FORWARD_HOPS_MAX and not message.bulletin
+def _may_go_elsewhere(stay: Stay) -> bool:
+    """Tell whether a message is for whoever is at the place, and has not been sent about too often already."""
+    return (
+        stay.kind in FORWARDABLE
+        and stay.hops < FORWARD_HOPS_MAX
+        and not stay.bulletin
+        and not stay.facts.get("pinned", False)
+    )
 
 
-def _ready(stations: list[StationPort], asked: int) -> StationPort | None:
+def _ready(stations: Sequence[StationPort], asked: int) -> StationPort | None:
     """Choose who gets a message: the connection that asked, else the newest, of those that take one now."""
     chosen = None
     for station in stations:

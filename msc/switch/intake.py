@@ -34,9 +34,9 @@ from msc.routing.criteria import subject_of
 from msc.routing.plan import Plan
 from msc.routing.table import Route
 from msc.switch.addressees import Addressed, resolve
-from msc.switch.leg import NO_LEGS, Legs, find_legs
+from msc.switch.destinations import NOWHERE, Destinations, destinations_of
 from msc.transit.message import MessageRecord
-from msc.transit.pending import Pending
+from msc.transit.transaction import Transaction
 
 STILL: Final = (
     *policy.ACCESS,
@@ -73,8 +73,8 @@ class Incoming:
     """The stations that get it, those that get a copy included."""
     bulletin: bool = False
     """Whether it goes to the bulletin board."""
-    legs: Legs = NO_LEGS
-    """Its ways to them."""
+    stations: Destinations = NOWHERE
+    """Where it goes besides lines."""
 
 
 def as_text(data: bytes) -> str:
@@ -94,19 +94,19 @@ def holds(directory: Directory, case: policy.Case) -> bool:
     )
 
 
-def objection(point: AccessControlPoint, entry: Pending) -> Refusal | None:
+def objection(point: AccessControlPoint, transaction: Transaction) -> Refusal | None:
     """Say why a message that was accepted may not be sent any more, or None.
 
     It is asked of whoever sent it, signed on or not: to leave is no offence, to be suspended is.
     """
-    directory = point.directory
-    user, device = directory.users.get(entry.user), directory.devices.get(entry.device)
-    if user is None or device is None or user.agency != entry.agency:
+    directory, message = point.directory, transaction.message
+    user, device = directory.users.get(message.user or ""), directory.devices.get(message.device or "")
+    if user is None or device is None or user.agency != message.agency:
         return NotSignedOn("user or device is no longer there, or the user has changed agencies")
     try:
-        case = point.case(user, device, entry.mnemonic)
-        case.key = entry.key
-        policy.require(STILL if entry.key is not None else (*policy.ACCESS, *policy.AGENCY), case)
+        case = point.case(user, device, transaction.mnemonic)
+        case.key = transaction.key
+        policy.require(STILL if transaction.key is not None else (*policy.ACCESS, *policy.AGENCY), case)
     except Refusal as refusal:
         return refusal
     return None
@@ -265,7 +265,7 @@ class Intake:
         incoming.key.check_destinations(body)
         addressed.check_number()
         if addressed.devices:
-            incoming.legs = find_legs(
+            incoming.stations = destinations_of(
                 directory, plan.groups, incoming.key.function, body.destinations, addressed.devices, route.name
             )
         incoming.case = case

@@ -1,91 +1,68 @@
 """What waits for an operator: messages nobody could take, updates whose outcome is unknown, what was intercepted.
 
 It stands in the journal as what is owed to `operator:queue` and `operator:intercept`; a starting switch reads it back
-from there, and what becomes of an entry is an event of its message. Here it is only remembered.
+from there, and what becomes of a message is an event of its life. This is an index over the stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
 
-from msc.journal.recall import Unfinished
 from msc.limits import OPERATOR_QUEUE_MAX, OPERATOR_REFILL_MAX
 from msc.log import get_logger
-from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE
+from msc.transit.state import State
+from msc.transit.transaction import Stay
 
 log = get_logger("switch")
 
-INTERCEPT: Final = "operator:intercept"
-"""Where messages wait that an operator wants to see before they go anywhere."""
-
-_AS_THE_JOURNAL_SAYS: Final = "as the journal says"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message that an operator has to decide upon.
-
-    Attributes:
-        queue: `operator:queue` or `operator:intercept`.
-        address: Where it was meant to go; None if nowhere could be found.
-        why: In words; never message text.
-        since_us: Wall time.
-    """
-
-    msn: int
-    queue: str
-    address: str | None
-    why: str
-    since_us: int
-
 
 class OperatorQueue:
-    """The entries, oldest first. A message stands in a queue once."""
+    """The messages, oldest first. A message is in a queue once."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, int], Entry] = {}
+        self._stays: dict[tuple[str, int], Stay] = {}
         self.beyond = 0
         """How many stand in the journal alone, because too many wait."""
 
     def __len__(self) -> int:
-        return len(self._entries) + self.beyond
+        return len(self._stays) + self.beyond
 
-    def add(self, msn: int, address: str | None, why: str, since_us: int, queue: str = OPERATOR_QUEUE) -> None:
+    def add(self, stay: Stay) -> None:
         """Enter a message whose event stands in the journal already."""
         # Not why: an operator who put it here may have named somebody, and that stands in the journal alone.
-        log.warning("message.to_operator", msn=msn, destination=address, queue=queue)
-        self.keep(Entry(msn, queue, address, why, since_us))
+        log.warning("message.to_operator", msn=stay.msn, destination=stay.facts.get("meant"), queue=stay.destination)
+        self.keep(stay)
 
-    def keep(self, entry: Entry) -> None:
-        """Enter what stood here before. Not logged: it is no news."""
-        if len(self._entries) >= OPERATOR_QUEUE_MAX and (entry.queue, entry.msn) not in self._entries:
+    def keep(self, stay: Stay) -> None:
+        """Enter what was here before. Not logged: it is no news."""
+        place = stay.destination, stay.msn
+        if len(self._stays) >= OPERATOR_QUEUE_MAX and place not in self._stays:
             self.beyond += 1
             return
-        self._entries[entry.queue, entry.msn] = entry
+        self._stays[place] = stay
 
     def counts(self) -> tuple[int, int]:
         """Return how many wait because nobody could take them, and how many for an operator's eyes.
 
         What stands in the journal alone counts as the former.
         """
-        intercepted = sum(queue == INTERCEPT for queue, _ in self._entries)
+        intercepted = sum(queue == INTERCEPT for queue, _ in self._stays)
         return len(self) - intercepted, intercepted
 
-    def entries(self, queue: str | None = None) -> list[Entry]:
+    def entries(self, queue: str | None = None) -> list[Stay]:
         """Return what waits, in one queue or in all."""
-        return [entry for entry in self._entries.values() if queue in (None, entry.queue)]
+        return [stay for stay in self._stays.values() if queue in (None, stay.destination)]
 
-    def find(self, msn: int, queue: str = OPERATOR_QUEUE) -> Entry | None:
-        """Return the entry of a message, or None."""
-        return self._entries.get((queue, msn))
+    def find(self, msn: int, queue: str = OPERATOR_QUEUE) -> Stay | None:
+        """Return a message that waits in a queue, or None."""
+        return self._stays.get((queue, msn))
 
-    def take(self, msn: int, queue: str = OPERATOR_QUEUE) -> Entry | None:
-        """Take the entry of a message out; None if there is none. Its event is the caller's to write."""
-        return self._entries.pop((queue, msn), None)
+    def take(self, msn: int, queue: str = OPERATOR_QUEUE) -> Stay | None:
+        """Take a message out; None if it is not there. Its event is the caller's to write."""
+        return self._stays.pop((queue, msn), None)
 
-    def missing(self, owed: Mapping[int, Mapping[str, bool]]) -> list[tuple[int, str]]:
+    def missing(self, owed: Mapping[int, Mapping[str, State]]) -> list[tuple[int, str]]:
         """Return what stands in the journal alone and has room here now: MSN and queue, oldest first.
 
         Not to be asked while an order has taken messages out whose events are not in the journal yet.
@@ -93,27 +70,19 @@ class OperatorQueue:
         Args:
             owed: By MSN, what the journal says of the places where it waits.
         """
-        room = min(OPERATOR_QUEUE_MAX - len(self._entries), OPERATOR_REFILL_MAX)
+        room = min(OPERATOR_QUEUE_MAX - len(self._stays), OPERATOR_REFILL_MAX)
         if not self.beyond or room <= 0:
             return []
         found = [
             (msn, queue)
             for msn, places in owed.items()
             for queue in (OPERATOR_QUEUE, INTERCEPT)
-            if queue in places and (queue, msn) not in self._entries
+            if queue in places and (queue, msn) not in self._stays
         ]
         self.beyond = len(found)
         return sorted(found)[:room]
 
-    def read_back(self, msn: int, queue: str, events: Sequence[Event]) -> None:
-        """Enter one of `missing`, with what has happened to it."""
-        routed = [event for event in events if event.event == Life.ROUTED and event.destination == queue]
-        why, since_us = (routed[-1].detail, routed[-1].at) if routed else (None, 0)
-        self._entries[queue, msn] = Entry(msn, queue, None, why or _AS_THE_JOURNAL_SAYS, since_us)
+    def read_back(self, stay: Stay) -> None:
+        """Enter one of `missing`."""
+        self._stays[stay.destination, stay.msn] = stay
         self.beyond = max(0, self.beyond - 1)
-
-    def restore(self, leg: Unfinished) -> None:
-        """Enter again what a switch that stopped had left here."""
-        why = next((event.detail for event in reversed(leg.events) if event.event == Life.ROUTED), None)
-        at = leg.events[-1].at if leg.events else leg.message.received
-        self.keep(Entry(leg.message.msn, leg.destination, None, why or _AS_THE_JOURNAL_SAYS, at))

@@ -5,7 +5,9 @@ Every destination of a message ends: it answers, or its originator is told (E401
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 from msc import clock
 from msc.access.control_point import AccessControlPoint
@@ -17,176 +19,178 @@ from msc.errors import (
     Refusal,
     RefusedByState,
 )
-from msc.journal.writer import JournalWriter
+from msc.journal.writer import Then
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.silence import SilenceWatch
-from msc.switch.trunk import Trunk
 from msc.transit.event import OPERATOR_QUEUE, Event, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing
-from msc.transit.pending import Pending, PendingTable
+from msc.transit.state import State
+from msc.transit.transaction import Stay, Transaction
 
 log = get_logger("switch")
 
-POSTPONE_S = 1.0
+POSTPONE_S: Final = 1.0
 """When the journal cannot take a status message, its inquiry is looked at again after this."""
 
 
 class Originators:
-    """Tells them.
-
-    Args:
-        trunks: The destinations there are; filled later.
-    """
+    """Tells them."""
 
     def __init__(
         self,
         *,
         point: AccessControlPoint,
-        writer: JournalWriter,
-        pending: PendingTable,
+        lifecycle: Lifecycle,
         deliveries: Deliveries,
         metrics: Metrics,
-        trunks: Mapping[str, Trunk],
         unanswered: SilenceWatch,
         confirmations: Confirmations | None,
     ) -> None:
         self._point = point
-        self._writer = writer
-        self._pending = pending
+        self._lifecycle = lifecycle
+        self._transit = lifecycle.transit
+        self._writer = lifecycle.writer
         self._deliveries = deliveries
         self._metrics = metrics
-        self._trunks = trunks
         self._unanswered = unanswered
         self._confirmations = confirmations
 
-    def address(self, entry: Pending) -> str:
+    def address(self, inquiry: Transaction) -> str:
         """Where an answer goes: to who asked; if they have left and their pool says so, to its destination.
 
         Never to the mnemonic: somebody else may hold it by now (C-POOL).
         """
-        if entry.address.startswith("user:") and not self._deliveries.attended(entry.address):
-            device = self._point.directory.late_answers_device(entry.mnemonic)
+        if inquiry.address.startswith("user:") and not self._deliveries.attended(inquiry.address):
+            device = self._point.directory.late_answers_device(inquiry.mnemonic)
             if device is not None:
                 return device.address
-        return entry.address
+        return inquiry.address
 
-    @staticmethod
-    def reply(entry: Pending, msn: int, kind: str, text: str, source: str, received_us: int) -> Outgoing:
-        """Make what an originator gets: an answer, or a status message."""
-        return Outgoing(
-            msn,
-            kind,
-            # C-HDR: a host gets its own header back, as every text of its own carries one.
-            f"{entry.own_header}.{text}" if entry.host else text,
-            source,
-            received_us,
-            header=entry.own_header,
-            priority=entry.priority,
-            ref=entry.ref,
-            reply_to=entry.sequence,
-            station=entry.station,
-            transaction=entry.transaction,
-            awaiting=len(entry.awaited),
-        )
+    # --- giving up ----------------------------------------------------------------------------------
 
-    def give_up(self, entry: Pending, name: str, refusal: Refusal, *, ended: bool = False) -> None:
-        """Tell an originator, by a journaled status message, that a destination will not answer.
+    def give_up(self, stay: Stay, refusal: Refusal) -> None:
+        """Tell an originator, by a journaled status message, that a destination will not answer."""
+        if self.decide(stay, refusal):
+            self.say(stay, refusal)
 
-        Args:
-            ended: The journal says already that it has ended there.
+    def decide(self, stay: Stay, refusal: Refusal) -> bool:
+        """Decide that a destination is given up, before anything is said of it or of the others.
+
+        Returns:
+            Whether `say` is to follow: not if it has ended, or its originator is being told.
         """
-        if name not in entry.awaited or name in entry.given_up:
-            return  # it has answered, or its originator is being told
-        if name in entry.answering:
+        if not stay.open or stay.gave_up:
+            return False
+        if stay.ending is not None:
             # The journal is about to say that it has answered; if that fails, it is looked at again.
-            self._pending.postpone(entry, name, clock.monotonic() + POSTPONE_S)
-            return
-        entry.given_up.add(name)
-        text = f"{refusal.code} {refusal.reason}{self._others(entry, name)}"
+            self._transit.postpone(stay, clock.monotonic() + POSTPONE_S)
+            return False
+        stay.ending = _LIFE[type(refusal)]
+        return True
 
-        def durable(failure: JournalUnavailable | None) -> None:
-            entry.given_up.discard(name)
-            if failure is not None:
-                self._pending.postpone(entry, name, clock.monotonic() + POSTPONE_S)
-                return
-            entry.failed.add(name)
-            self._pending.settle(entry, name)
-            self._unanswered.given_up(name, entry.mnemonic, entry.msn, clock.monotonic())
-            # With several lines it may have gone out on another.
-            if isinstance(refusal, LineOutOfService) and len(entry.lines) <= 1 and self._confirmations is not None:
-                self._confirmations.not_sent(entry.msn)
-            log.info("message.given_up", transaction=entry.msn, line=name, code=refusal.code)
-
-        at, events = clock.wall_us(), []
-        if not ended:
-            events.append(Event(entry.msn, at, _LIFE[type(refusal)], f"line:{name}", text))
+    def say(self, stay: Stay, refusal: Refusal) -> None:
+        """Tell an originator of a destination that was decided upon."""
+        assert stay.ending is not None
+        why, at = f"{refusal.reason}{_others(stay)}", clock.wall_us()
+        others = [Event(stay.msn, at, stay.ending, stay.destination, {"code": refusal.code, "why": why})]
         if isinstance(refusal, OutcomeUnknown):
             # Somebody has to find out, and the originator may be gone.
-            events.append(Event(entry.msn, at, Life.ROUTED, OPERATOR_QUEUE, text))
-        self._status(entry, name, refusal.code, text, events, durable)
+            facts = {"code": refusal.code, "why": why, "meant": stay.destination}
+            others.append(Event(stay.msn, at, Life.ROUTED, OPERATOR_QUEUE, facts))  # type: ignore[arg-type]
+        self._status(stay.transaction, stay.name, refusal.code, why, others, partial(self._gave_up, stay, refusal))
 
-    def tell(self, entry: Pending, name: str | None, refusal: Refusal) -> None:
+    def _gave_up(self, stay: Stay, refusal: Refusal, failure: JournalUnavailable | None) -> None:
+        if failure is not None:
+            stay.ending = None
+            self._transit.postpone(stay, clock.monotonic() + POSTPONE_S)
+            return
+        transaction = stay.transaction
+        if isinstance(refusal, OutcomeUnknown):
+            self._deliveries.operator_queue.add(transaction.stays[OPERATOR_QUEUE])
+        self._after(stay, refusal)
+
+    def tell_taken_away(self, stay: Stay, refusal: Refusal) -> None:
+        """Tell an originator that an operator has taken a message off a line; the journal says so already."""
+        why = f"{refusal.reason}{_others(stay)}"
+        self._status(stay.transaction, stay.name, refusal.code, why)
+        self._after(stay, refusal)
+
+    def _after(self, stay: Stay, refusal: Refusal) -> None:
+        transaction = stay.transaction
+        self._unanswered.given_up(stay.name, transaction.mnemonic, transaction.msn, clock.monotonic())
+        # With several lines it may have gone out on another.
+        alone = sum(1 for _ in transaction.lines()) <= 1
+        if isinstance(refusal, LineOutOfService) and alone and self._confirmations is not None:
+            self._confirmations.not_sent(transaction.msn)
+        log.info("message.given_up", transaction=transaction.msn, line=stay.name, code=refusal.code)
+
+    # --- telling ------------------------------------------------------------------------------------
+
+    def tell(self, inquiry: Transaction, name: str | None, refusal: Refusal) -> None:
         """Tell an originator how it stands with a destination, by a journaled status message; it stays awaited.
 
         Args:
             name: The destination; None is the whole message.
         """
-        self._status(entry, name, refusal.code, f"{refusal.code} {refusal.reason}", [], lambda _failure: None)
+        self._status(inquiry, name, refusal.code, refusal.reason)
 
     def _status(
         self,
-        entry: Pending,
+        inquiry: Transaction,
         name: str | None,
         code: str,
-        text: str,
-        events: list[Event],
-        then: Callable[[JournalUnavailable | None], None],
+        why: str,
+        others: Sequence[Event] = (),
+        then: Then = lambda _failure: None,
     ) -> None:
-        at, address = clock.wall_us(), self.address(entry)
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            then(failure)
-            if failure is not None:
-                return
-            for event in events:
-                if event.destination == OPERATOR_QUEUE:
-                    self._deliveries.operator_queue.add(event.msn, f"line:{name}", text, at)
-            self._metrics.messages["status", code] += 1
-            self._deliveries.push(address, self.reply(entry, msn, "status", text, name or "switch", at))
-
+        at, asked = clock.wall_us(), inquiry.message
+        msn, address = self._writer.allot(), self.address(inquiry)
+        status = Transaction(
+            MessageRecord(
+                msn, at, Direction.LOCAL, "status", device=asked.device, line=name, user=asked.user,
+                agency=asked.agency, ori=asked.ori, mnemonic=asked.mnemonic, header=asked.header,
+                own_header=asked.own_header, text=f"{code} {why}", transaction=inquiry.number, ref=asked.ref,
+                priority=inquiry.priority, code=code, events=(Event(msn, at, Life.ROUTED, address),),
+            ),
+            inquiry=inquiry,
+        )  # fmt: skip
+        told = partial(self._told, status, address, then)
         try:
-            msn = self._writer.allot()
-            self._writer.append(
-                MessageRecord(
-                    msn, at, Direction.LOCAL, "status", device=entry.device, line=name, user=entry.user,
-                    agency=entry.agency, ori=entry.ori, mnemonic=entry.mnemonic, header=entry.header,
-                    own_header=entry.own_header if entry.host else None, text=text, transaction=entry.transaction,
-                    ref=entry.ref, priority=entry.priority, code=code,
-                ),
-                (Event(msn, at, Life.ROUTED, address), *events),
-                durable,
-            )  # fmt: skip
+            self._lifecycle.begin(status, told, others)
         except JournalUnavailable as failure:
-            durable(failure)
+            told(failure)
 
-    def _others(self, entry: Pending, name: str) -> str:
-        """Say of an originator's other destinations whether they were asked."""
-        said = []
-        for other in entry.lines:
-            if other == name:
-                continue
-            trunk = self._trunks.get(other)
-            if other in entry.failed or other in entry.given_up:
-                said.append(f"{other}: no")
-            elif trunk is not None and trunk.outbox.find(entry.msn) is not None:
-                said.append(f"{other}: waits")
-            else:
-                said.append(f"{other}: yes")
-        return f" (asked {', '.join(said)})" if said else ""
+    def _told(self, status: Transaction, address: str, then: Then, failure: JournalUnavailable | None) -> None:
+        then(failure)
+        if failure is not None:
+            return
+        self._metrics.messages["status", status.message.code or ""] += 1
+        stay, inquiry = status.stays[address], status.inquiry
+        assert inquiry is not None
+        stay.awaiting = inquiry.awaiting
+        self._deliveries.push(stay)
+
+
+def _others(stay: Stay) -> str:
+    """Say of an originator's other destinations whether they were asked."""
+    said = []
+    for other in stay.transaction.lines():
+        if other is stay:
+            continue
+        if other.gave_up:
+            said.append(f"{other.name}: no")
+        elif other.state in _WAITS:
+            said.append(f"{other.name}: waits")
+        else:
+            said.append(f"{other.name}: yes")
+    return f" (asked {', '.join(said)})" if said else ""
+
+
+_WAITS: Final = frozenset({State.ROUTED, State.QUEUED, State.CLEARED, State.RETURNED})
 
 
 def not_sent(name: str, against: Refusal) -> LineOutOfService:
@@ -194,7 +198,7 @@ def not_sent(name: str, against: Refusal) -> LineOutOfService:
     return LineOutOfService(f"not sent to {name}: {against.reason}")
 
 
-_LIFE: dict[type[Refusal], Life] = {
+_LIFE: Final[dict[type[Refusal], Life]] = {
     LineOutOfService: Life.NOT_SENT,
     NoAnswerInTime: Life.EXPIRED,
     OutcomeUnknown: Life.OUTCOME_UNKNOWN,

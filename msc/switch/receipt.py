@@ -16,7 +16,6 @@ from msc.limits import RECEIPT_REQUESTS_MAX, RECEIPTS_AT_ONCE, RECEIPTS_REST_S
 from msc.log import get_logger
 from msc.protocol.control import Receipt, Receipts, ReceiptsReport
 from msc.protocol.station import StationKind
-from msc.switch.recovery import FORWARDED_FOR
 from msc.transit.event import Life
 
 log = get_logger("switch")
@@ -27,6 +26,7 @@ _AT_STATION: Final[Mapping[str, str]] = MappingProxyType(
         Life.ROUTED: QUEUED,
         Life.QUEUED: QUEUED,
         Life.RETURNED: QUEUED,
+        Life.CLEARED: QUEUED,
         # It is offered again; at last it goes to the operator's queue, which is an event of its own.
         Life.REFUSED_BY_PEER: QUEUED,
         Life.SENT: "sent",
@@ -66,7 +66,7 @@ def receipts_of(found: Mapping[str, Any], directory: Directory) -> list[Receipt]
     receipts: dict[str, Receipt] = {}
     refused: str | None = None
     for event in found["events"]:
-        address, life, detail = event["destination"], event["event"], event["detail"] or ""
+        address, life = event["destination"], event["event"]
         if life == Life.REFUSED:
             refused = event["at"]  # E501, after the fact: whoever sent it was told, and nobody gets it
         place, _, name = (address or "").partition(":")
@@ -79,8 +79,8 @@ def receipts_of(found: Mapping[str, Any], directory: Directory) -> list[Receipt]
         if before is None or state is None:
             continue
         original = before.original
-        if life == Life.ROUTED and detail.startswith(FORWARDED_FOR):
-            original = _original(detail.removeprefix(FORWARDED_FOR), directory)
+        if life == Life.ROUTED and (whose := event["facts"].get("whose")) is not None:
+            original = _original(whose, directory)
         receipts[address] = Receipt(destination=before.destination, state=state, at=event["at"], original=original)
     if refused is not None:
         return [receipt.model_copy(update={"state": "refused", "at": refused}) for receipt in receipts.values()]
@@ -98,7 +98,7 @@ def _original(whose: str, directory: Directory) -> str:
     return _name(place, name, directory) if separator else whose
 
 
-class ReceiptCounter:
+class ReceiptReports:
     """Answers requests for receipts: one at a time for each who asks, and not too many for all.
 
     Args:

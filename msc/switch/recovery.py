@@ -1,44 +1,37 @@
-"""What a starting switch does with what had not ended when it stopped, decided from the journal by a table (`TABLE`).
+"""What a starting switch does with what had not ended when it stopped: replayed from the journal, decided by `TABLE`.
 
-Answers that come after the restart find their inquiries, because those of the last hour are remembered.
+Answers that come after the restart find their inquiries, because those of the last hour are remembered. Nothing that
+stands in the journal keeps the switch from starting: what cannot be taken up is the operator's, with an alarm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from msc import clock
+from msc.access.control_point import AccessControlPoint
 from msc.directory.rows import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
-from msc.journal.recall import Unfinished
-from msc.limits import ANSWER_TIMEOUT_S
-from msc.protocol.catalog import Catalog, Function, MessageKey
-from msc.protocol.header import MessageHead, is_mnemonic, parse_head, parse_header, write_head
+from msc.journal.recall import Recalled
+from msc.log import get_logger
+from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.station import StationKind
-from msc.transit.event import Life
-from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing, Precedence
-from msc.transit.pending import Pending
+from msc.switch.delivery import Deliveries
+from msc.switch.lifecycle import Lifecycle
+from msc.switch.traffic import LineTraffic
+from msc.transit.event import OPERATOR_QUEUE, Facts
+from msc.transit.message import MessageRecord
+from msc.transit.state import State
+from msc.transit.transaction import Stay, Transaction
+
+log = get_logger("switch")
 
 RESEND_S: Final = 60.0
 """An inquiry older than this is not sent again: whoever asked has long asked again."""
-REPEATED: Final = "possible duplicate"
-LATE: Final = "late"
-"""What the detail of `routed` says of a message from a line that came before, or after it had been given up."""
-FORWARDED_FOR: Final = "for "
-"""How the detail of `routed` begins at the station that a message was forwarded to; the other's mnemonic follows."""
-FROM_BOARD: Final = "from the bulletin board until "
-"""How the detail of `routed` begins at a station that got a bulletin; when that comes down follows."""
-NOT_ACKNOWLEDGED: Final = "not acknowledged in time"
-"""Detail of `returned`: the station was there, and said nothing of the message."""
-BY_GROUP: Final = "; by group"
-"""How the detail of `routed` ends at a station that a message reached by a group, as a broadcast."""
-
-
-_MARKED: Final = frozenset({LATE, REPEATED, f"{LATE}, {REPEATED}"})
+_NOT_UNDERSTOOD: Final = "the journal's record of it could not be understood"
 
 
 class Action(Enum):
@@ -47,7 +40,7 @@ class Action(Enum):
     LIST = "list"
     """It waits for the operator again."""
     HAND_BACK = "hand_back"
-    """A clock runs on, a bulletin hangs again: whoever keeps these takes it back."""
+    """A clock runs on, a bulletin is posted again: whoever keeps these takes it back."""
     TO_OPERATOR = "to_operator"
     QUEUE = "queue"
     """It waits for its station again, as a possible duplicate if it was sent."""
@@ -133,132 +126,109 @@ def address_of(record: MessageRecord, directory: Directory) -> str:
     return f"device:{record.device}"
 
 
-def pending_of(record: MessageRecord, catalog: Catalog, directory: Directory) -> Pending:
-    """Rebuild the pending entry of a journaled message; nothing is awaited yet."""
-    key = key_of(record, catalog)
-    header = record.header or ""
-    return Pending(
-        msn=record.msn,
-        header=header,
-        own_header=record.own_header or header,
-        host=record.own_header is not None,
-        address=address_of(record, directory),
-        station=0,
-        sequence=record.sequence or 0,
-        ref=record.ref,
-        device=record.device or "",
-        user=record.user or "",
-        agency=record.agency or "",
-        ori=record.ori or "",
-        mnemonic=record.mnemonic or "",
-        priority=record.priority or "routine",
-        key=key,
-        timeout_s=key.timeout_s if key else ANSWER_TIMEOUT_S,
-        received_us=record.received,
-        began=record.transaction if record.transaction != record.msn else None,
+def replayed(recalled: Recalled, catalog: Catalog, directory: Directory) -> Transaction:
+    """Make a message of the journal as the switch before this one left it."""
+    record = recalled.message
+    return Transaction.replay(
+        record, recalled.events, key=key_of(record, catalog), address=address_of(record, directory)
     )
 
 
-def line_text(record: MessageRecord) -> str:
-    """Write a journaled message as it goes on a line."""
-    text = record.text
-    if record.own_header is not None:
-        _, text = parse_head(text)
-    return write_head(MessageHead(record.header or "", record.oif, record.taf)) + text
-
-
-def waited_since(leg: Unfinished) -> int | None:
-    """Since when something has waited for its line, by word of the state or of an operator, and was never sent.
-
-    What had happened before it was `routed` there for the last time is another story, which has ended.
-
-    Returns:
-        Wall time of the last `queued`; None if it did not wait, or was sent.
-    """
-    since = None
-    for event in leg.events:
-        if event.event in (Life.ROUTED, Life.QUEUED):
-            since = event.at if event.event == Life.QUEUED else None
-    return None if leg.was_sent else since
-
-
-def precedence_given(leg: Unfinished) -> Precedence | None:
-    """Return the class that an operator put it into last, if any did."""
-    given = (event.detail or "" for event in reversed(leg.events) if event.event == Life.REPRIORITISED)
-    name = next(given, "")
-    return Precedence[name] if name in Precedence.__members__ else None
-
-
-def queued_again(leg: Unfinished, ended: bool = True) -> Outgoing:
-    """Rebuild what a station is still owed, with what had become of it there.
+class Recovery:
+    """Takes up what had not ended, once, when the journal is open and before anybody can connect.
 
     Args:
-        ended: Whether the switch had stopped in good order. If not, it may have sent what the journal does not say.
+        keepers: Who takes back what waited for a clock or on a board, by the place it waited in.
     """
-    routed = [event.detail or "" for event in leg.events if event.event == Life.ROUTED]
-    until = next((detail.removeprefix(FROM_BOARD) for detail in routed if detail.startswith(FROM_BOARD)), None)
-    message = to_station(
-        leg.message,
-        leg.was_sent or not ended or any(event.event == Life.SENT for event in leg.events),
-        broadcast=until is not None or any(detail.endswith(BY_GROUP) for detail in routed),
-    )
-    if until is not None:
-        message.bulletin, message.expires_us = True, clock.parse_rfc3339(until)
-    if (precedence := precedence_given(leg)) is not None:
-        message.precedence = precedence
-    for event in leg.events:
-        detail = event.detail or ""
-        if event.event == Life.REFUSED_BY_PEER:
-            message.attempts += 1
-        elif event.event == Life.RETURNED and detail == NOT_ACKNOWLEDGED:
-            message.unanswered += 1
-        elif event.event == Life.ROUTED and detail in _MARKED:
-            message.late = message.late or LATE in detail
-            message.possible_duplicate = message.possible_duplicate or REPEATED in detail
-        elif event.event == Life.ROUTED and detail.startswith(FORWARDED_FOR):
-            message.hops += 1
-            if is_mnemonic(whose := detail.removeprefix(FORWARDED_FOR)):
-                message.original_mnemonic = whose
-    return message
 
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        point: AccessControlPoint,
+        lifecycle: Lifecycle,
+        traffic: LineTraffic,
+        deliveries: Deliveries,
+        keepers: dict[str, Callable[[Stay], None]],
+    ) -> None:
+        self._catalog = catalog
+        self._directory = point.directory
+        self._lifecycle = lifecycle
+        self._traffic = traffic
+        self._deliveries = deliveries
+        self._keepers = keepers
+        self._sent_again = 0
 
-def _station_kind(record: MessageRecord, broadcast: bool) -> str:
-    if record.kind == Function.HIT_CONFIRMATION:
-        return record.kind
-    return "broadcast" if broadcast else "unsolicited"
+    def take_up(self, recent: Iterable[Recalled], unfinished: Sequence[Recalled]) -> None:
+        """Take it all up.
 
+        Args:
+            recent: What answers may still come for.
+            unfinished: What had not ended somewhere.
+        """
+        now = clock.monotonic()
+        transactions: list[Transaction] = []
+        for recalled in {each.message.msn: each for each in (*recent, *unfinished)}.values():
+            try:
+                transactions.append(replayed(recalled, self._catalog, self._directory))
+            except Exception as exc:
+                self._hand_over(recalled.message, exc)
+        # All of them first: what is said of one may look at another.
+        for transaction in transactions:
+            self._lifecycle.transit.remember(transaction, now)
+        for transaction in transactions:
+            for stay in transaction.open_stays():
+                try:
+                    self._take_up(stay)
+                except Exception as exc:
+                    self._hand_over(transaction.message, exc)
+        if unfinished:
+            log.info("switch.recovered", unfinished=len(unfinished), sent_again=self._sent_again)
 
-def to_station(record: MessageRecord, was_sent: bool, *, broadcast: bool = False) -> Outgoing:
-    """Rebuild what a station is still owed.
+    def _take_up(self, stay: Stay) -> None:
+        record, (place, _, name) = stay.transaction.message, stay.destination.partition(":")
+        action = decide(
+            Case(
+                place,
+                known=self._knows(place, name),
+                update=stay.update,
+                waited=stay.state is State.QUEUED,
+                age_s=(clock.wall_us() - record.received) / 1e6,
+            )
+        )
+        if action is Action.LIST:
+            self._deliveries.operator_queue.keep(stay)
+        elif action is Action.HAND_BACK:
+            keeper = self._keepers.get(place)
+            if keeper is None:
+                # Of a later release, whose work nobody here knows.
+                log.error("switch.not_taken_back", transaction=record.msn, place=place)
+            else:
+                keeper(stay)
+        elif action is Action.TO_OPERATOR:
+            self._deliveries.to_operator(stay, f"{stay.destination} is gone from the directory")
+        elif action is Action.QUEUE:
+            # If the switch had not stopped in good order, it may have sent what the journal does not say.
+            stay.doubtful = not self._lifecycle.writer.ended_before
+            self._deliveries.push(stay)
+        elif action is Action.SEND_AGAIN:
+            self._sent_again += 1
+            self._traffic.send_again(stay)
+        elif action is Action.WAIT_AGAIN:
+            self._sent_again += 1
+            self._traffic.wait_again(stay)
+        else:
+            self._traffic.originators.give_up(stay, refusal_for(action, name))
 
-    Args:
-        was_sent: Whether it may have been delivered.
-        broadcast: Whether it came by a group or from the bulletin board.
-    """
-    text, kind, source = record.text, record.kind, record.line or "switch"
-    header: str | None = record.own_header or record.header
-    if kind in ("response", "unsolicited") or record.direction == Direction.INBOUND:
-        _, text = parse_header(text)
-        if record.own_header is not None:
-            text = f"{record.own_header}.{text}"
-    elif kind == "status" or (kind == "hit_confirmation" and record.sequence is None):
-        # The switch's own word on it; what a station says of a hit came in a data frame.
-        if record.own_header is not None:
-            text = f"{record.own_header}.{text}"
-    else:
-        kind, source = _station_kind(record, broadcast), record.device or "switch"
-        if record.own_header is not None:
-            _, text = parse_head(text)
-            header = record.header
-    return Outgoing(
-        record.msn,
-        kind,
-        text,
-        source,
-        record.received,
-        header=header,
-        priority=record.priority or "routine",
-        ref=record.ref if kind in ("response", "status") else None,
-        transaction=record.transaction if kind in ("response", "status") else None,
-        possible_duplicate=was_sent,
-    )
+    def _hand_over(self, record: MessageRecord, fault: Exception) -> None:
+        """Give a message that cannot be taken up to the operator. The journal's word alone must stop no start."""
+        log.error("switch.not_understood", transaction=record.msn, fault=type(fault).__name__)
+        facts: Facts = {"why": _NOT_UNDERSTOOD}
+        transaction = Transaction(record)
+        self._deliveries.operator_queue.add(self._lifecycle.route(transaction, OPERATOR_QUEUE, facts))
+
+    def _knows(self, place: str, name: str) -> bool:
+        """Tell whether there is a line, device or user of a name."""
+        if place == "line":
+            return self._traffic.has_line(name)
+        return self._directory.has_station(f"{place}:{name}")

@@ -35,11 +35,14 @@ class Redirection:
     """Applies the rules in force.
 
     Args:
+        forwarding: The rules.
         absent_s: Says how many seconds nobody has received for an address; 0 while somebody does.
     """
 
-    def __init__(self, directory: Directory, absent_s: Callable[[str], float]) -> None:
-        self.forwarding = Forwarding()
+    def __init__(
+        self, directory: Directory, absent_s: Callable[[str], float], forwarding: Forwarding | None = None
+    ) -> None:
+        self.forwarding = forwarding or Forwarding()
         """Swapped whole."""
         self._directory = directory
         self._absent_s = absent_s
@@ -85,7 +88,7 @@ class Redirection:
         self._looped.clear()
         self._unfit.clear()
 
-    def stand_in(self, operators: Iterable[Alternate]) -> None:
+    def use_alternates(self, operators: Iterable[Alternate]) -> None:
         """Let these alternates of operators hold from now on, and no others; ask `Forwarding.problems` before."""
         self.forwarding = self.forwarding.with_alternates(operators)
         self._looped.clear()

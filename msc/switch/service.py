@@ -23,11 +23,16 @@ class ServiceStates:
     Args:
         services: The messages there are.
         audit: Takes a record of each that changes something.
+        tell: Shows a text to everybody who is signed on.
     """
 
-    def __init__(self, services: Services | None = None, audit: Audit = lambda _event: None) -> None:
-        self.tell: Callable[[str], object] = lambda _text: None
-        """Shows a text to everybody who is signed on."""
+    def __init__(
+        self,
+        services: Services | None = None,
+        audit: Audit = lambda _event: None,
+        tell: Callable[[str], object] = lambda _text: None,
+    ) -> None:
+        self._tell = tell
         self._services = services or Services()
         self._audit = audit
         self._board = ServiceBoard()
@@ -51,7 +56,7 @@ class ServiceStates:
         self._put_into_effect(at_us)
         self._report(state)
         if state.text is not None:
-            self.tell(state.text)
+            self._tell(state.text)
         return state.means is Means.BACK
 
     def _report(self, state: ServiceState) -> None:

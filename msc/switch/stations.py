@@ -1,14 +1,13 @@
-"""The desk where stations report: devices are admitted, operators sign on and off, messages are handed on.
+"""What stations do: devices are admitted, operators sign on and off, messages are handed on.
 
-One `Visit` a connection. Password checks run as tasks beside the loop; whoever leaves while one runs
-gives back what it would have been given.
+Password checks run as tasks beside the loop; whoever leaves while one runs gives back what it would have been given.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +35,6 @@ from msc.protocol.control import (
     Control,
     ErrorNotice,
     Lock,
-    Notice,
     Open,
     PasswordChanged,
     Receipts,
@@ -52,22 +50,13 @@ from msc.protocol.station import State, StationKind
 from msc.settings import ListenerSettings
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.delivery import Deliveries
-from msc.switch.port import Presence, StationPort
-from msc.switch.receipt import ReceiptCounter
+from msc.switch.port import StationPort
+from msc.switch.receipt import ReceiptReports
 from msc.switch.switch import Switch
+from msc.switch.visits import Visit, Visits
 from msc.tls import Examine, PeerCertificate
 
 log = get_logger("switch")
-
-
-@dataclass(slots=True)
-class Visit:
-    """What the desk knows of one connection."""
-
-    station: StationPort
-    operator: OperatorSession | None = None
-    users: HostSessions | None = None
-    since_us: int = field(default_factory=clock.wall_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +80,7 @@ class SessionReport:
     locked: bool
 
 
-class Desk:
+class Stations:
     """Takes what stations do, and answers it.
 
     Args:
@@ -108,8 +97,9 @@ class Desk:
         deliveries: Deliveries,
         settings: ListenerSettings,
         line_states: Callable[[], dict[str, str]],
-        receipts: ReceiptCounter,
+        receipts: ReceiptReports,
         board: BulletinBoard,
+        visits: Visits,
         examine: Examine,
     ) -> None:
         self._point = point
@@ -119,10 +109,10 @@ class Desk:
         self._line_states = line_states
         self._receipts = receipts
         self._board = board
-        board.present = self._present
         self._examine = examine
-        self._visits: dict[int, Visit] = {}
-        self._open_devices: dict[str, StationPort] = {}
+        self.presence, self.notify = visits.presence, visits.notify
+        self._visits = visits.all
+        self._open_devices = visits.open_devices
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking: set[tuple[int, str | None]] = set()
 
@@ -273,47 +263,6 @@ class Desk:
                 )  # fmt: skip
         return sorted(found, key=lambda report: report.began)
 
-    def presence(self, device: str | None = None) -> list[Presence]:
-        """Return who is there, at one device or at all."""
-        return [
-            self._presence(visit)
-            for visit in self._visits.values()
-            if device in (None, visit.station.device.device) and not visit.station.closed
-        ]
-
-    def _presence(self, visit: Visit) -> Presence:
-        station, session = visit.station, visit.station.session
-        people = [each.user for each in (*(visit.users or ()), *([visit.operator] if visit.operator else []))]
-        address = None
-        if visit.operator is not None:
-            address = visit.operator.address
-        elif self._open_devices.get(station.device.device) is station:
-            address = station.device.address
-        return Presence(
-            station.identity, station.device, session.state.name.lower(), visit.since_us, tuple(people), address,
-            session.receptive and not station.write_paused,
-        )  # fmt: skip
-
-    def notify(
-        self, text: str, wanted: Callable[[Presence], bool] = lambda presence: bool(presence.people)
-    ) -> list[Presence]:
-        """Show a text to the people at stations; it is no message and is not kept.
-
-        Args:
-            wanted: At which; all where somebody is signed on, if left out.
-
-        Returns:
-            Where it was shown: nobody reads at a station that is neither signed on nor open.
-        """
-        shown = []
-        for visit in list(self._visits.values()):
-            presence = self._presence(visit)
-            if (presence.people or presence.address is not None) and wanted(presence) and not visit.station.closed:
-                visit.station.session.send_control(Notice(text=text))
-                visit.station.flush()
-                shown.append(presence)
-        return shown
-
     def disconnect(self, device: str, reason: str) -> int:
         """End a device's connections, and what is signed on through them; returns how many there were."""
         found = [visit for visit in self._visits.values() if visit.station.device.device == device]
@@ -383,11 +332,6 @@ class Desk:
             )
         )  # fmt: skip
 
-    def _present(self) -> list[str]:
-        """Return where bulletins are delivered now: to each terminal once, whoever works at it."""
-        terminals = [visit.operator.address for visit in self._visits.values() if visit.operator is not None]
-        return [*dict.fromkeys(terminals), *(station.device.address for station in self._open_devices.values())]
-
     def _operator(self, station: StationPort, user: str | None) -> OperatorSession:
         """Find the session a control message speaks of; a host must name the user."""
         visit = self._visits[station.identity]
@@ -433,7 +377,7 @@ class Desk:
             log.error("directory.unavailable", error=str(exc))
             station.session.deny(message, InternalFault())
         except Exception:
-            log.exception("desk.fault", control=message.type)
+            log.exception("station.fault", control=message.type)
             station.session.deny(message, InternalFault())
         station.flush()
 

@@ -1,14 +1,14 @@
 """The switch: check -> authorise -> journal -> acknowledge -> route -> send.
 
 Nothing is acknowledged or forwarded before the commit that stores it has returned; that is why the step from
-`_accept` to `_accepted` is a callback of the journal's writer. Every message ends: answered, delivered,
+`_accept` to `_accepted` goes through the journal's writer. Every message ends: answered, delivered,
 refused, given up, or in the operator's queue, and the journal says which for each destination.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -16,28 +16,26 @@ from msc import clock
 from msc.access.control_point import AccessControlPoint, OperatorSession
 from msc.access.host import HostSessions
 from msc.access.misuse import Asked
-from msc.errors import InternalFault, JournalUnavailable, NoRoute, Refusal, ShuttingDown
-from msc.journal.recall import Recent, Unfinished
-from msc.journal.writer import JournalWriter
+from msc.errors import InternalFault, JournalUnavailable, NoRoute, QueuedForLater, Refusal, ShuttingDown
 from msc.limits import TEXT_CHARS_MAX, UNROUTED_OF_DEVICE_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
-from msc.protocol.catalog import Catalog, Function
+from msc.protocol.catalog import Function
 from msc.protocol.envelope import ROUTINE
-from msc.protocol.header import MessageHead, make_header, write_head
+from msc.protocol.header import make_header
 from msc.protocol.session import MessageOutOfPlace
-from msc.switch import recovery
 from msc.switch.bulletin import BulletinBoard
 from msc.switch.confirmations import NOTHING, Beside, Confirmations
 from msc.switch.delivery import Deliveries
+from msc.switch.destinations import NOWHERE
 from msc.switch.intake import Incoming, Intake, holds, objection
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.originator import not_sent
 from msc.switch.port import StationPort
 from msc.switch.traffic import LineTraffic
-from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing
-from msc.transit.pending import Pending
+from msc.transit.transaction import Transaction
 
 log = get_logger("switch")
 
@@ -45,14 +43,14 @@ CUT: Final = " [cut: {} characters]"
 """Marks the journaled text of a refused message that was too long to keep; it says how long it was."""
 
 
+WAITS: Final = "held by the operator; it will be sent, or you will be told"
+
+
 class Intercepts(Protocol):
     """What holds messages back for the operator."""
 
     def rule_for(self, incoming: Incoming) -> str | None:
         """Name the rule by which a message waits; None is no rule."""
-
-    def hold(self, record: MessageRecord, rule: str) -> None:
-        """Keep a message that is journaled and acknowledged, and tell its originator."""
 
 
 class Switch:
@@ -67,40 +65,35 @@ class Switch:
         *,
         intake: Intake,
         point: AccessControlPoint,
-        writer: JournalWriter,
+        lifecycle: Lifecycle,
         traffic: LineTraffic,
         deliveries: Deliveries,
         metrics: Metrics,
+        confirmations: Confirmations,
+        board: BulletinBoard,
+        intercepts: Intercepts,
         watch: Callable[[Asked], None] = lambda _asked: None,
-        confirmations: Confirmations | None = None,
-        board: BulletinBoard | None = None,
     ) -> None:
-        self._confirmations = confirmations
-        self._board = board
         self.draining = False
-        self.intercepts: Intercepts | None = None
-        """Holds messages for the operator; None holds none."""
-        self.keepers: dict[str, Callable[[Unfinished], None]] = {}
-        """Who takes back what had not ended when the switch stopped, by the place it waited in."""
-        if board is not None:
-            self.keepers["board"] = board.restore
         self._intake = intake
         self._point = point
-        self._writer = writer
+        self.lifecycle = lifecycle
+        self._transit = lifecycle.transit
+        self._writer = lifecycle.writer
         self._traffic = traffic
-        self._pending = traffic.pending
         self._deliveries = deliveries
         self._metrics = metrics
+        self._confirmations = confirmations
+        self._board = board
+        self._intercepts = intercepts
         self._watch = watch
-        self._unrouted: dict[str, list[int]] = {}
+        self._unrouted_of: dict[str, list[int]] = {}
         """What of each device waits for the operator because no route took it."""
-        # Bound once: it is asked for every message, and mostly says nothing.
-        self._log = log.bind()
 
     @property
     def busy(self) -> bool:
         """Whether something accepted is not answered yet, or not delivered to who is there."""
-        return bool(self._pending.waiting or self._writer.busy or self._deliveries.in_flight)
+        return bool(self._transit.waiting or self._writer.busy or self._deliveries.in_flight)
 
     # --- from a station: check, authorise, journal ------------------------------------------------
 
@@ -118,9 +111,9 @@ class Switch:
             self._intake.examine(incoming, payload, operator, users)
             if self.draining:
                 raise ShuttingDown
-            self._pending.check_room()
+            self._transit.check_room()
             self._writer.check_room()
-            if incoming.bulletin and self._board is not None:
+            if incoming.bulletin:
                 self._board.check_room()
             self._accept(station, incoming)
         except Refusal as refusal:
@@ -143,36 +136,46 @@ class Switch:
     def _accept(self, station: StationPort, incoming: Incoming) -> None:
         operator, key, route = incoming.operator, incoming.key, incoming.route
         assert operator is not None and key is not None and route is not None
-        msn = self._writer.allot()
-        header = make_header(operator.mnemonic, msn)
-        at, record = incoming.received_us, self._record(incoming, msn, key.function.value, header)
-        rule = self.intercepts.rule_for(incoming) if self.intercepts is not None else None
+        msn, at = self._writer.allot(), incoming.received_us
+        rule = self._intercepts.rule_for(incoming)
         if rule is not None:
-            held = [Event(msn, at, Life.ROUTED, INTERCEPT, f"rule {rule}")]
-            self._writer.append(record, held, partial(self._held, station, incoming, record, rule))
+            events = [Event(msn, at, Life.ROUTED, INTERCEPT, {"rule": rule})]
+        else:
+            events = [Event(msn, at, Life.ROUTED, f"line:{name}", {"route": route.name}) for name in incoming.lines]
+            if incoming.stations is not NOWHERE:
+                events += incoming.stations.events(msn, at)
+        header = make_header(operator.mnemonic, msn)
+        transaction = Transaction(
+            self._record(incoming, msn, key.function.value, header, tuple(events)),
+            key=key, address=operator.address, station=station.identity, body=incoming.message,
+        )  # fmt: skip
+        if rule is not None:
+            self.lifecycle.begin(transaction, partial(self._held, station, incoming, transaction))
             return
-        beside = self.beside(incoming, record)
-        self._writer.append(
-            record,
-            [
-                *(Event(msn, at, Life.ROUTED, f"line:{name}", route.name) for name in incoming.lines),
-                *incoming.legs.events(msn, at),
-                *beside.events,
-            ],
-            partial(self._accepted, station, incoming, msn, header, beside),
-        )
+        beside = self.beside(incoming, transaction)
+        if beside.events:
+            message = transaction.message
+            transaction.message = message._replace(events=(*message.events, *beside.own(msn)))
+        then = partial(self._accepted, station, incoming, transaction, beside)
+        self.lifecycle.begin(transaction, then, beside.others(msn))
 
-    def beside(self, incoming: Incoming, record: MessageRecord) -> Beside:
+    def beside(self, incoming: Incoming, transaction: Transaction) -> Beside:
         """Say what a message that is sent now means for the clocks of hit confirmations, and the bulletin board."""
-        if incoming.bulletin and self._board is not None:
-            return self._board.accepted(record, [leg.address for leg in incoming.legs.legs if leg.address])
+        if incoming.bulletin:
+            return self._board.accepted(transaction, incoming.stations.stations)
         key = incoming.key
-        if key is None or key.function is not Function.HIT_CONFIRMATION or self._confirmations is None:
+        if key is None or key.function is not Function.HIT_CONFIRMATION:
             return NOTHING
-        return self._confirmations.accepted(incoming, record.msn)
+        return self._confirmations.accepted(incoming, transaction.msn)
 
     def _record(
-        self, incoming: Incoming, msn: int, kind: str, header: str | None, code: str | None = None
+        self,
+        incoming: Incoming,
+        msn: int,
+        kind: str,
+        header: str | None,
+        events: tuple[Event, ...],
+        code: str | None = None,
     ) -> MessageRecord:
         operator, key, envelope, head = incoming.operator, incoming.key, incoming.envelope, incoming.head
         return MessageRecord(
@@ -202,6 +205,7 @@ class Switch:
             code=code,
             sequence=incoming.sequence,
             session=operator.session if operator else None,
+            events=events,
         )
 
     def _refuse(self, station: StationPort, incoming: Incoming, refusal: Refusal) -> None:
@@ -212,35 +216,49 @@ class Switch:
         if len(incoming.text) > TEXT_CHARS_MAX:
             # No message is longer, so nothing of one is lost; and what nobody may send must not fill the disk.
             incoming.text = incoming.text[:TEXT_CHARS_MAX] + CUT.format(len(incoming.text))
-        at, header = incoming.received_us, None
+        at, facts = incoming.received_us, Facts(code=refusal.code, why=refusal.reason)
         try:
             self._writer.check_room()
             msn = self._writer.allot()
-            events = [Event(msn, at, Life.REFUSED, None, str(refusal))]
-            device = incoming.device.device
-            unrouted = isinstance(refusal, NoRoute) and incoming.operator is not None and self._has_room(device)
-            if unrouted and incoming.operator is not None:
-                # In order but for the table: the operator may see to it, so it gets the header it would have had.
-                header = make_header(incoming.operator.mnemonic, msn)
-                refusal = NoRoute(f"{refusal.reason}; it is in the operator's queue")
-                events.append(Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, refusal.reason))
-
-            def durable(failure: JournalUnavailable | None) -> None:
-                if failure is None and unrouted:
-                    self._unrouted[device].append(msn)
-                    self._deliveries.operator_queue.add(msn, None, refusal.reason, at)
-                self._say_refused(station, incoming.sequence, failure or refusal)
-
-            self._writer.append(self._record(incoming, msn, kind, header, refusal.code), events, durable)
+            refused = Event(msn, at, Life.REFUSED, None, facts)
+            device, operator = incoming.device.device, incoming.operator
+            if not isinstance(refusal, NoRoute) or operator is None or not self._has_room(device):
+                then = partial(self._refused, station, incoming.sequence, refusal)
+                self._writer.append(self._record(incoming, msn, kind, None, (refused,), refusal.code), then)
+                return
+            # In order but for the table: the operator may see to it, so it gets the header it would have had.
+            told = NoRoute(f"{refusal.reason}; it is in the operator's queue")
+            routed = Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, {"why": told.reason})
+            header = make_header(operator.mnemonic, msn)
+            transaction = Transaction(self._record(incoming, msn, kind, header, (refused, routed), refusal.code))
+            self.lifecycle.begin(transaction, partial(self._unrouted, station, incoming.sequence, told, transaction))
         except Refusal as failure:
-            lower = min(refusal, failure, key=lambda r: r.code)
-            self._say_refused(station, incoming.sequence, lower)
+            self._say_refused(station, incoming.sequence, min(refusal, failure, key=lambda each: each.code))
+
+    def _refused(
+        self, station: StationPort, sequence: int, refusal: Refusal, failure: JournalUnavailable | None
+    ) -> None:
+        self._say_refused(station, sequence, failure or refusal)
+
+    def _unrouted(
+        self,
+        station: StationPort,
+        sequence: int,
+        refusal: Refusal,
+        transaction: Transaction,
+        failure: JournalUnavailable | None,
+    ) -> None:
+        """Let the operator have a message that no route takes."""
+        if failure is None:
+            self._unrouted_of[transaction.message.device or ""].append(transaction.msn)
+            self._deliveries.deliver(transaction.stays.values())
+        self._say_refused(station, sequence, failure or refusal)
 
     def _has_room(self, device: str) -> bool:
         """Tell whether the operator may be given one more message of a device that no route takes."""
         queue = self._deliveries.operator_queue
-        waiting = self._unrouted[device] = [
-            msn for msn in self._unrouted.get(device, ()) if queue.find(msn) is not None
+        waiting = self._unrouted_of[device] = [
+            msn for msn in self._unrouted_of.get(device, ()) if queue.find(msn) is not None
         ]
         return len(waiting) < UNROUTED_OF_DEVICE_MAX
 
@@ -252,170 +270,58 @@ class Switch:
     # --- journaled: acknowledge, route, send ------------------------------------------------------
 
     def _held(
-        self,
-        station: StationPort,
-        incoming: Incoming,
-        record: MessageRecord,
-        rule: str,
-        failure: JournalUnavailable | None,
+        self, station: StationPort, incoming: Incoming, transaction: Transaction, failure: JournalUnavailable | None
     ) -> None:
         """Acknowledge a message that an operator wants to see before it goes anywhere."""
-        operator, key = incoming.operator, incoming.key
-        assert operator is not None and key is not None and self.intercepts is not None
-        self._metrics.messages[record.kind, failure.code if failure is not None else "accepted"] += 1
-        if failure is not None:
-            self._say_refused(station, incoming.sequence, failure)
-            return
-        station.session.acknowledge(incoming.sequence, str(record.msn).encode())
-        station.flush()
-        self._watch(Asked(record.msn, record.received, operator, key, incoming.fields, incoming.envelope.reason))
-        self.intercepts.hold(record, rule)
+        if self._acknowledge(station, incoming, transaction, failure):
+            self._deliveries.deliver(transaction.stays.values())
+            self._traffic.originators.tell(transaction, None, QueuedForLater(WAITS))
 
     def _accepted(
         self,
         station: StationPort,
         incoming: Incoming,
-        msn: int,
-        header: str,
+        transaction: Transaction,
         beside: Beside,
         failure: JournalUnavailable | None,
     ) -> None:
-        operator, key = incoming.operator, incoming.key
-        assert operator is not None and key is not None
-        kind = key.function.value
-        if failure is not None:
-            self._metrics.messages[kind, failure.code] += 1
-            self._say_refused(station, incoming.sequence, failure)
+        """Acknowledge a message that is in the journal, and send it where it goes."""
+        if not self._acknowledge(station, incoming, transaction, failure):
             return
-        station.session.acknowledge(incoming.sequence, str(msn).encode())
-        station.flush()
-        self._metrics.messages[kind, "accepted"] += 1
-        self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
-        self._log.debug("message.accepted", transaction=msn, kind=kind, key=key.code)
         beside.then()
-        self._watch(Asked(msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason))
-        envelope = incoming.envelope
-        priority = envelope.priority or ROUTINE
-        for leg in incoming.legs.legs:
-            self._deliveries.deliver(
-                leg,
-                Outgoing(
-                    msn, leg.kind, incoming.message, incoming.device.device, incoming.received_us, header=header,
-                    priority=priority, original_mnemonic=leg.original_mnemonic,
-                ),
-            )  # fmt: skip
+        if incoming.stations is not NOWHERE:
+            self._deliveries.deliver(transaction.stays.values())
         if not incoming.lines:
             return
-        entry = Pending(
-            msn=msn,
-            header=header,
-            own_header=incoming.head.header if incoming.head else header,
-            host=incoming.head is not None,
-            address=operator.address,
-            station=station.identity,
-            sequence=incoming.sequence,
-            ref=envelope.ref,
-            device=incoming.device.device,
-            user=operator.user,
-            agency=operator.agency,
-            ori=operator.ori,
-            mnemonic=operator.mnemonic,
-            priority=priority,
-            key=key,
-            timeout_s=key.timeout_s,
-            received_us=incoming.received_us,
-            lines=incoming.lines,
-            awaited=set(incoming.lines),
-        )
-        self._pending.add(entry, clock.monotonic())
-        text = write_head(MessageHead(header, operator.user, operator.taf)) + incoming.message
         # The commit may have taken long on a slow disk, and a suspension holds from the moment it is taken up.
         # Mostly no row has changed meanwhile, which is quickly seen; only otherwise are the rules asked again.
         assert incoming.case is not None
-        against = None if holds(self._point.directory, incoming.case) else objection(self._point, entry)
+        directory = self._point.directory
+        against = None if holds(directory, incoming.case) else objection(self._point, transaction)
         if against is None:
-            self._traffic.send_all(entry, text)
+            self._traffic.send(transaction.awaited)
             return
-        for name in entry.lines:
-            self._traffic.originators.give_up(entry, name, not_sent(name, against))
+        for stay in transaction.awaited:
+            self._traffic.originators.give_up(stay, not_sent(stay.name, against))
 
-    # --- after a restart ----------------------------------------------------------------------------
-
-    def recover(
-        self,
-        recent: Sequence[Recent],
-        unfinished: Sequence[Unfinished],
-        catalog: Catalog,
-    ) -> None:
-        """Take up what had not ended when the switch stopped; see `msc.switch.recovery`.
-
-        Called once, when the journal is open and before anybody can connect.
-        """
-        ended = self._writer.ended_before
-        now, now_us = clock.monotonic(), clock.wall_us()
-        entries: dict[int, Pending] = {}
-        for known in recent:
-            msn = known.message.msn
-            entries[msn] = recovery.pending_of(known.message, catalog, self._point.directory)
-            entries[msn].failed |= known.given_up
-        given_up: list[tuple[Pending, str, Refusal]] = []
-        resend: list[Callable[[], None]] = []
-        for leg in unfinished:
-            record, (place, _, name) = leg.message, leg.destination.partition(":")
-            entry = None
-            if place == "line":
-                entry = entries.get(record.msn)
-                if entry is None:
-                    entry = entries[record.msn] = recovery.pending_of(record, catalog, self._point.directory)
-                entry.awaited.add(name)
-            since_us = recovery.waited_since(leg)
-            action = recovery.decide(
-                recovery.Case(
-                    place,
-                    known=self._knows(place, name),
-                    update=entry is not None and entry.update,
-                    waited=since_us is not None,
-                    age_s=(now_us - record.received) / 1e6,
-                )
-            )
-            if action is recovery.Action.LIST:
-                self._deliveries.operator_queue.restore(leg)
-            elif action is recovery.Action.HAND_BACK:
-                keeper = self.keepers.get(place)
-                if keeper is None:
-                    # Of a later release, whose work nobody here knows.
-                    log.error("switch.not_taken_back", transaction=record.msn, place=place)
-                else:
-                    keeper(leg)
-            elif action is recovery.Action.TO_OPERATOR:
-                message = recovery.queued_again(leg, ended)
-                self._deliveries.to_operator(leg.destination, message, f"{leg.destination} is no more")
-            elif action is recovery.Action.QUEUE:
-                self._deliveries.push(leg.destination, recovery.queued_again(leg, ended))
-            elif action is recovery.Action.SEND_AGAIN:
-                assert entry is not None
-                resend.append(partial(self._traffic.send_again, entry, name, recovery.line_text(record)))
-            elif action is recovery.Action.WAIT_AGAIN:
-                assert entry is not None and since_us is not None
-                text, precedence = recovery.line_text(record), recovery.precedence_given(leg)
-                resend.append(partial(self._traffic.wait_again, entry, name, text, since_us, precedence))
-            else:
-                assert entry is not None
-                given_up.append((entry, name, recovery.refusal_for(action, name)))
-        for entry in entries.values():
-            self._pending.add(entry, now)
-        for send in resend:
-            send()
-        for entry, name, refusal in given_up:
-            self._traffic.originators.give_up(entry, name, refusal)
-        if unfinished:
-            log.info("switch.recovered", unfinished=len(unfinished), sent_again=len(resend))
-
-    def _knows(self, place: str, name: str) -> bool:
-        """Tell whether there is a line, device or user of a name."""
-        if place == "line":
-            return self._traffic.has_line(name)
-        return self._point.directory.has_station(f"{place}:{name}")
+    def _acknowledge(
+        self, station: StationPort, incoming: Incoming, transaction: Transaction, failure: JournalUnavailable | None
+    ) -> bool:
+        """Tell a station that its message was accepted, or not; tells which."""
+        operator, key, kind = incoming.operator, incoming.key, transaction.message.kind
+        assert operator is not None and key is not None
+        if failure is not None:
+            self._metrics.messages[kind, failure.code] += 1
+            self._say_refused(station, incoming.sequence, failure)
+            return False
+        station.session.acknowledge(incoming.sequence, str(transaction.msn).encode())
+        station.flush()
+        self._metrics.messages[kind, "accepted"] += 1
+        self._metrics.stages["journaled"].add((clock.wall_us() - incoming.received_us) / 1e6)
+        self._watch(
+            Asked(transaction.msn, incoming.received_us, operator, key, incoming.fields, incoming.envelope.reason)
+        )
+        return True
 
 
 def _stays(incoming: Incoming) -> bool:

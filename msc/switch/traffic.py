@@ -5,7 +5,8 @@ What they send is `arrivals.py`'s, what originators are told `originator.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from msc import clock
@@ -19,27 +20,25 @@ from msc.errors import (
     Refusal,
     RefusedByState,
 )
-from msc.journal.writer import JournalWriter
-from msc.limits import SUBMISSION_ATTEMPTS_MAX
+from msc.limits import LINE_LOSSES_MAX, SUBMISSION_ATTEMPTS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.catalog import Function
-from msc.protocol.header import MNEMONIC_CHARS
 from msc.settings import QueueSettings
 from msc.switch.arrivals import Arrivals
 from msc.switch.confirmations import KIND as HIT_CONFIRMATION
 from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import objection
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.originator import Originators, not_sent
 from msc.switch.port import LinePort
 from msc.switch.service import ServiceStates
 from msc.switch.silence import SilenceWatch
 from msc.switch.trunk import Trunk
-from msc.transit.event import Event, Life
-from msc.transit.outbox import Outgoing, Precedence
-from msc.transit.pending import Pending, PendingTable
+from msc.transit.event import Facts, Life
 from msc.transit.repeat import Repeats
+from msc.transit.transaction import Stay
 
 log = get_logger("switch")
 
@@ -54,8 +53,7 @@ class LineTraffic:
         self,
         *,
         point: AccessControlPoint,
-        writer: JournalWriter,
-        pending: PendingTable,
+        lifecycle: Lifecycle,
         deliveries: Deliveries,
         metrics: Metrics,
         kept: QueueSettings | None = None,
@@ -63,32 +61,31 @@ class LineTraffic:
         services: ServiceStates | None = None,
         unanswered: SilenceWatch | None = None,
         repeats: Repeats | None = None,
+        intercepted: Callable[[str], str | None] = lambda _mnemonic: None,
     ) -> None:
-        self.pending = pending
+        self.transit = lifecycle.transit
         self.services = services or ServiceStates()
         self.unanswered = unanswered or SilenceWatch()
         self._confirmations = confirmations
         self._kept = kept or QueueSettings()
         self._point = point
-        self._writer = writer
+        self._lifecycle = lifecycle
+        self._writer = lifecycle.writer
         self._deliveries = deliveries
         self.trunks: dict[str, Trunk] = {}
         """The destinations there are, by the names of their primary lines."""
         self._of_line: dict[str, Trunk] = {}
         self.originators = Originators(
             point=point,
-            writer=writer,
-            pending=pending,
+            lifecycle=lifecycle,
             deliveries=deliveries,
             metrics=metrics,
-            trunks=self.trunks,
             unanswered=self.unanswered,
             confirmations=confirmations,
         )
         self.arrivals = Arrivals(
             point=point,
-            writer=writer,
-            pending=pending,
+            lifecycle=lifecycle,
             deliveries=deliveries,
             metrics=metrics,
             originators=self.originators,
@@ -96,6 +93,7 @@ class LineTraffic:
             services=self.services,
             unanswered=self.unanswered,
             repeats=repeats or Repeats(),
+            intercepted=intercepted,
             pump=self._pump,
         )
 
@@ -127,162 +125,129 @@ class LineTraffic:
 
     # --- to the lines -------------------------------------------------------------------------------
 
-    def send_all(self, entry: Pending, text: str) -> None:
-        """Send a message that is in the journal and may be sent to its lines; its originator is told of each that
-        cannot be had, and which could.
-        """
-        for name in sorted(entry.lines, key=lambda name: self.trunks[name].active is None):
-            self.send(entry, name, text)
+    def send(self, stays: Iterable[Stay]) -> None:
+        """Send a message that is in the journal and may be sent to its lines.
 
-    def send(self, entry: Pending, name: str, text: str, *, possible_duplicate: bool = False) -> None:
-        """Send a message that is in the journal and may be sent, or tell its originator that it was not sent."""
-        trunk = self.trunks[name]
-        message = self._to_line(entry, text, possible_duplicate=possible_duplicate)
-        why = trunk.waits(message.database)
-        if why is None and trunk.active is None:
-            self.originators.give_up(entry, name, LineOutOfService(f"{name} is out of service; not sent"))
-        elif trunk.outbox.full_for(message):
-            self.originators.give_up(entry, name, LineOutOfService(f"{name} has too many messages waiting; not sent"))
-        else:
-            trunk.outbox.push(message)
-            if why is not None:
-                self._tell_waiting(entry, trunk, message, why)
+        What becomes of it is decided for all of them before its originator is told of any: what is said of one line
+        also says whether the others were asked.
+        """
+        going: list[tuple[Stay, Trunk, str | None]] = []
+        refused: list[tuple[Stay, Refusal]] = []
+        for stay in stays:
+            trunk = self.trunks[stay.name]
+            why = trunk.waits(stay.database)
+            if why is None and trunk.active is None:
+                refusal = LineOutOfService(f"{stay.name} is out of service; not sent")
+            elif trunk.outbox.full_for(stay):
+                refusal = LineOutOfService(f"{stay.name} has too many messages waiting; not sent")
             else:
-                self._pump(trunk, cleared=entry.msn)
+                going.append((stay, trunk, why))
+                continue
+            if self.originators.decide(stay, refusal):
+                refused.append((stay, refusal))
+        for stay, trunk, why in going:
+            trunk.outbox.push(stay)
+            if why is None:
+                self._pump(trunk, cleared=stay)
+            else:
+                self._tell_waiting(stay, why)
+        for stay, against in refused:
+            self.originators.say(stay, against)
 
-    def send_again(self, entry: Pending, name: str, text: str) -> None:
+    def send_again(self, stay: Stay) -> None:
         """Queue an inquiry that a stop of the switch left unanswered, for when the line is open."""
-        self.trunks[name].outbox.push(self._to_line(entry, text, possible_duplicate=True))
+        stay.doubtful = True
+        self.trunks[stay.name].outbox.push(stay)
 
-    def wait_again(
-        self, entry: Pending, name: str, text: str, since_us: int, precedence: Precedence | None = None
-    ) -> None:
-        """Queue what its originator was told to wait with, and what a stop of the switch left waiting.
-
-        Args:
-            since_us: Wall time since which it waits.
-            precedence: The class an operator put it into, if any did.
-        """
+    def wait_again(self, stay: Stay) -> None:
+        """Queue what its originator was told to wait with, and what a stop of the switch left waiting."""
         # The journal knows of an update that it was not sent; of an inquiry the last moment may be missing.
-        message = self._to_line(entry, text, possible_duplicate=not entry.update)
-        message.expires_us = since_us + int(self._kept.of(message.kind) * 1e6)
-        if precedence is not None:
-            message.precedence = precedence
-        self.trunks[name].outbox.push(message)
+        stay.doubtful = not stay.update
+        stay.expires_us = stay.since_us + int(self._kept.of(stay.kind) * 1e6)
+        self.trunks[stay.name].outbox.push(stay)
 
-    def _to_line(self, entry: Pending, text: str, *, possible_duplicate: bool = False) -> Outgoing:
-        key = entry.key
-        return Outgoing(
-            entry.msn,
-            key.function.value if key is not None else "",
-            text,
-            entry.device,
-            entry.received_us,
-            header=entry.header,
-            priority=entry.priority,
-            update=entry.update,
-            database=key.database if key is not None else None,
-            possible_duplicate=possible_duplicate,
-        )
-
-    def _tell_waiting(self, entry: Pending, trunk: Trunk, message: Outgoing, why: str) -> None:
+    def _tell_waiting(self, stay: Stay, why: str) -> None:
         """Tell an originator that the message waits, and how long it will."""
         # From now on: the operator may have kept it for a while before.
-        message.expires_us = clock.wall_us() + int(self._kept.of(message.kind) * 1e6)
-        self._writer.note(Event(entry.msn, clock.wall_us(), Life.QUEUED, trunk.address, why))
-        self.originators.tell(entry, trunk.name, QueuedForLater(f"{why}; queued, will be sent to {trunk.name}"))
+        stay.expires_us = clock.wall_us() + int(self._kept.of(stay.kind) * 1e6)
+        self._lifecycle.note(stay, Life.QUEUED, {"why": why})
+        told = QueuedForLater(f"{why}; queued, will be sent to {stay.name}")
+        self.originators.tell(stay.transaction, stay.name, told)
 
-    def _pump(self, trunk: Trunk, cleared: int = 0) -> None:
+    def _pump(self, trunk: Trunk, cleared: Stay | None = None) -> None:
         """Send what waits, as far as the line takes it, and as its senders still may.
 
         Args:
-            cleared: MSN of a message whose sender has just been looked at; all others have waited.
+            cleared: A message whose sender has just been looked at; all others have waited.
         """
         outbox = trunk.outbox
         while trunk.room > 0 and self._writer.available:
-            message = outbox.take()
-            if message is None:
+            stay = outbox.take()
+            if stay is None:
                 break
             line = trunk.active
             assert line is not None
-            if message.msn != cleared and self._withhold(trunk.name, message):
+            if stay is not cleared and self._withhold(stay):
                 continue
-            if message.update and message.expires_us is not None:
-                self._clear(trunk, message)
+            if stay.expires_us is not None and stay.update:
+                self._clear(trunk, stay)
             else:
-                self._submit(trunk, line, message)
+                self._submit(trunk, line, stay)
 
-    def _submit(self, trunk: Trunk, line: LinePort, message: Outgoing, *, noted: bool = False) -> None:
+    def _submit(self, trunk: Trunk, line: LinePort, stay: Stay) -> None:
+        transaction = stay.transaction
         try:
-            sequence = line.send(message.text.encode())
+            sequence = line.send(transaction.line_text().encode())
         except Refusal as refusal:
             # Too long, or of characters that this line's driver cannot carry.
-            self._give_up_sent(
-                trunk.name, message, LineOutOfService(f"{line.name} cannot carry it: {refusal}; not sent")
-            )
+            self.originators.give_up(stay, LineOutOfService(f"{line.name} cannot carry it: {refusal}; not sent"))
             return
-        trunk.outbox.sent(sequence, message, line.name)
-        at = clock.wall_us()
+        trunk.outbox.sent(sequence, stay, line.name)
         if line is not trunk.primary:
-            self._writer.note(Event(message.msn, at, Life.ALTERNATE_ROUTED, trunk.address, line.name))
-        if not noted:
-            self._writer.note(Event(message.msn, at, Life.SENT, trunk.address))
-        self.unanswered.sent(trunk.name, (message.header or "")[:MNEMONIC_CHARS], message.msn, clock.monotonic())
-        if message.expires_us is not None:
-            self._begin_clock(trunk.name, message)
+            self._lifecycle.note(stay, Life.ALTERNATE_ROUTED, {"carrier": line.name})
+        self._lifecycle.note(stay, Life.SENT)
+        self.unanswered.sent(trunk.name, transaction.mnemonic, transaction.msn, clock.monotonic())
+        if stay.expires_us is not None:
+            # It was told to wait, and has gone out: its time-out begins now.
+            stay.expires_us = None
+            self.transit.postpone(stay, clock.monotonic() + transaction.timeout_of(stay))
 
-    def _clear(self, trunk: Trunk, message: Outgoing) -> None:
-        """Send an update whose originator was told that it waits. First the journal says that it is sent: so if the
-        switch stops meanwhile, what does not say so was not, and can still be sent as promised.
+    def _clear(self, trunk: Trunk, stay: Stay) -> None:
+        """Send an update whose originator was told that it waits. First the journal says that it may go out: so if
+        the switch stops meanwhile, what does not say so did not, and can still be sent as promised.
         """
-
-        def durable(failure: JournalUnavailable | None) -> None:
-            trunk.clearing = None
-            line = trunk.active
-            if failure is not None or line is None or not trunk.room:
-                trunk.outbox.give_back(message)
-                return
-            self._submit(trunk, line, message, noted=True)
-            self._pump(trunk)
-
         try:
-            self._writer.store(Event(message.msn, clock.wall_us(), Life.SENT, trunk.address), durable)
-            trunk.clearing = message
+            self._lifecycle.store(stay, Life.CLEARED, partial(self._cleared, trunk, stay))
+            trunk.clearing = stay
         except JournalUnavailable:
-            trunk.outbox.give_back(message)
+            trunk.outbox.give_back(stay)
 
-    def _begin_clock(self, name: str, message: Outgoing) -> None:
-        """A message that was told to wait has gone out: its time-out begins now."""
-        message.expires_us = None
-        entry = self.pending.find(message.header or "")
-        if entry is not None:
-            self.pending.postpone(entry, name, clock.monotonic() + entry.timeout_of(name))
+    def _cleared(self, trunk: Trunk, stay: Stay, failure: JournalUnavailable | None) -> None:
+        trunk.clearing = None
+        line = trunk.active
+        if failure is not None or line is None or not trunk.room:
+            trunk.outbox.give_back(stay)
+            return
+        self._submit(trunk, line, stay)
+        self._pump(trunk)
 
-    def _withhold(self, name: str, message: Outgoing) -> bool:
+    def _withhold(self, stay: Stay) -> bool:
         """Tell whether a message that had to wait may not be sent any more; its originator is told, or knows already.
 
         Somebody may have been suspended while the line was down or full, or while the switch was.
         """
-        if self._has_ended(name, message):
+        if _is_over(stay):
             return True
-        entry = self.pending.find(message.header or "")
-        against = objection(self._point, entry) if entry is not None else None
-        if entry is None or against is None:
+        against = objection(self._point, stay.transaction)
+        if against is None:
             return False
-        refusal: Refusal = not_sent(name, against)
-        if message.possible_duplicate:
+        refusal: Refusal = not_sent(stay.name, against)
+        if stay.possible_duplicate:
             # It was on its way once: that the state has it cannot be ruled out.
-            told = f"{name} gave no answer, and it is not sent again: {against.reason}"
-            refusal = OutcomeUnknown(told) if message.update else NoAnswerInTime(told)
-        self.originators.give_up(entry, name, refusal)
+            told = f"{stay.name} gave no answer, and it is not sent again: {against.reason}"
+            refusal = OutcomeUnknown(told) if stay.update else NoAnswerInTime(told)
+        self.originators.give_up(stay, refusal)
         return True
-
-    def _has_ended(self, name: str, message: Outgoing) -> bool:
-        """Tell whether a message was answered or given up although the line had not acknowledged it: it is not to be
-        sent again, and an update that was given up must not be.
-        """
-        entry = self.pending.find(message.header or "")
-        return entry is not None and (name not in entry.awaited or name in entry.given_up)
 
     # --- what lines do ------------------------------------------------------------------------------
 
@@ -298,53 +263,64 @@ class LineTraffic:
 
     def line_lost(self, line: LinePort, reason: str) -> None:
         """A line is lost. What it had not acknowledged: inquiries go out on its backup, or wait for it to come back;
-        updates are reported and never sent again blindly (E404).
+        updates are reported and never sent again blindly (E404). What was waited for when the line was lost, time and
+        again, is what the host chokes on: an operator gets it, and the rest goes on.
         """
-        trunk, at = self._of_line[line.name], clock.wall_us()
-        for message in trunk.lost(line):
-            if message.update:
-                trunk.outbox.drop(message)
-                refusal = OutcomeUnknown(f"{line.name} was lost; check before sending again")
-                self._give_up_sent(trunk.name, message, refusal)
-            elif not self._has_ended(trunk.name, message):
-                self._writer.note(Event(message.msn, at, Life.RETURNED, trunk.address, reason))
+        trunk = self._of_line[line.name]
+        for place, stay in enumerate(trunk.lost(line)):
+            if stay.update:
+                trunk.outbox.drop(stay)
+                self.originators.give_up(stay, OutcomeUnknown(f"{line.name} was lost; check before sending again"))
+            elif not _is_over(stay):
+                facts: Facts = {"why": reason, "unanswered": True} if place == 0 else {"why": reason}
+                self._lifecycle.note(stay, Life.RETURNED, facts)
+                if stay.returns >= LINE_LOSSES_MAX:
+                    trunk.outbox.drop(stay)
+                    self._choked_on(stay)
         if trunk.active is not None and trunk.active is not line:
             log.warning("line.carried_by_other", line=trunk.name, carrier=trunk.active.name)
             self._pump(trunk)
 
+    def _choked_on(self, stay: Stay) -> None:
+        why = f"{stay.name} was lost {stay.returns} times while it waited for the acknowledgement of this message"
+        self.originators.give_up(stay, RefusedByState(f"{why}; not sent again, and in the operator's queue"))
+        self._deliveries.to_operator(stay, why, ended=False)
+
     def line_answered(self, line: LinePort, sequence: int, refused: str | None) -> None:
         """A line has taken a message over, or refused it."""
         trunk = self._of_line[line.name]
-        message = trunk.outbox.answered(sequence, line.name)
-        if message is None:
+        stay = trunk.outbox.answered(sequence, line.name)
+        if stay is None:
             return
         if refused is None:
-            self._taken_over(trunk, message)
-            self._pump(trunk)
+            self._taken_over(trunk, stay)
+            if trunk.outbox.waiting:
+                self._pump(trunk)
             return
         self.unanswered.heard(trunk.name, clock.monotonic())
-        if not self._has_ended(trunk.name, message):
-            self._refused(trunk, line, message, refused)
+        if not _is_over(stay):
+            self._refused(trunk, line, stay, refused)
         self._pump(trunk)
 
-    def _refused(self, trunk: Trunk, line: LinePort, message: Outgoing, refused: str) -> None:
-        if trunk.try_again(message, refused, clock.monotonic()):
-            self._writer.note(Event(message.msn, clock.wall_us(), Life.RETURNED, trunk.address, refused))
+    def _refused(self, trunk: Trunk, line: LinePort, stay: Stay, refused: str) -> None:
+        if trunk.is_worth_another_try(stay, refused):
+            code, _, why = refused.partition(" ")
+            self._lifecycle.note(stay, Life.RETURNED, {"code": code, "why": why})
+            trunk.try_again(stay, clock.monotonic())
             return
-        self._give_up_sent(trunk.name, message, RefusedByState(f"{line.name} refused it: {refused}"))
-        if message.attempts >= SUBMISSION_ATTEMPTS_MAX:
-            self._deliveries.to_operator(None, message, f"refused {message.attempts} times by {line.name}")
+        attempts = stay.attempts + 1
+        self.originators.give_up(stay, RefusedByState(f"{line.name} refused it: {refused}"))
+        if attempts >= SUBMISSION_ATTEMPTS_MAX:
+            self._deliveries.to_operator(stay, f"refused {attempts} times by {line.name}", ended=False)
 
-    def _taken_over(self, trunk: Trunk, message: Outgoing) -> None:
-        at = clock.wall_us()
-        self._writer.note(Event(message.msn, at, Life.ACKNOWLEDGED, trunk.address))
-        entry = self.pending.find(message.header or "") if message.kind in NO_ANSWER_DUE else None
-        if entry is not None:
-            self._writer.note(Event(message.msn, at, Life.ANSWERED, trunk.address, "taken over; none is due"))
-            self.pending.settle(entry, trunk.name)
-            self.unanswered.answered(trunk.name, entry.mnemonic, entry.msn, clock.monotonic())
-        if message.kind == HIT_CONFIRMATION and self._confirmations is not None:
-            self._confirmations.acknowledged(message)
+    def _taken_over(self, trunk: Trunk, stay: Stay) -> None:
+        self._lifecycle.note(stay, Life.ACKNOWLEDGED)
+        if stay.transaction.message.kind in NO_ANSWER_DUE and stay.open:
+            self._lifecycle.note(stay, Life.ANSWERED, {"none_due": True})
+            transaction = stay.transaction
+            self.unanswered.answered(trunk.name, transaction.mnemonic, transaction.msn, clock.monotonic())
+        if stay.kind == HIT_CONFIRMATION and self._confirmations is not None:
+            self._confirmations.acknowledged(stay)
 
     def line_message(self, line: LinePort, sequence: int, payload: bytes) -> None:
         """A line's message: an answer to an inquiry, or unsolicited. It is acknowledged or refused."""
@@ -354,17 +330,14 @@ class LineTraffic:
 
     def tick(self, now: float) -> None:
         """Give up destinations whose time has come, and tell the originator; look after the trunks."""
-        for entry, name in self.pending.expire(now):
-            trunk = self.trunks.get(name)
-            if trunk is not None and trunk.was_told_to_wait(entry.msn):
-                continue
-            self.originators.give_up(entry, name, self._overdue(entry, name))
+        for stay in self.transit.expire(now):
+            # What was told to wait has a time of its own.
+            if stay.expires_us is None or stay.name not in self.trunks:
+                self.originators.give_up(stay, self._overdue(stay))
         now_us = clock.wall_us()
         for trunk in self.trunks.values():
-            for message in trunk.outbox.expire(now_us):
-                self._give_up_sent(
-                    trunk.name, message, LineOutOfService(f"{trunk.name} stayed out of service; not sent")
-                )
+            for stay in trunk.outbox.expire(now_us):
+                self.originators.give_up(stay, LineOutOfService(f"{trunk.name} stayed out of service; not sent"))
             # Also what the journal, while it was away, kept from going out.
             if trunk.tick(now) or trunk.outbox.waiting:
                 self._pump(trunk)
@@ -374,16 +347,18 @@ class LineTraffic:
         if self._confirmations is not None:
             self._confirmations.tick(now)
 
-    def _overdue(self, entry: Pending, name: str) -> Refusal:
-        trunk = self.trunks.get(name)
-        unsent = trunk.remove(entry.msn) if trunk else None
+    def _overdue(self, stay: Stay) -> Refusal:
+        trunk = self.trunks.get(stay.name)
+        unsent = trunk.remove(stay.msn) if trunk else None
         if unsent is not None and not unsent.possible_duplicate:
-            return LineOutOfService(f"{name} is out of service; not sent")
-        if entry.update:
-            return OutcomeUnknown(f"{name} gave no answer; check before sending again")
-        return NoAnswerInTime(f"{name} gave no answer in {entry.timeout_of(name):.0f} s")
+            return LineOutOfService(f"{stay.name} is out of service; not sent")
+        if stay.update:
+            return OutcomeUnknown(f"{stay.name} gave no answer; check before sending again")
+        return NoAnswerInTime(f"{stay.name} gave no answer in {stay.transaction.timeout_of(stay):.0f} s")
 
-    def _give_up_sent(self, name: str, message: Outgoing, refusal: Refusal) -> None:
-        entry = self.pending.find(message.header or "")
-        if entry is not None:
-            self.originators.give_up(entry, name, refusal)
+
+def _is_over(stay: Stay) -> bool:
+    """Tell whether a message was answered or given up although the line had not acknowledged it: it is not to be
+    sent again, and an update that was given up must not be.
+    """
+    return not stay.open or stay.gave_up

@@ -14,7 +14,8 @@ from msc.limits import SUBMISSION_ATTEMPTS_MAX, SUBMIT_AGAIN_S
 from msc.protocol.line_state import LineState
 from msc.protocol.session import TRANSIENT
 from msc.switch.port import LinePort
-from msc.transit.outbox import Outbox, Outgoing
+from msc.transit.outbox import Outbox
+from msc.transit.transaction import Stay
 
 _LATER: Final = tuple(TRANSIENT)
 """How the answer of a host begins that would take the message later."""
@@ -40,13 +41,13 @@ class Trunk:
         """The carrier an operator wants used, whatever else is there."""
         self.out: str | None = None
         """What the state said when it took itself out of service; None while it has not."""
-        self.clearing: Outgoing | None = None
+        self.clearing: Stay | None = None
         """The update that is about to go out, as soon as the journal says so; nothing overtakes it."""
         self._failback_s = failback_s
         self._primary_back_at: float | None = None
         self._drained: LinePort | None = None
         """The carrier that is drained before traffic leaves it."""
-        self._refused: list[tuple[float, Outgoing]] = []
+        self._refused: list[tuple[float, Stay]] = []
 
     @property
     def address(self) -> str:
@@ -72,11 +73,6 @@ class Trunk:
             return f"{self.active.name} is held by an operator"
         return None
 
-    def was_told_to_wait(self, msn: int) -> bool:
-        """Tell whether a message waits by word of the state or of an operator: it has a time of its own."""
-        message = self.clearing if self.clearing is not None and self.clearing.msn == msn else self.outbox.find(msn)
-        return message is not None and message.expires_us is not None
-
     # --- which line carries it ------------------------------------------------------------------------
 
     def opened(self, line: LinePort, now: float) -> None:
@@ -86,11 +82,11 @@ class Trunk:
         elif line is not self.active and line is self._wanted:
             self._primary_back_at = now
 
-    def lost(self, line: LinePort) -> list[Outgoing]:
+    def lost(self, line: LinePort) -> list[Stay]:
         """A carrier is lost; another takes over if one is there.
 
         Returns:
-            What it had not acknowledged: put back in front, and marked.
+            What it had not acknowledged: put back in front.
         """
         again = self.outbox.lose(line.name)
         was_active = line is self.active
@@ -144,13 +140,14 @@ class Trunk:
 
     # --- refused for the moment -----------------------------------------------------------------------
 
-    def try_again(self, message: Outgoing, refused: str, now: float) -> bool:
-        """Keep a message that its host could not take just now; tells whether it is worth another try."""
-        message.attempts += 1
-        if not refused.startswith(_LATER) or message.attempts >= SUBMISSION_ATTEMPTS_MAX:
-            return False
+    @staticmethod
+    def is_worth_another_try(message: Stay, refused: str) -> bool:
+        """Tell whether a message that its host could not take just now is to be sent again."""
+        return refused.startswith(_LATER) and message.attempts + 1 < SUBMISSION_ATTEMPTS_MAX
+
+    def try_again(self, message: Stay, now: float) -> None:
+        """Keep a message that its host could not take just now, for a moment."""
         self._refused.append((now + SUBMIT_AGAIN_S, message))
-        return True
 
     def _bring_back(self, now: float) -> bool:
         if not self._refused or self._refused[0][0] > now:
@@ -160,7 +157,7 @@ class Trunk:
         self._refused = self._refused[len(due) :]
         return True
 
-    def remove(self, msn: int) -> Outgoing | None:
+    def remove(self, msn: int) -> Stay | None:
         """Take the waiting message of an MSN out; None if none waits."""
         for place, (_, message) in enumerate(self._refused):
             if message.msn == msn:

@@ -1,7 +1,7 @@
 """The events of a message's life, and the places where it can be.
 
-An event is typed: what follows from it stands in its facts, member by member. `why` is for people alone; nothing reads
-it, so a name or a reason that somebody chose can never become an order.
+An event is typed: what follows from it stands in its facts, member by member. `why` is for people alone; nothing
+reads it, so a name or a reason that somebody chose can never become an order.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class Facts(TypedDict, total=False):
         group: It came by a group, and is a broadcast.
         late, repeated: Of a line's answer: it came after it had been given up, or had come before.
         whose: The mnemonic, or the address where there is none, of the station it was meant for first.
+        hops: How often it was sent elsewhere before it came here.
+        pinned: An operator has said that it comes here, and no forward takes it on.
+        meant: Of what waits for an operator: the address it was meant for.
         until: Wall time, microseconds, at which a bulletin comes down.
         by: Who posted a bulletin.
         terminal: The address that a hit confirmation's reminders go to.
@@ -76,6 +79,9 @@ class Facts(TypedDict, total=False):
     late: bool
     repeated: bool
     whose: str
+    hops: int
+    pinned: bool
+    meant: str
     until: int
     by: str
     terminal: str
@@ -122,16 +128,14 @@ BULLETINS: Final = "board:daily"
 
 def described(event: Event) -> str | None:
     """Say in words what an event's facts are, for people; None if there is nothing to say."""
-    said = [
-        words.format(fact) for name, words in _WORDS.items() if (fact := event.facts.get(name)) not in (None, False)
-    ]
-    why = event.facts.get("why")
-    return "; ".join([*said, *([why] if why else [])]) or None
+    facts = event.facts
+    said = [words.format(fact) for name, words in _WORDS.items() if (fact := facts.get(name)) not in (None, False)]
+    told = " ".join(filter(None, (facts.get("code"), facts.get("why"))))
+    return "; ".join([*said, *([told] if told else [])]) or None
 
 
 _WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "code": "{}",
         "route": "{}",
         "rule": "rule {}",
         "group": "by group",

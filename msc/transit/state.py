@@ -104,13 +104,18 @@ def place_of(destination: str) -> Place:
 
 def state_after(destination: str, life: str, before: State = State.ENDED) -> State:
     """Return where a message stands at a destination after an event; as before, if the table does not have it."""
-    made: Mapping[State, State] = TRANSITIONS[place_of(destination)].get(life, {})  # type: ignore[call-overload]
-    return made.get(before, before)
+    return state_at(place_of(destination), life, before)
+
+
+def state_at(place: Place, life: str, before: State) -> State:
+    """Return where a message stands at a kind of destination after an event; as before, if the table has nothing."""
+    made: Mapping[State, State] | None = TRANSITIONS[place].get(life)  # type: ignore[call-overload]
+    return before if made is None else made.get(before, before)
 
 
 def was_sent(state: State) -> bool:
     """Tell whether the destination may have it already."""
-    return state in _ON_ITS_WAY
+    return state >= State.SENT
 
 
 def has_ended(destination: str, lives: Iterable[str]) -> bool:

@@ -14,8 +14,10 @@ from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.ledger import Ledger
 from msc.journal.proof.checkpoint import Signer
 from msc.journal.reader import JournalReader
-from msc.journal.record import Record
+from msc.journal.record import Record, StepsRecord
 from msc.journal.search import Searcher
+from msc.transit.event import Event
+from msc.transit.state import State
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
 """A signing key of nobody."""
@@ -32,10 +34,15 @@ class Entered:
     """
 
     seq: int
-    owed: Mapping[int, Mapping[str, bool]]
+    owed: Mapping[int, Mapping[str, State]]
 
 
-async def enter(url: str, *records: Record, signer: Signer = SIGNER, checkpoint: bool = True) -> Entered:
+def recorded(*given: Record | Event) -> list[Record]:
+    """Return records as the writer makes them: an event by itself is a step of its message."""
+    return [StepsRecord(each.msn, each.at, (each,)) if isinstance(each, Event) else each for each in given]
+
+
+async def enter(url: str, *records: Record | Event, signer: Signer = SIGNER, checkpoint: bool = True) -> Entered:
     """Enter records in one commit, behind those that are there; a new journal is begun with them.
 
     Args:
@@ -44,7 +51,7 @@ async def enter(url: str, *records: Record, signer: Signer = SIGNER, checkpoint:
     writing = open_writing(url)
     try:
         ledger = Ledger.of(await writing.open(), signer, _IDENTITY)
-        entered = ledger.enter((clock.monotonic_us(), record) for record in records)
+        entered = ledger.enter([(clock.monotonic_us(), record) for record in recorded(*records)])
         checkpoints, state = entered.checkpoints, None
         if checkpoint or checkpoints:
             checkpoints.append(ledger.checkpoint(clock.wall_us()))

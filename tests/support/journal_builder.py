@@ -23,6 +23,7 @@ from msc.journal.record import AuditRecord, Record
 from msc.journal.reindex import reindex
 from msc.transit.event import Event, Life
 from msc.transit.message import Direction, MessageRecord
+from tests.support.journal import recorded
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
@@ -38,7 +39,7 @@ def signatories_of(*signers: Signer) -> Signatories:
     return Signatories(signer.key.public_key() for signer in signers)
 
 
-def an_inquiry(msn: int, at: int, rng: Random) -> list[Record]:
+def an_inquiry(msn: int, at: int, rng: Random) -> list[Record | Event]:
     """Make what an inquiry to the state leaves: the message and its events."""
     number = rng.randrange(20)
     plate = "".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=7))
@@ -54,7 +55,7 @@ def an_inquiry(msn: int, at: int, rng: Random) -> list[Record]:
     ]
 
 
-def an_answer(msn: int, at: int, inquiry: int, rng: Random) -> list[Record]:
+def an_answer(msn: int, at: int, inquiry: int, rng: Random) -> list[Record | Event]:
     """Make what an answer from the state leaves."""
     number = rng.randrange(20)
     text = f"IV\nMATCH MADE ON LIC/\nVIN/{rng.randrange(10**11):017}\nREG VALID FROM 01/01/26 TO 01/01/27"
@@ -96,8 +97,9 @@ class JournalBuilder:
         """Wall time of the newest record, microseconds."""
         self.mono_offset = 1_600_000_000 * SECOND
 
-    async def enter(self, records: Sequence[Record], *, state: bool = False) -> None:
-        """Commit records, with a checkpoint where one is due."""
+    async def enter(self, given: Sequence[Record | Event], *, state: bool = False) -> None:
+        """Commit records, with a checkpoint where one is due; an event by itself is a step of its message."""
+        records = recorded(*given)
         marked = [(wall_time_of(record) - self.mono_offset, record) for record in records]
         entered = self.ledger.enter(marked)
         for record in records:

@@ -12,8 +12,8 @@ from msc.journal.archive import Archivist
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.match import matches, matches_audit
 from msc.journal.ledger import Ledger
-from msc.journal.record import AuditRecord, Record
-from msc.transit.event import Event, Life
+from msc.journal.record import AuditRecord, Record, StepsRecord
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
 from tests.journal.index.records import AGENCIES, LONG, TEXTS
 from tests.support.journal import SIGNER
@@ -22,6 +22,7 @@ from tests.support.memory_journal import MemoryJournal
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 START = clock.parse_rfc3339("2026-09-20")
+FACTS: tuple[Facts, ...] = ({}, {}, {"why": "O'BRIEN left"}, {"answer": 7, "late": True})
 LIVES = [life.value for life in Life if life != Life.RECEIVED]
 DESTINATIONS = (None, "device:T1", "device:T2", "line:CLETS", "line:T1", "user:J1")
 MEMBERS: dict[str, Any] = {
@@ -88,7 +89,7 @@ class LivingJournal:
         count = min(count, self.left)
         self.left -= count
         records = [self._record() for _ in range(count)]
-        found = self._ledger.enter((0, record) for record in records)
+        found = self._ledger.enter([(0, record) for record in records])
         for seq, record in zip(
             range(self._ledger.seq - len(records) + 1, self._ledger.seq + 1), records, strict=True
         ):
@@ -104,21 +105,27 @@ class LivingJournal:
         choice = self.random.choice
         gap = choice((1, 1, SECOND, SECOND, 3600 * SECOND, DAY, 20 * DAY, -2 * DAY))
         self.now = max(self.now + gap, START)
-        kind = choice((MessageRecord, MessageRecord, Event, Event, Event, AuditRecord))
+        kind = choice((MessageRecord, MessageRecord, StepsRecord, StepsRecord, StepsRecord, AuditRecord))
         if kind is AuditRecord:
             return AuditRecord(self.now, **{name: choice(values) for name, values in AUDIT_MEMBERS.items()})
-        if kind is Event and self.messages:
+        if kind is StepsRecord and self.messages:
             # Of a message just sent, or of one sent long ago.
             msn = choice(
                 (len(self.messages), max(1, len(self.messages) - 3), self.random.choice(list(self.messages)))
             )
-            event = Event(msn, self.now, choice(LIVES), choice(DESTINATIONS))
-            self.messages[msn][1].append(event)
-            return event
+            events = tuple(
+                Event(msn, self.now - late, choice(LIVES), choice(DESTINATIONS), choice(FACTS))
+                for late in choice(((0,), (0,), (SECOND, 0), (0, 0, 0)))
+            )
+            self.messages[msn][1].extend(events)
+            return StepsRecord(msn, self.now, events)
         msn = len(self.messages) + 1
         members = {name: choice(values) for name, values in MEMBERS.items()}
-        message = MessageRecord(msn, self.now, transaction=choice((msn, max(1, msn - 1), None)), **members)
-        self.messages[msn] = message, [Event(msn, self.now, Life.RECEIVED)]
+        own = tuple(Event(msn, self.now, Life.ROUTED, choice(DESTINATIONS)) for _ in range(choice((0, 1, 1, 2))))
+        message = MessageRecord(
+            msn, self.now, transaction=choice((msn, max(1, msn - 1), None)), **members, events=own
+        )
+        self.messages[msn] = message, [Event(msn, self.now, Life.RECEIVED), *own]
         return message
 
     async def state(self) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msc.switch.leg import Leg, Legs
 
 from msc import clock
 from msc.switch.intake import Incoming
-from msc.switch.leg import Leg, Legs
 from msc.transit.event import Event, Life
 from msc.transit.hit_confirmation import ADDRESS
 from msc.transit.message import Direction, MessageRecord

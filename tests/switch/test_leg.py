@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msc.switch.leg import Leg, Legs, find_legs, unsolicited_legs
 
 from msc.directory.rows import Device, Directory
 from msc.protocol.catalog import Function
 from msc.protocol.station import StationKind
 from msc.routing.groups import Group, Groups, Scope
-from msc.switch.leg import Leg, Legs, find_legs, unsolicited_legs
 from msc.transit.event import OPERATOR_QUEUE, Life
 from tests.support.county import county, mnemonic, terminal
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msc.transit.pending import Pending
 from structlog.testing import capture_logs
 
 from msc import clock
@@ -20,7 +21,6 @@ from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
 from msc.switch.orders.verb import OrderRefused
 from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
-from msc.transit.pending import Pending
 from msc.transit.unanswered import Waiting
 from tests.support.operated import Operated
 from tests.switch.test_confirmations import ANSWERS, ASKED, ASKS

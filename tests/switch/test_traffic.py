@@ -16,56 +16,14 @@ from msc.limits import TEXT_CHARS_MAX
 from msc.protocol.frame import DATA, encode_frame
 from msc.protocol.session import MessageOutOfPlace
 from msc.protocol.station import StationKind
-from msc.switch import recovery
-from msc.switch.trunk import Trunk
 from msc.transit.event import OPERATOR_QUEUE, Event, Life
-from msc.transit.message import MessageRecord
-from msc.transit.pending import Pending
 from tests.support.ends import fresh_station
-from tests.support.journal import records_of
-from tests.support.port import FakeLine, FakeStation
-from tests.switch.test_recovery import CATALOG, FROM_HOST, Restarted, inquiry, routed
+from tests.support.port import FakeStation
+from tests.support.running import FROM_HOST, ON_LINE, TEXT, Running, inquiry, routed
 
-TEXT = "IW.QW.CA0980000.NAM/DOE,JOHN"
 OPERATOR = OperatorSession(
     "s1", "J40217", "EXLP", "CA0980000", OperatorClass.FULL_ACCESS, "A123", None, "02RVXUF", "desk-1", "device:desk-1"
 )
-
-
-class Running(Restarted):
-    """A switch over a real journal, whose lines take ten messages each."""
-
-    async def start(self) -> None:
-        await super().start()
-        self.line.room = 10
-        self.other = FakeLine("ncic-a")
-        self.traffic.connect([Trunk([self.line]), Trunk([self.other])])
-        for line in (self.line, self.other):
-            self.traffic.line_opened(line)
-
-    def entry(self, **members: str) -> Pending:
-        """Make the entry of an inquiry that is in the journal, on its way to the line."""
-        entry = recovery.pending_of(inquiry(**members), CATALOG, self.point.directory)
-        entry.awaited.add("clets-a")
-        self.pending.add(entry, clock.monotonic())
-        return entry
-
-    async def journaled(self) -> None:
-        """Let what waits be committed."""
-        self.writer.close()
-        await self.writer.run()
-
-    def told(self, address: str = "device:desk-1") -> list[str]:
-        """Take what the originator is told."""
-        return [message.text for message in self.waiting(address)]
-
-    async def events(self) -> list[Event]:
-        """Return the events the journal holds."""
-        return [record for record in await records_of(self.url) if isinstance(record, Event)]
-
-    async def texts(self) -> list[str]:
-        """Return the texts of the messages the journal holds."""
-        return [record.text for record in await records_of(self.url) if isinstance(record, MessageRecord)]
 
 
 @pytest.fixture
@@ -115,16 +73,16 @@ standing = pytest.mark.requirement("C-SANCTION", "L-SUSPEND", "C-LEAVE")
 async def test_what_a_lost_line_did_not_acknowledge_is_not_sent_again_for_who_was_suspended_since(
     running: Running, suspend: Callable[[Directory], None]
 ) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.traffic.line_lost(running.line, "cut")
     suspend(running.point.directory)
     running.traffic.line_opened(running.line)
     await running.journaled()
-    assert running.line.sent == [TEXT.encode()], "it went out a second time"
+    assert running.line.sent == [ON_LINE.encode()], "it went out a second time"
     [told] = running.told()
     assert told.startswith("E403 clets-a ")
-    assert [event.detail for event in await running.events() if event.event == Life.EXPIRED] == [told]
-    assert running.pending.waiting == 0
+    assert [described_why(event) for event in await running.events() if event.event == Life.EXPIRED] == [told]
+    assert running.transit.waiting == 0
 
 
 @standing
@@ -133,7 +91,7 @@ async def test_what_a_full_line_held_up_is_not_sent_for_who_was_suspended_since(
     running: Running, suspend: Callable[[Directory], None]
 ) -> None:
     running.line.room = 0
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     suspend(running.point.directory)
     running.line.room = 10
     running.traffic.line_writable(running.line)
@@ -141,7 +99,7 @@ async def test_what_a_full_line_held_up_is_not_sent_for_who_was_suspended_since(
     assert running.line.sent == []
     [told] = running.told()
     assert told.startswith("E401 not sent to clets-a: ")
-    assert [event.detail for event in await running.events() if event.event == Life.NOT_SENT] == [told]
+    assert [described_why(event) for event in await running.events() if event.event == Life.NOT_SENT] == [told]
 
 
 @standing
@@ -163,7 +121,7 @@ async def test_after_a_crash_nothing_is_sent_again_for_who_was_suspended_since(
 @pytest.mark.requirement("C-OIF")
 async def test_a_delegated_hosts_user_is_looked_at_again_as_well(running: Running) -> None:
     members = FROM_HOST | {"device": "cad-2", "mnemonic": "CD02", "header": "CD0200000H"}
-    running.traffic.send(running.entry(**members), "clets-a", TEXT)
+    running.ask(**members)
     running.traffic.line_lost(running.line, "cut")
     _user(running.point.directory)
     running.traffic.line_opened(running.line)
@@ -174,12 +132,12 @@ async def test_a_delegated_hosts_user_is_looked_at_again_as_well(running: Runnin
 
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_who_has_signed_off_in_good_standing_still_gets_an_answer(running: Running) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.traffic.line_lost(running.line, "cut")
     directory = running.point.directory
     directory.replace([replace(directory.mnemonics["A123"], last_used=clock.today())])
     running.traffic.line_opened(running.line)
-    assert running.line.sent == [TEXT.encode()] * 2
+    assert running.line.sent == [ON_LINE.encode()] * 2
     assert running.told() == []
 
 
@@ -205,6 +163,11 @@ async def test_a_use_noted_while_the_journal_was_slow_keeps_no_message_back(runn
     assert len(running.line.sent) == len(running.other.sent) == 1
 
 
+def described_why(event: Event) -> str:
+    """Write the code and the words of an event, as its originator is told them."""
+    return f"{event.facts['code']} {event.facts['why']}"
+
+
 def _asking(running: Running, text: str) -> FakeStation:
     """Let a signed-on terminal send a message; it is not committed yet."""
     station = FakeStation(running.point.directory.devices["desk-1"])
@@ -219,28 +182,26 @@ def _asking(running: Running, text: str) -> FakeStation:
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_what_a_held_line_may_not_have_waits_its_originator_is_told_and_then_it_goes(running: Running) -> None:
     running.line.hold()
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
+    stay = running.ask()
     await running.journaled()
     assert running.line.sent == []
     assert running.told() == ["E402 clets-a is held by an operator; queued, will be sent to clets-a"]
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     assert running.told() == [], "no time-out runs while it waits by somebody's word"
     running.line.release()
     running.traffic.line_writable(running.line)
-    assert running.line.sent == [TEXT.encode()]
-    assert entry.awaited == {"clets-a"}
+    assert running.line.sent == [ON_LINE.encode()]
+    assert stay.open
 
 
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_the_time_out_of_what_waited_begins_when_it_is_sent(running: Running) -> None:
     running.line.hold()
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    stay = running.ask()
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     running.line.release()
     running.traffic.line_writable(running.line)
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     await running.journaled()
     assert [text[:4] for text in running.told()] == ["E402", "E403"]
 
@@ -257,7 +218,7 @@ async def test_an_originator_is_told_of_a_destination_that_was_not_reached_and_w
 @pytest.mark.requirement("C-TRAFFIC")
 @pytest.mark.parametrize("code", ["E502", "E206"], ids=["for the moment", "for good"])
 async def test_what_a_host_refuses_ends_and_the_rest_goes_on(running: Running, code: str) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     tries = 3 if code == "E502" else 1
     for attempt in range(1, tries + 1):
         assert len(running.line.sent) == attempt
@@ -272,11 +233,10 @@ async def test_what_a_host_refuses_ends_and_the_rest_goes_on(running: Running, c
 async def test_a_message_for_somebody_beyond_the_state_ends_when_the_state_has_taken_it_over(
     running: Running,
 ) -> None:
-    entry = running.entry(key="YQ", system="", database="NLETS", kind="hit_confirmation")
-    running.traffic.send(entry, "clets-a", TEXT)
+    stay = running.ask(key="YQ", system="", database="NLETS", kind="hit_confirmation")
     running.traffic.line_answered(running.line, 1, None)
-    assert entry.awaited == set()
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    assert not stay.open
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     await running.journaled()
     assert running.told() == []
     assert [event.event for event in await running.events()] == [Life.SENT, Life.ACKNOWLEDGED, Life.ANSWERED]
@@ -314,7 +274,9 @@ async def test_messages_nobody_can_take_wait_for_the_operator(running: Running) 
     for sequence in (1, 2):
         running.traffic.line_message(running.line, sequence, b"ZZZZ000001.NOBODY ASKED")
     await running.journaled()
-    assert [entry.why for entry in running.deliveries.operator_queue.entries()] == ["no destination for ZZZZ"] * 2
+    assert [stay.facts["why"] for stay in running.deliveries.operator_queue.entries()] == [
+        "no destination for ZZZZ"
+    ] * 2
     assert [event.event for event in await running.events()] == [Life.OPERATOR_QUEUE, Life.ROUTED] * 2
     assert {event.destination for event in await running.events() if event.event == Life.ROUTED} == {OPERATOR_QUEUE}
 
@@ -329,7 +291,7 @@ async def test_what_must_be_seen_goes_to_who_sees_it_and_says_whose_it_was(runni
         assert (message.text, message.original_mnemonic) == (text, "CD01")
     assert not running.waiting("device:cad-1")
     [forwarded] = [event for event in await running.events() if event.event == Life.FORWARDED]
-    assert forwarded.destination == "device:cad-1" and "C-STAFFED" in (forwarded.detail or "")
+    assert forwarded.destination == "device:cad-1" and "C-STAFFED" in forwarded.facts["why"]
 
 
 @pytest.mark.requirement("C-STAFFED", "C-UNSOL")
@@ -347,7 +309,7 @@ async def test_where_an_agency_has_nobody_who_sees_it_the_operator_gets_it_once(
     running.traffic.line_message(running.line, 1, b"S001000001.$.A.AMBER ALERT")
     await running.journaled()
     [entry] = running.deliveries.operator_queue.entries()
-    assert "C-STAFFED" in entry.why
+    assert "C-STAFFED" in entry.facts["why"]
     assert not running.waiting("device:s-desk")
 
 
@@ -360,14 +322,13 @@ async def test_what_waited_and_is_sent_in_time_has_its_whole_time_out_from_then(
 ) -> None:
     began = clock.monotonic()
     running.line.hold()
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
-    monkeypatch.setattr(clock, "monotonic", lambda: began + entry.timeout_s - 1)
+    stay = running.ask()
+    monkeypatch.setattr(clock, "monotonic", lambda: began + stay.transaction.timeout_of(stay) - 1)
     running.line.release()
     running.traffic.line_writable(running.line)
-    running.traffic.tick(began + entry.timeout_s + 1)
-    assert entry.awaited == {"clets-a"} and not entry.given_up, "it was sent two seconds ago"
-    running.traffic.tick(began + 2 * entry.timeout_s)
+    running.traffic.tick(began + stay.transaction.timeout_of(stay) + 1)
+    assert stay.open and not stay.gave_up, "it was sent two seconds ago"
+    running.traffic.tick(began + 2 * stay.transaction.timeout_of(stay))
     await running.journaled()
     assert [text[:4] for text in running.told()] == ["E402", "E403"]
 
@@ -375,51 +336,49 @@ async def test_what_waited_and_is_sent_in_time_has_its_whole_time_out_from_then(
 @pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
 async def test_what_waited_while_the_journal_was_away_goes_out_when_it_is_back(running: Running) -> None:
     running.line.room = 0
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.writer.available = False
     running.line.room = 10
     running.traffic.line_writable(running.line)
     assert running.line.sent == []
     running.writer.available = True
     running.traffic.tick(clock.monotonic())
-    assert running.line.sent == [TEXT.encode()]
+    assert running.line.sent == [ON_LINE.encode()]
 
 
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_what_was_answered_and_not_acknowledged_is_not_asked_again(running: Running) -> None:
-    running.traffic.send(running.entry(), "clets-a", TEXT)
+    running.ask()
     running.traffic.line_message(running.line, 1, b"A12300000H.NO RECORD")
     await running.journaled()
     running.traffic.line_lost(running.line, "cut")
     running.traffic.line_opened(running.line)
-    assert running.line.sent == [TEXT.encode()]
+    assert running.line.sent == [ON_LINE.encode()]
     running.traffic.tick(clock.monotonic() + 60)
     assert running.traffic.unanswered.raised() == [], "an alarm about it could never end"
 
 
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_an_update_that_was_given_up_is_not_sent_again_because_its_host_was_busy(running: Running) -> None:
-    entry = running.entry(key="EV", system="IA", kind="entry")
-    running.traffic.send(entry, "clets-a", TEXT)
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    stay = running.ask(key="EV", system="IA", kind="entry")
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     await running.journaled()
     assert [text[:4] for text in running.told()] == ["E404"]
     running.traffic.line_answered(running.line, 1, "E502 busy")
     running.traffic.tick(clock.monotonic() + 2)
-    assert running.line.sent == [TEXT.encode()], "its originator was told to look, and may have entered it anew"
+    assert running.line.sent == [ON_LINE.encode()], "its originator was told to look, and may have entered it anew"
 
 
 @pytest.mark.requirement("C-TRAFFIC")
 async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running: Running) -> None:
     running.line.hold()
-    entry = running.entry(key="EV", system="IA", kind="entry")
-    running.traffic.send(entry, "clets-a", TEXT)
+    stay = running.ask(key="EV", system="IA", kind="entry")
     running.line.release()
     running.traffic.line_writable(running.line)
     assert running.line.sent == [], "first the journal says that it is sent"
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     await running.journaled()
-    assert running.line.sent == [TEXT.encode()]
+    assert running.line.sent == [ON_LINE.encode()]
     assert [text[:4] for text in running.told()] == ["E402"]
 
 
@@ -428,10 +387,9 @@ async def test_an_update_about_to_go_out_is_not_given_up_in_that_moment(running:
 async def test_what_is_answered_in_the_moment_its_time_is_over_is_answered_and_not_given_up(
     running: Running, key: str
 ) -> None:
-    entry = running.entry(key=key, system="IA" if key == "EV" else "IW")
-    running.traffic.send(entry, "clets-a", TEXT)
+    stay = running.ask(key=key, system="IA" if key == "EV" else "IW")
     running.traffic.line_message(running.line, 1, b"A12300000H.DONE")
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)  # the answer is not committed yet
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)  # the answer is not committed yet
     await running.journaled()
     assert running.told() == ["DONE"]
     assert [e.event for e in await running.events() if e.destination == "line:clets-a"][-1] == Life.ANSWERED
@@ -440,9 +398,8 @@ async def test_what_is_answered_in_the_moment_its_time_is_over_is_answered_and_n
 
 @pytest.mark.requirement("C-TRAFFIC", "C-JOURNAL")
 async def test_an_answer_that_comes_while_its_originator_is_being_told_is_late(running: Running) -> None:
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
-    running.traffic.tick(clock.monotonic() + entry.timeout_s + 1)
+    stay = running.ask()
+    running.traffic.tick(clock.monotonic() + stay.transaction.timeout_of(stay) + 1)
     running.traffic.line_message(running.line, 1, b"A12300000H.DONE")
     await running.journaled()
     told = running.waiting("device:desk-1")
@@ -455,12 +412,11 @@ async def test_an_answer_that_comes_while_its_originator_is_being_told_is_late(r
 @pytest.mark.requirement("C-TEST")
 async def test_a_test_line_reaches_nobody_who_works_under_a_production_mnemonic(running: Running) -> None:
     running.other.mode = "test"
-    entry = running.entry()
-    running.traffic.send(entry, "clets-a", TEXT)
+    stay = running.ask()
     running.traffic.line_message(running.other, 1, b"A12300000H.NO RECORD")
     running.traffic.line_message(running.other, 2, b"A12300000X.$.A.AMBER ALERT")
     await running.journaled()
     assert running.told() == []
-    assert entry.awaited == {"clets-a"}, "nothing has been answered"
-    whys = [queued.why for queued in running.deliveries.operator_queue.entries()]
+    assert stay.open, "nothing has been answered"
+    whys = [queued.facts["why"] for queued in running.deliveries.operator_queue.entries()]
     assert whys == ["ncic-a is a test line, A123 a production mnemonic (C-TEST)"] * 2

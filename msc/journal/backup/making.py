@@ -242,7 +242,8 @@ class _Making:
                 self._records += 1
             if row.seq > checkpoint.seq:
                 msn = msn_after(msn, read(row.seq, row.body).record)
-        at = (last and wall_time(read(end, last))) or max((month.last_at for month in self._kept.values()), default=0)
+        at = wall_time(read(end, last)) if last else None
+        at = at or max((month.last_at for month in self._kept.values()), default=0)
         return End(end, msn, at, self._records)
 
     async def _archived_meanwhile(self, before: int) -> AsyncIterator[TailRow]:

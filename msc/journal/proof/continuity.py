@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from msc import clock
@@ -84,7 +84,8 @@ class Continuity:
 
     def _clocks(self, rows: list[list[Any]], month: int) -> None:
         # What happened is noted when it happened, but some things are copied from elsewhere later: audit records.
-        own = [row for row in rows if row[0] != "a"]
+        # And steps of a message wait for each other.
+        own = [row for row in rows if row[0] == "m"]
         if not own:
             return
         offsets = [row[5] - row[2] for row in own]
@@ -126,9 +127,12 @@ class Continuity:
         return offset
 
 
-def _outputs(row: list[Any]) -> list[tuple[str, int]]:
-    """Return the output sequence numbers that steps were given, with their destinations."""
-    try:
-        return [(each[1], each[2]["osn"]) for each in row[6] if len(each) > 2 and "osn" in each[2]]
-    except (TypeError, KeyError, IndexError):
-        return []  # only who falsified the record can have written such: its hash tells
+def _outputs(row: list[Any]) -> Iterator[tuple[str, int]]:
+    """Yield the numbers under which steps went out, each with its destination."""
+    for event in row[6] if isinstance(row[6], list) else ():
+        if not isinstance(event, list):
+            continue
+        facts = event[2] if len(event) > 2 else None
+        osn = facts.get("osn") if isinstance(facts, dict) else None
+        if type(osn) is int and isinstance(event[1], str):
+            yield event[1], osn

@@ -13,6 +13,7 @@ from msc.journal.database.layout import Block, TailRow
 from msc.journal.proof.canonical import KINDS
 from msc.journal.proof.chain import MARK_BYTES
 from msc.journal.proof.finding import Finding, Kind, span
+from msc.transit.message import MessageRecord
 
 BLOCK_BYTES_MAX: Final = 1 << 28
 """Unpacked. 256 records of the longest message there can be are a quarter of it; more is meant to fill our memory."""
@@ -40,7 +41,7 @@ class Inspected(NamedTuple):
 
 def is_record(row: Any) -> bool:
     """Tell whether decoded bytes have the form of a record, as far as it is looked at here."""
-    if not isinstance(row, list) or len(row) < 6 or row[0] not in KINDS:
+    if not isinstance(row, list) or len(row) < 6 or not isinstance(row[0], str) or row[0] not in KINDS:
         return False
     if len(row) - 4 > len(KINDS[row[0]]._fields) or any(type(row[at]) is not int for at in (1, 2, 4)):
         return False
@@ -48,7 +49,27 @@ def is_record(row: Any) -> bool:
         return False
     if row[0] == "a":
         return True
-    return type(row[5]) is int and all(value is None or isinstance(value, (str, int, list)) for value in row[6:])
+    if type(row[5]) is not int or not all(map(_is_event, _events(row))):
+        return False
+    return row[0] == "s" or all(value is None or isinstance(value, (str, int)) for value in row[6:_EVENTS])
+
+
+_EVENTS: Final = 4 + MessageRecord._fields.index("events")
+"""Where a message's events stand."""
+
+
+def _events(row: list[Any]) -> Sequence[Any]:
+    found = row[6] if row[0] == "s" else row[_EVENTS] if len(row) > _EVENTS else []
+    return found if isinstance(found, list) else [None]
+
+
+def _is_event(event: Any) -> bool:
+    return (
+        isinstance(event, list)
+        and len(event) > 1
+        and isinstance(event[0], str)
+        and (event[1] is None or isinstance(event[1], str))
+    )
 
 
 def msn_of(row: Any) -> int | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from msc.journal.record import AuditRecord, Record
+from msc.journal.record import AuditRecord, Record, StepsRecord
 from msc.lab.filling.county import Device, Session, header_of
-from msc.transit.event import Event, Life
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
 
 _ROUTED: Final = Life.ROUTED.value
@@ -24,13 +24,17 @@ _OUTBOUND: Final = Direction.OUTBOUND.value
 _LOCAL: Final = Direction.LOCAL.value
 
 
+Steps = list[tuple[int, str, str, Facts]]
+"""Time, event, destination, facts."""
+
+
 class Kind(IntEnum):
     """What a step is; after its time and number come this and what it needs."""
 
-    EVENT = 0
-    """Message, event, destination, detail."""
+    STEPS = 0
+    """Message, `Steps`."""
     ANSWER = 1
-    """Its own `Numbered`, `Asked`, line, text, address."""
+    """Its own `Numbered`, `Asked`, line, text, address, `Steps` before it."""
     ASK = 2
     """`Asked`."""
     AUDIT = 3
@@ -38,7 +42,7 @@ class Kind(IntEnum):
     CONNECT = 4
     """The record, the device: its frames are numbered anew."""
     STATUS = 5
-    """Its own `Numbered`, `Asked`, line, text, address, life."""
+    """Its own `Numbered`, `Asked`, line, text, address, life, `Steps` before it."""
     UNSOLICITED = 6
     """Its own `Numbered`, line, the text after the header, mnemonic, device or None."""
     RESTART = 7
@@ -134,9 +138,8 @@ class Schedule:
         append = made.append
         for step in steps:
             kind = step[2]
-            if kind == Kind.EVENT:
-                at, _, _, message, event, destination, detail = step
-                append(Event(message.msn, at, event, destination, detail))
+            if kind == Kind.STEPS:
+                append(_steps(step[3].msn, step[4]))
             elif kind == Kind.ANSWER:
                 self._answer(made, *step)
             elif kind == Kind.ASK:
@@ -175,22 +178,24 @@ class Schedule:
             asked.header = header_of(mnemonic, msn)
         device.sequence += 1
         direction = _LOCAL if asked.kind == "administrative" else _OUTBOUND
+        events = tuple(
+            Event(msn, at, _ROUTED, address, {"route": asked.route or ""}) for address in asked.destinations
+        )
+        if asked.code is not None:
+            events = (Event(msn, at, _REFUSED, None, {"code": asked.code, "why": asked.refusal or ""}), *events)
         made.append(
             MessageRecord(
                 msn, at, direction, asked.kind, device.name, None, user.user, device.agency.name,
                 device.agency.ori, mnemonic, asked.header, asked.own_header,
                 user.user, taf, asked.key, asked.system, asked.database, text, msn, asked.ref, asked.requester,
                 asked.secondary, asked.priority, asked.reason, asked.code, device.sequence, session.session,
+                events,
             )
         )  # fmt: skip
-        if asked.code is not None:
-            made.append(Event(msn, at, _REFUSED, None, f"{asked.code} {asked.refusal}"))
-        for destination in asked.destinations:
-            made.append(Event(msn, at, _ROUTED, destination, asked.route))
 
     def _answer(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
-        text: str, address: str,
+        text: str, address: str, before: Steps,
     ) -> None:  # fmt: skip
         own.msn = msn = self._next()
         session = asked.session
@@ -201,15 +206,14 @@ class Schedule:
                 msn, at, _INBOUND, "response", device.name, line, session.user.user, device.agency.name,
                 device.agency.ori, session.mnemonic, asked.header, asked.own_header, None, None, asked.key,
                 asked.system, asked.database, f"{asked.header}.{text}", asked.msn, asked.ref, None, None,
-                asked.priority, None, None, self._frame(line),
+                asked.priority, None, None, self._frame(line), None, (Event(msn, at, _ROUTED, address),),
             )
         )  # fmt: skip
-        made.append(Event(msn, at, _ROUTED, address))
-        made.append(Event(asked.msn, at, _ANSWERED, f"line:{line}", f"msn {msn}"))
+        made.append(_steps(asked.msn, [*before, (at, _ANSWERED, f"line:{line}", {"answer": msn})]))
 
     def _status(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, asked: Asked, line: str,
-        text: str, address: str, life: str,
+        text: str, address: str, life: str, before: Steps,
     ) -> None:  # fmt: skip
         own.msn = msn = self._next()
         session = asked.session
@@ -220,10 +224,11 @@ class Schedule:
                 msn, at, _LOCAL, "status", device.name, line, session.user.user, device.agency.name,
                 device.agency.ori, session.mnemonic, asked.header, asked.own_header, text=text,
                 transaction=asked.msn, ref=asked.ref, priority=asked.priority, code=text[:4],
+                events=(Event(msn, at, _ROUTED, address),),
             )
         )  # fmt: skip
-        made.append(Event(msn, at, _ROUTED, address))
-        made.append(Event(asked.msn, at, life, f"line:{line}", text))
+        facts: Facts = {"code": text[:4], "why": text[5:]}
+        made.append(_steps(asked.msn, [*before, (at, life, f"line:{line}", facts)]))
 
     def _unsolicited(
         self, made: list[Record], at: int, _number: int, _kind: Kind, own: Numbered, line: str, text: str,
@@ -231,14 +236,18 @@ class Schedule:
     ) -> None:  # fmt: skip
         own.msn = msn = self._next()
         header = f"{mnemonic}000000"
+        event = Event(msn, at, Life.OPERATOR_QUEUE.value, None, {"why": f"no destination for {mnemonic}"})
+        if device is not None:
+            event = Event(msn, at, _ROUTED, device.address)
         made.append(
             MessageRecord(
                 msn, at, _INBOUND, "unsolicited", device.name if device else None, line,
                 agency=device.agency.name if device else None, mnemonic=mnemonic, header=header,
-                text=f"{header}.{text}", transaction=msn, sequence=self._frame(line),
+                text=f"{header}.{text}", transaction=msn, sequence=self._frame(line), events=(event,),
             )
         )  # fmt: skip
-        if device is None:
-            made.append(Event(msn, at, Life.OPERATOR_QUEUE.value, None, f"no destination for {mnemonic}"))
-        else:
-            made.append(Event(msn, at, _ROUTED, device.address))
+
+
+def _steps(msn: int, steps: Steps) -> StepsRecord:
+    """Return what has happened to a message, as the journal holds it."""
+    return StepsRecord(msn, steps[-1][0], tuple(Event(msn, *step) for step in steps))

@@ -7,14 +7,15 @@ from typing import Final
 
 from msc.lab.filling.county import County, Device, Session, base36
 from msc.lab.filling.question import NCIC, STATE, Question, Questions
-from msc.lab.filling.schedule import Asked, Kind, Numbered, Schedule
+from msc.lab.filling.schedule import Asked, Kind, Numbered, Schedule, Steps
 from msc.lab.filling.subject import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
-from msc.transit.event import Life
+from msc.transit.event import NO_FACTS, Facts, Life
 
 _SECOND: Final = 1_000_000
 _SENT: Final = Life.SENT.value
 _ACKNOWLEDGED: Final = Life.ACKNOWLEDGED.value
 _LETTERS_ROUTE: Final = "administrative messages to the stations they name"
+_TO_OPERATOR: Final = Life.OPERATOR_QUEUE.value
 _CLOSED: Final = "the peer closed the connection"
 
 _REFUSED_SHARE: Final = 0.02
@@ -90,7 +91,7 @@ class Transactions:
         text = _ALERTS[int(3 * random() ** 1.5)].format(**self._said())
         own = Numbered()
         line = NCIC if text.startswith("$.L") else STATE
-        self._schedule.add(at_us, 2, Kind.UNSOLICITED, own, line, text, mnemonic, device)
+        self._schedule.add(at_us, 1, Kind.UNSOLICITED, own, line, text, mnemonic, device)
         if device is not None:
             self._deliver(at_us, own, device.address, None)
 
@@ -107,7 +108,7 @@ class Transactions:
         asked = self._asked(session, question)
         asked.destinations = tuple(f"line:{line}" for line in question.lines)
         asked.route = question.route
-        self._schedule.add(at_us, 1 + len(question.lines), Kind.ASK, asked)
+        self._schedule.add(at_us, 1, Kind.ASK, asked)
         ended_us = at_us
         for number, line in enumerate(question.lines):
             ended_us = max(ended_us, self._leg(at_us + 1_200 + number * 30, asked, question, line))
@@ -115,29 +116,29 @@ class Transactions:
 
     def _leg(self, at_us: int, asked: Asked, question: Question, line: str) -> int:
         """Plan what becomes of an inquiry on one line; returns when that has ended."""
-        add, random, address = self._schedule.add, self._random, f"line:{line}"
+        random, address = self._random, f"line:{line}"
         down_us, up_us = self._down[line]
         if down_us <= at_us < up_us:
-            return self._given_up(at_us, asked, line, f"E401 {line} is out of service; not sent", Life.NOT_SENT)
-        add(at_us, 1, Kind.EVENT, asked, _SENT, address, None)
+            return self._given_up(at_us, asked, line, f"E401 {line} is out of service; not sent", Life.NOT_SENT, [])
+        steps: Steps = [(at_us, _SENT, address, NO_FACTS)]
         chance = random()
         if chance < 0.001:
             text = f"E405 {line} refused it: E502 overloaded, send again later"
-            return self._given_up(at_us + 40_000, asked, line, text, Life.REFUSED_BY_PEER)
+            return self._given_up(at_us + 40_000, asked, line, text, Life.REFUSED_BY_PEER, steps)
         if chance < 0.002 and not question.update:
             # The line was lost before it took the message over, and came back.
-            add(at_us + 300_000, 1, Kind.EVENT, asked, Life.RETURNED.value, address, _CLOSED)
+            steps.append((at_us + 300_000, Life.RETURNED.value, address, {"why": _CLOSED}))
             at_us += int((2 + 8 * random()) * _SECOND)
-            add(at_us, 1, Kind.EVENT, asked, _SENT, address, None)
+            steps.append((at_us, _SENT, address, NO_FACTS))
         taken_us = at_us + 3_000 + int(40_000 * random())
-        add(taken_us, 1, Kind.EVENT, asked, _ACKNOWLEDGED, address, None)
+        steps.append((taken_us, _ACKNOWLEDGED, address, NO_FACTS))
         if chance > 0.996:
             at_us += question.timeout_s * _SECOND
             if question.update:
                 text = f"E404 {line} gave no answer; check before sending again"
-                return self._given_up(at_us, asked, line, text, Life.OUTCOME_UNKNOWN)
+                return self._given_up(at_us, asked, line, text, Life.OUTCOME_UNKNOWN, steps)
             text = f"E403 {line} gave no answer in {question.timeout_s} s"
-            return self._given_up(at_us, asked, line, text, Life.EXPIRED)
+            return self._given_up(at_us, asked, line, text, Life.EXPIRED, steps)
         session = asked.session
         assert session is not None
         answered_us = taken_us + int((0.08 if line == STATE else 0.15) * _SECOND * (1 + 12 * random() ** 4))
@@ -145,36 +146,38 @@ class Transactions:
         for source, text in question.answers:
             if source == line:
                 own = Numbered()
-                add(answered_us, 3, Kind.ANSWER, own, asked, line, text, session.address)
+                self._schedule.add(answered_us, 2, Kind.ANSWER, own, asked, line, text, session.address, steps)
+                steps = []
                 ended_us = self._deliver(answered_us, own, session.address, session)
                 answered_us += 400 + int(300_000 * random())
         return ended_us
 
-    def _given_up(self, at_us: int, asked: Asked, line: str, text: str, life: Life) -> int:
+    def _given_up(self, at_us: int, asked: Asked, line: str, text: str, life: Life, steps: Steps) -> int:
         own, session = Numbered(), asked.session
         assert session is not None
-        self._schedule.add(at_us, 3, Kind.STATUS, own, asked, line, text, session.address, life.value)
+        self._schedule.add(at_us, 2, Kind.STATUS, own, asked, line, text, session.address, life.value, steps)
         return self._deliver(at_us, own, session.address, session)
 
     def _deliver(self, at_us: int, own: Numbered, address: str, session: Session | None) -> int:
         """Plan that a station gets a message; returns when it has acknowledged it."""
-        add, random = self._schedule.add, self._random
+        random, steps = self._random, Steps()
         car = address.startswith("user:")
-        detail = f"device:{session.seat.device.name}" if car and session is not None else None
+        facts: Facts = {"device": session.seat.device.name} if car and session is not None else NO_FACTS
         at_us += 1_500 + int(1_500 * random())
         if (chance := random()) < 0.002:
             if chance < 0.0003:
                 why = "too long for the station's frame"
-                add(at_us, 1, Kind.EVENT, own, Life.OPERATOR_QUEUE.value, address, why)
+                self._schedule.add(at_us, 1, Kind.STEPS, own, [(at_us, _TO_OPERATOR, address, {"why": why})])
                 return at_us
-            add(at_us, 1, Kind.EVENT, own, _SENT, address, None)
+            steps.append((at_us, _SENT, address, NO_FACTS))
             at_us += 5_000 + int(200_000 * random())
             why = "E502 overloaded, send again later"
-            add(at_us, 1, Kind.EVENT, own, Life.REFUSED_BY_PEER.value, address, why)
+            steps.append((at_us, Life.REFUSED_BY_PEER.value, address, {"why": why}))
             at_us += 300
-        add(at_us, 1, Kind.EVENT, own, _SENT, address, None)
+        steps.append((at_us, _SENT, address, NO_FACTS))
         at_us += int((60_000 if car else 2_000) * (0.5 + 3 * random() ** 3))
-        add(at_us, 1, Kind.EVENT, own, _ACKNOWLEDGED, address, detail)
+        steps.append((at_us, _ACKNOWLEDGED, address, facts))
+        self._schedule.add(at_us, 1, Kind.STEPS, own, steps)
         return at_us
 
     def _asked(self, session: Session, question: Question) -> Asked:
@@ -233,7 +236,7 @@ class Transactions:
     def _refuse(self, at_us: int, session: Session, question: Question, code: str, why: str) -> None:
         asked = self._asked(session, question)
         asked.code, asked.refusal = code, why
-        self._schedule.add(at_us, 2, Kind.ASK, asked)
+        self._schedule.add(at_us, 1, Kind.ASK, asked)
 
     # --- letters ----------------------------------------------------------------------------------
 
@@ -258,7 +261,7 @@ class Transactions:
         asked = self._asked(session, question)
         asked.route = _LETTERS_ROUTE
         asked.destinations = tuple(printer.address for printer in chosen)
-        self._schedule.add(at_us, 1 + len(chosen), Kind.ASK, asked)
+        self._schedule.add(at_us, 1, Kind.ASK, asked)
         for printer in chosen:
             self._deliver(at_us, asked, printer.address, None)
 

@@ -8,15 +8,15 @@ from typing import Any, Final, Protocol
 from msc import clock
 from msc.directory.rows import Device, Directory
 from msc.errors import BadCharacter, JournalUnavailable
-from msc.journal.writer import JournalWriter, tells
-from msc.limits import FORWARD_HOPS_MAX
+from msc.journal.writer import tells
 from msc.protocol.text import check_characters
 from msc.switch.delivery import Deliveries
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.orders.verb import BadOrder, Order, OrderRefused, Outcome
 from msc.switch.port import Presence
-from msc.transit.event import Event, Life
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.outbox import Outgoing
+from msc.transit.transaction import Stay, Transaction
 
 _WAIT_S: Final = 5.0
 TEXT: Final = "TEST MESSAGE FROM THE SWITCH. NO ACTION REQUIRED."
@@ -31,14 +31,14 @@ class Echo:
     """Sends test messages, and waits for their acknowledgements."""
 
     def __init__(
-        self, directory: Directory, writer: JournalWriter, deliveries: Deliveries, stations: _Stations
+        self, directory: Directory, lifecycle: Lifecycle, deliveries: Deliveries, stations: _Stations
     ) -> None:
         self._directory = directory
-        self._writer = writer
+        self._lifecycle = lifecycle
         self._deliveries = deliveries
         self._stations = stations
         self._waiting: dict[int, asyncio.Future[str | None]] = {}
-        deliveries.heard.append(self._heard)
+        deliveries.listen(self._heard)
 
     async def send(self, order: Order) -> Outcome:
         """Send one. Where nobody could take it, none is sent.
@@ -68,27 +68,28 @@ class Echo:
 
     async def _time(self, device: Device, ready: Presence, text: str, order: Order) -> dict[str, Any]:
         assert ready.address is not None
-        at, msn, wait_s = clock.wall_us(), self._writer.allot(), order.asked.get("wait_s", _WAIT_S)
+        at, msn, wait_s = clock.wall_us(), self._lifecycle.writer.allot(), order.asked.get("wait_s", _WAIT_S)
         stored: asyncio.Future[JournalUnavailable | None] = asyncio.get_running_loop().create_future()
-        record = MessageRecord(
-            msn, at, Direction.LOCAL, "administrative", agency=device.agency, text=text, transaction=msn,
-            reason=order.reason,
+        facts: Facts = {"why": f"test by {order.by}", "pinned": True}  # it is this station that is tested
+        transaction = Transaction(
+            MessageRecord(
+                msn, at, Direction.LOCAL, "administrative", agency=device.agency, text=text, transaction=msn,
+                reason=order.reason, events=(Event(msn, at, Life.ROUTED, ready.address, facts),),
+            ),
+            station=ready.identity,
         )  # fmt: skip
-        events = (Event(msn, at, Life.ROUTED, ready.address, f"test by {order.by}"),)
         try:
-            self._writer.append(record, events, tells(stored))
+            self._lifecycle.begin(transaction, tells(stored))
             failure = await stored
         except JournalUnavailable as exc:
             failure = exc
         if failure is not None:
             raise OrderRefused("the journal cannot be written, so nothing is sent")
         answered = self._waiting[msn] = asyncio.get_running_loop().create_future()
-        message = Outgoing(msn, "unsolicited", text, "switch", at, station=ready.identity)
-        message.hops = FORWARD_HOPS_MAX  # it is this station that is tested
         began = clock.monotonic()
         why: str | None = None
         try:
-            self._deliveries.push(ready.address, message)
+            self._deliveries.deliver(transaction.stays.values())
             async with asyncio.timeout(wait_s):
                 refused = await answered
             why = f"it refused it: {refused}" if refused is not None else None
@@ -105,11 +106,11 @@ class Echo:
     def _withdraw(self, address: str, msn: int) -> None:
         """Take a test message back that still waits; one on its way is left to the station."""
         outbox = self._deliveries.outboxes.get(address)
-        if outbox is not None and outbox.remove(msn) is not None:
-            self._writer.note(Event(msn, clock.wall_us(), Life.CANCELLED, address, "the test is over"))
+        if outbox is not None and (stay := outbox.remove(msn)) is not None:
+            self._lifecycle.note(stay, Life.CANCELLED, {"why": "the test is over"})
 
-    def _heard(self, message: Outgoing, _address: str, refused: str | None) -> None:
-        answered = self._waiting.get(message.msn)
+    def _heard(self, stay: Stay, refused: str | None) -> None:
+        answered = self._waiting.get(stay.msn)
         if answered is not None and not answered.done():
             answered.set_result(refused)
 

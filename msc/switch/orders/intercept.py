@@ -8,34 +8,22 @@ never changed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from msc import clock
-from msc.directory.rows import Directory
-from msc.errors import QueuedForLater
 from msc.protocol.catalog import Catalog
 from msc.protocol.header import make_header, parse_head, write_head
 from msc.protocol.text import check_characters
 from msc.routing.criteria import ANY, Criteria, Subject
-from msc.switch import recovery
-from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming
 from msc.switch.orders.in_force import InterceptRule
-from msc.switch.traffic import LineTraffic
-from msc.transit.event import INTERCEPT, Event, Life
 from msc.transit.message import Direction, MessageRecord
 
-WAITS: Final = "held by the operator; it will be sent, or you will be told"
 
-
-class InterceptDesk:
+class Intercepts:
     """Holds what the rules say."""
 
-    def __init__(self, catalog: Catalog, directory: Directory, traffic: LineTraffic, deliveries: Deliveries) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._directory = directory
-        self._traffic = traffic
-        self._deliveries = deliveries
         self._rules: tuple[tuple[str, Criteria], ...] = ()
         self._mnemonics: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -64,14 +52,6 @@ class InterceptDesk:
                     return name
         return None
 
-    def hold(self, record: MessageRecord, rule: str) -> None:
-        """Keep a message that is journaled and acknowledged, and tell its originator."""
-        self._deliveries.operator_queue.add(record.msn, None, f"rule {rule}", record.received, INTERCEPT)
-        entry = recovery.pending_of(record, self._catalog, self._directory)
-        # Whoever counts destinations that have not spoken has the operator to count.
-        entry.awaited.add(INTERCEPT)
-        self._traffic.originators.tell(entry, None, QueuedForLater(WAITS))
-
     def edited(self, record: MessageRecord, text: str, msn: int) -> MessageRecord:
         """Make a message of another's text; it is not checked yet who may send it.
 
@@ -94,7 +74,11 @@ class InterceptDesk:
             if record.own_header is not None:
                 head = write_head(parse_head(record.text)[0])
         changed = record._replace(
-            msn=msn, received=clock.wall_us(), text=head + text, transaction=record.transaction or record.msn
+            msn=msn,
+            received=clock.wall_us(),
+            text=head + text,
+            transaction=record.transaction or record.msn,
+            events=(),
         )
         if key is None:
             return changed
@@ -107,11 +91,3 @@ class InterceptDesk:
 def of_mnemonics_alone(rule: InterceptRule) -> bool:
     """Tell whether a rule looks at nothing but mnemonics, so that it can speak of what has no key."""
     return bool(rule.criteria.mnemonics) and set(rule.criteria.model_fields_set) <= {"mnemonics"}
-
-
-def held_events(msn: int, at: int, before: int, words: str) -> tuple[Event, ...]:
-    """Return the events of a message that takes the place of one that waits."""
-    return (
-        Event(msn, at, Life.ROUTED, INTERCEPT, f"edited from {before} by {words}"),
-        Event(before, at, Life.FORWARDED, INTERCEPT, f"edited, goes on as {msn}, by {words}"),
-    )

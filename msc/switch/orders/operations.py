@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import BadCharacter
-from msc.journal.writer import JournalWriter
 from msc.limits import INTERCEPT_RULES_MAX, STANDING_ORDERS_MAX
 from msc.log import get_logger
 from msc.protocol.catalog import Catalog
@@ -28,13 +27,14 @@ from msc.routing.criteria import CriteriaRow, unknown_keys
 from msc.routing.forwarding import Alternate as DeviceAlternate
 from msc.routing.forwarding import When
 from msc.switch.delivery import Deliveries
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.orders.echo import Echo
 from msc.switch.orders.in_force import Alternate, Hold, InterceptRule, StandingOrders, save_orders
-from msc.switch.orders.intercept import InterceptDesk, of_mnemonics_alone
+from msc.switch.orders.intercept import Intercepts, of_mnemonics_alone
 from msc.switch.orders.intercept_work import InterceptWork
 from msc.switch.orders.queue_view import QueueView
 from msc.switch.orders.queue_work import QueueWork
-from msc.switch.orders.verb import VERBS, BadOrder, NotServed, Order, OrderRefused, Outcome
+from msc.switch.orders.verb import VERBS, BadOrder, Order, OrderRefused, Outcome
 from msc.switch.port import LinePort, Presence
 from msc.switch.redirect import Redirection, station_facts
 from msc.switch.traffic import LineTraffic
@@ -93,9 +93,6 @@ class Operations:
         file: Where they stand.
         lines: By name, backups included.
         forwards: Says where messages for a device go.
-
-    Attributes:
-        bulletins, confirmations: Who serves these verbs; None is nobody.
     """
 
     def __init__(
@@ -105,19 +102,21 @@ class Operations:
         file: Path,
         catalog: Catalog,
         directory: Directory,
-        writer: JournalWriter,
+        lifecycle: Lifecycle,
         traffic: LineTraffic,
         deliveries: Deliveries,
         lines: Mapping[str, LinePort],
         stations: Stations,
         forwards: Redirection,
-        intercepts: InterceptDesk,
+        intercepts: Intercepts,
         view: QueueView,
         work: QueueWork,
         intercept_work: InterceptWork,
+        bulletins: Bulletins,
+        confirmations: Confirmations,
     ) -> None:
-        self.bulletins: Bulletins | None = None
-        self.confirmations: Confirmations | None = None
+        self._bulletins = bulletins
+        self._confirmations = confirmations
         self._orders = orders
         self._file = file
         self._catalog = catalog
@@ -129,7 +128,7 @@ class Operations:
         self._forwards = forwards
         self._intercepts = intercepts
         self._view = view
-        self._echo = Echo(directory, writer, deliveries, stations)
+        self._echo = Echo(directory, lifecycle, deliveries, stations)
         self._lock = asyncio.Lock()
         self._messages_lock = asyncio.Lock()
         self._since: dict[str, tuple[str, int]] = {}
@@ -192,9 +191,8 @@ class Operations:
             trunk = self._traffic.trunks.get(alternate.replaced.removeprefix("line:"))
             if trunk is not None and alternate.replaced.startswith("line:"):
                 trunk.force(alternate.to.removeprefix("line:"), clock.monotonic())
-        self._forwards.stand_in(_of_devices(self._orders))
+        self._forwards.use_alternates(_of_devices(self._orders))
         self._intercepts.use(self._orders.intercepts.values())
-        self._traffic.arrivals.intercepted = self._intercepts.rule_for_unsolicited
         if len(self._orders):
             log.warning("orders.in_force", holds=len(self._orders.holds), alternates=len(self._orders.alternates),
                         intercepts=len(self._orders.intercepts))  # fmt: skip
@@ -263,7 +261,7 @@ class Operations:
 
     async def _line_status(self, order: Order) -> Outcome:
         lines = [self._line(order)] if "line" in order.asked else list(self._lines.values())
-        awaiting = self._traffic.pending.awaited()
+        awaiting = self._traffic.transit.awaited()
         return Outcome({"lines": [self._line_row(line, awaiting) for line in lines]})
 
     def _line_row(self, line: LinePort, awaiting: Mapping[str, int]) -> dict[str, Any]:
@@ -443,7 +441,7 @@ class Operations:
             if wrong := [each.problem for each in forwarding.problems(facts) if each not in known]:
                 raise OrderRefused("; ".join(wrong))
             await self._change(orders)
-            self._forwards.stand_in(_of_devices(orders))
+            self._forwards.use_alternates(_of_devices(orders))
             self._deliveries.redirect_waiting(alternate.replaced)
         after = alternate.as_json()
         return Outcome({"alternate": after}, before.as_json() if before is not None else None, after)
@@ -471,7 +469,7 @@ class Operations:
         trunk = self._traffic.trunks.get(replaced.removeprefix("line:"))
         if trunk is not None and replaced.startswith("line:"):
             trunk.force(None, clock.monotonic())
-        self._forwards.stand_in(_of_devices(orders))
+        self._forwards.use_alternates(_of_devices(orders))
         file = (each for each in self._forwards.forwarding.alternates if f"device:{each.source}" == replaced)
         again = next((f"device:{each.target}" for each in file), None)
         return Outcome({"for": replaced, "again": again}, before.as_json(), None)
@@ -538,26 +536,19 @@ class Operations:
     # --- what others serve --------------------------------------------------------------------------------
 
     async def _hitconf_list(self, _order: Order) -> Outcome:
-        if self.confirmations is None:
-            raise NotServed("this switch keeps no clocks of hit confirmations")
-        return Outcome({"open": self.confirmations.rows()})
-
-    def _board(self) -> Bulletins:
-        if self.bulletins is None:
-            raise NotServed("this switch keeps no bulletin board")
-        return self.bulletins
+        return Outcome({"open": self._confirmations.rows()})
 
     async def _bulletin_post(self, order: Order) -> Outcome:
         until = order.asked.get("until")
         until_us = clock.parse_rfc3339(until) if until is not None else None
-        posted = await self._board().post(order.asked["text"], until_us, order.by)
+        posted = await self._bulletins.post(order.asked["text"], until_us, order.by)
         return Outcome(posted, None, posted)
 
     async def _bulletin_list(self, _order: Order) -> Outcome:
-        return Outcome({"bulletins": self._board().list()})
+        return Outcome({"bulletins": self._bulletins.list()})
 
     async def _bulletin_withdraw(self, order: Order) -> Outcome:
-        withdrawn = await self._board().withdraw(order.asked["number"], order.by)
+        withdrawn = await self._bulletins.withdraw(order.asked["number"], order.by)
         return Outcome(withdrawn, withdrawn, None)
 
 

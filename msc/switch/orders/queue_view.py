@@ -11,7 +11,8 @@ from msc.switch.delivery import Deliveries
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
 from msc.switch.traffic import LineTraffic
 from msc.transit.event import INTERCEPT, OPERATOR_QUEUE
-from msc.transit.outbox import Outbox, Outgoing
+from msc.transit.outbox import Outbox
+from msc.transit.transaction import Stay
 
 
 class QueueView:
@@ -63,8 +64,8 @@ class QueueView:
         if address.startswith("operator:"):
             return [
                 {
-                    "msn": entry.msn, "state": "waiting", "meant_for": entry.address, "why": entry.why,
-                    "waits_s": _seconds(now_us - entry.since_us),
+                    "msn": entry.msn, "state": "waiting", "meant_for": entry.facts.get("meant"),
+                    "why": why_of(entry), "waits_s": _seconds(now_us - entry.since_us),
                 }
                 for entry in self._operator.entries(address)
             ]  # fmt: skip
@@ -122,13 +123,19 @@ class QueueView:
         place, _, name = address.partition(":")
         return self._traffic.trunks[name].outbox if place == "line" else self._deliveries.outboxes.get(address)
 
-    def _queued(self, address: str) -> list[Outgoing]:
+    def _queued(self, address: str) -> list[Stay]:
         outbox = self._present(address)
         return outbox.queued() if outbox is not None else []
 
-    def _sent(self, address: str) -> list[Outgoing]:
+    def _sent(self, address: str) -> list[Stay]:
         outbox = self._present(address)
         return outbox.unacknowledged() if outbox is not None else []
+
+
+def why_of(stay: Stay) -> str:
+    """Say why a message waits for the operator."""
+    rule = stay.facts.get("rule")
+    return f"rule {rule}" if rule is not None else stay.facts.get("why", "as the journal says")
 
 
 def _seconds(us: int) -> float:

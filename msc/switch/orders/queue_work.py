@@ -10,19 +10,19 @@ from msc import clock
 from msc.directory.rows import Directory
 from msc.errors import LineOutOfService, QueuedForLater, Refusal
 from msc.journal.reader import Entry as Found
-from msc.journal.writer import JournalWriter
-from msc.switch import recovery
 from msc.switch.confirmations import KIND, NOTHING, Beside
 from msc.switch.delivery import Deliveries
 from msc.switch.intake import Incoming, Intake
+from msc.switch.lifecycle import Lifecycle
 from msc.switch.orders.queue_view import QueueView
-from msc.switch.orders.transfer import Passage, Way, of_station, on_a_line
+from msc.switch.orders.transfer import Transfer, Transfers, of_station
 from msc.switch.orders.verb import Order, OrderRefused, Outcome
 from msc.switch.traffic import LineTraffic
-from msc.transit.event import OPERATOR_QUEUE, Event, Life
+from msc.transit.event import Facts, Life
 from msc.transit.hit_confirmation import ADDRESS
-from msc.transit.message import MessageRecord
-from msc.transit.outbox import Outgoing, Precedence
+from msc.transit.precedence import Precedence
+from msc.transit.state import Place
+from msc.transit.transaction import Stay, Transaction
 
 _DAY_US: Final = 86_400_000_000
 _LOOK_BACK_US: Final = 7 * _DAY_US
@@ -30,7 +30,7 @@ _LOOK_BACK_US: Final = 7 * _DAY_US
 
 
 class QueueWork:
-    """Does it.
+    """Carries out orders about queues.
 
     Args:
         beside: Says what a message that is sent now means for hit confirmations.
@@ -40,23 +40,23 @@ class QueueWork:
         self,
         *,
         directory: Directory,
-        writer: JournalWriter,
+        lifecycle: Lifecycle,
         traffic: LineTraffic,
         deliveries: Deliveries,
         intake: Intake,
-        beside: Callable[[Incoming, MessageRecord], Beside],
+        beside: Callable[[Incoming, Transaction], Beside],
         view: QueueView,
-        passage: Passage,
+        transfers: Transfers,
     ) -> None:
         self._directory = directory
-        self._writer = writer
+        self._lifecycle = lifecycle
         self._traffic = traffic
         self._deliveries = deliveries
         self._operator = deliveries.operator_queue
         self._intake = intake
         self._beside = beside
         self._view = view
-        self._passage = passage
+        self._transfers = transfers
 
     # --- looking, moving, copying --------------------------------------------------------------------------
 
@@ -70,89 +70,81 @@ class QueueWork:
         waits_at = self._view.places(msn)
         if not waits_at:
             raise OrderRefused(f"{msn} waits nowhere; `msc journal show` says what became of it")
-        found = await self._passage.find(msn)
+        found = await self._transfers.find(msn)
         return Outcome({"waits_at": waits_at, "message": found.as_json()})
 
     async def queue_move(self, order: Order) -> Outcome:
         """Move messages to another queue."""
         source, target = order.asked["from"], order.asked["to"]
-        self._passage.check_target(target)
-        return await self._passage.each(order, source, lambda found: self._move(order, found, source, target))
+        self._transfers.check_target(target)
+        return await self._transfers.each(order, source, lambda stay: self._move(order, stay, target))
 
-    def _move(self, order: Order, found: Found, source: str, target: str) -> Way:
-        record = found.message
-        message = self._passage.peek(source, record.msn)
-        self._passage.check_fit(found, target, message)
-        beside = self._clock(found, source, [target])
-        taken = self._passage.take(source, record.msn)
-        back = partial(self._passage.put_back, source, taken)
-        detail = f"from {source} by {order.words}"
-        if source.startswith("line:"):
-            go = partial(self._leave_line, found, source.removeprefix("line:"), target, order.reason, message)
+    def _move(self, order: Order, stay: Stay, target: str) -> Transfer:
+        transaction = stay.transaction
+        self._transfers.check_fit(transaction, target, stay)
+        beside = self._clock(transaction, stay, [target])
+        self._transfers.take(stay)
+        facts: Facts = {"why": f"from {stay.destination} by {order.words}", "pinned": True}
+        if stay.place is Place.LINE:
             # Its originator is told that the line has not had it, and so the journal says no less.
             ends_as = None if target.startswith("line:") else Life.NOT_SENT
-            return Way(found, source, [target], detail, go, back, ends_as)
-        device = self._directory.devices.get(source.removeprefix("device:"))
-        if message is not None and device is not None and device.mnemonic is not None:
-            message.original_mnemonic = message.original_mnemonic or device.mnemonic
-            if target.startswith(("device:", "user:")):
-                # Read by a starting switch, so that the message still says whose it was.
-                detail = f"{recovery.FORWARDED_FOR}{message.original_mnemonic}"
-        go = partial(self._passage.arrive, found, target, message)
-        return Way(found, source, [target], detail, go, back, beside=beside)
+            go = partial(self._leave_line, stay, target, order.reason)
+            return Transfer(transaction, stay, {target: facts}, go, ends_as)
+        device = self._directory.devices.get(stay.name)
+        whose = stay.facts.get("whose") or (device.mnemonic if device is not None else None)
+        if stay.place is Place.STATION and whose is not None and target.startswith(("device:", "user:")):
+            facts["whose"] = whose
+        duplicate = stay.possible_duplicate if stay.place is Place.STATION else None
+        go = partial(self._transfers.arrive, transaction, target, duplicate=duplicate)
+        return Transfer(transaction, stay, {target: facts}, go, beside=beside)
 
-    def _clock(self, found: Found, source: str | None, targets: Iterable[str]) -> Beside:
+    def _clock(self, transaction: Transaction, source: Stay | None, targets: Iterable[str]) -> Beside:
         """Say what it means for hit confirmations that a message goes out on lines now, and on none before."""
-        record, lines = (
-            found.message,
-            tuple(each.removeprefix("line:") for each in targets if each.startswith("line:")),
-        )
-        said = [event.event for event in found.events if event.destination == ADDRESS]
-        runs = bool(said) and said[-1] != Life.CANCELLED
-        if not lines or runs or (source or "").startswith("line:") or record.kind != KIND:
+        lines = tuple(each.removeprefix("line:") for each in targets if each.startswith("line:"))
+        clock_of = transaction.stays.get(ADDRESS)
+        runs = clock_of is not None and clock_of.ended != Life.CANCELLED
+        left_a_line = source is not None and source.place is Place.LINE
+        if not lines or runs or left_a_line or transaction.message.kind != KIND:
             return NOTHING
         try:
-            incoming = self._intake.read_again(record)
+            incoming = self._intake.read_again(transaction.message)
         except Refusal as exc:
             raise OrderRefused(f"{exc.code} {exc.reason}") from exc
         incoming.lines = lines
-        return self._beside(incoming, record)
+        return self._beside(incoming, transaction)
 
-    def _leave_line(self, found: Found, line: str, target: str, reason: str, message: Outgoing | None) -> None:
+    def _leave_line(self, stay: Stay, target: str, reason: str) -> None:
         """Take a message from one line elsewhere; its originator waits for another answer, or for none."""
-        entry = self._traffic.pending.find(found.message.header or "")
+        transaction, line = stay.transaction, stay.name
         if not target.startswith("line:"):
-            if entry is not None:
-                told = f"not sent to {line}: the operator has taken it to {target}: {reason}"
-                self._traffic.originators.give_up(entry, line, LineOutOfService(told), ended=True)
-            self._passage.arrive(found, target, None)
+            told = f"not sent to {line}: the operator has taken it to {target}: {reason}"
+            self._traffic.originators.tell_taken_away(stay, LineOutOfService(told))
+            self._transfers.arrive(transaction, target, duplicate=False)
             return
-        again = message is not None and message.possible_duplicate
-        self._passage.on_lines(found, [target.removeprefix("line:")], duplicate=again)
-        if entry is not None:
-            self._traffic.pending.settle(entry, line)
-            # The line may have had it and been lost: nobody waits for an answer of it there any more.
-            self._traffic.unanswered.given_up(line, entry.mnemonic, entry.msn, clock.monotonic())
-            self._traffic.originators.tell(
-                entry, line, QueuedForLater(f"the operator has moved it from {line} to {target}")
-            )
+        self._transfers.arrive(transaction, target, duplicate=stay.possible_duplicate)
+        # The line may have had it and been lost: nobody waits for an answer of it there any more.
+        self._traffic.unanswered.given_up(line, transaction.mnemonic, transaction.msn, clock.monotonic())
+        self._traffic.originators.tell(
+            transaction, line, QueuedForLater(f"the operator has moved it from {line} to {target}")
+        )
 
     async def queue_copy(self, order: Order) -> Outcome:
         """Send a copy of a message that waits to another address, too."""
         msn, target = order.asked["msn"], order.asked["to"]
-        self._passage.check_target(target)
+        self._transfers.check_target(target)
         waits_at = self._view.places(msn)
         if not waits_at:
             raise OrderRefused(f"{msn} waits nowhere; `msc queue requeue` takes it from the journal")
         if target in waits_at:
             raise OrderRefused(f"{msn} waits at {target} already")
-        found = await self._passage.find(msn)
-        self._passage.check_fit(found, target, None)
-        if target.startswith("line:") and self._passage.entry(found.message).update:
+        transaction = self._transfers.transaction(await self._transfers.find(msn))
+        self._transfers.check_fit(transaction, target)
+        if target.startswith("line:") and transaction.update:
             raise OrderRefused(f"{msn} is an update: it goes to one place, so move it or queue it again there")
-        beside, go = self._clock(found, None, [target]), partial(self._passage.arrive, found, target, None)
-        way = Way(found, None, [target], f"a copy by {order.words}", go, beside=beside)
-        await self._passage.go_alone(order, way)
+        facts: Facts = {"why": f"a copy by {order.words}", "pinned": True}
+        go = partial(self._transfers.arrive, transaction, target)
+        transfer = Transfer(transaction, None, {target: facts}, go, beside=self._clock(transaction, None, [target]))
+        await self._transfers.go_alone(order, transfer)
         return Outcome({"msn": msn, "to": target}, {"waits_at": waits_at}, {"waits_at": [*waits_at, target]})
 
     # --- queueing again -------------------------------------------------------------------------------------
@@ -165,64 +157,57 @@ class QueueWork:
                 that it is to be sent again.
         """
         asked = order.asked
-        found = await self._numbered(asked)
-        record = found.message
-        targets = [asked["to"]] if "to" in asked else _went_to(found)
+        transaction = self._transfers.transaction(await self._numbered(asked))
+        record, ended = transaction.message, _outcomes(transaction)
+        targets = [asked["to"]] if "to" in asked else _went_to(transaction)
         if not targets:
             raise OrderRefused(f"{record.msn} went nowhere; say --to")
         at_operator = self._operator.find(record.msn)
         if record.code is not None and record.kind != "status" and at_operator is None:
             raise OrderRefused(f"{record.msn} was refused with {record.code} when it came: who sent it was told so")
         for target in targets:
-            self._passage.check_target(target)
+            self._transfers.check_target(target)
             if target in self._view.places(record.msn):
                 raise OrderRefused(f"{record.msn} waits at {target}, or is on its way")
-            self._passage.check_fit(found, target, None, send_again=asked.get("send_again", False))
-        beside = self._clock(found, None, targets)
-        source = back = None
+            self._transfers.check_fit(transaction, target, send_again=asked.get("send_again", False))
+        beside = self._clock(transaction, None, targets)
         if at_operator is not None:
-            source, taken = OPERATOR_QUEUE, self._operator.take(record.msn)
-            assert taken is not None
-            back = partial(self._passage.put_back, OPERATOR_QUEUE, taken)
-        go = partial(self._again, found, targets, chosen="to" in asked)
-        way = Way(found, source, targets, f"again by {order.words}", go, back or (lambda: None), beside=beside)
-        await self._passage.go_alone(order, way)
+            self._transfers.take(at_operator)
+        facts: Facts = {"why": f"again by {order.words}"}
+        if "to" in asked:
+            facts["pinned"] = True
+        go = partial(self._again, transaction, targets)
+        transfer = Transfer(transaction, at_operator, dict.fromkeys(targets, facts), go, beside=beside)
+        await self._transfers.go_alone(order, transfer)
         answer = {"msn": record.msn, "queued": list(targets)}
-        return Outcome(answer, {"ended": _outcomes(found)}, {"queued": list(targets)})
+        return Outcome(answer, {"ended": ended}, {"queued": list(targets)})
 
-    def _again(self, found: Found, targets: Iterable[str], *, chosen: bool) -> None:
-        lines = [target.removeprefix("line:") for target in targets if target.startswith("line:")]
+    def _again(self, transaction: Transaction, targets: Iterable[str]) -> None:
+        lines = [transaction.stays[target] for target in targets if target.startswith("line:")]
         if lines:
-            self._passage.on_lines(found, lines, duplicate=True)
+            self._transfers.on_lines(transaction, lines, duplicate=True)
         for target in targets:
-            if target.startswith(("device:", "user:")):
-                message = recovery.to_station(found.message, True)
-                if chosen:
-                    self._passage.deliver(target, message)
-                else:
-                    message.expires_us = self._deliveries.expiry(message.kind, clock.wall_us())
-                    self._deliveries.push(target, message)
-            elif target == OPERATOR_QUEUE:
-                self._passage.arrive(found, target, None)
+            if not target.startswith("line:"):
+                self._transfers.arrive(transaction, target, duplicate=True)
 
     async def _numbered(self, asked: Mapping[str, Any]) -> Found:
         """Find the message an order names by MSN, ISN or OSN."""
         if "msn" in asked:
-            return await self._passage.find(asked["msn"])
+            return await self._transfers.find(asked["msn"])
         if "date" in asked:
             since_us = clock.parse_rfc3339(asked["date"])
             until_us = since_us + _DAY_US
         else:
             until_us = clock.wall_us() + 1
             since_us = until_us - _LOOK_BACK_US
-        await self._passage.durable()
+        await self._transfers.durable()
         if "isn" in asked:
             what, where = f"ISN {asked['isn']}", asked["from"]
-            found = await self._passage.records.by_isn(asked["isn"], where, since_us, until_us)
+            found = await self._transfers.records.by_isn(asked["isn"], where, since_us, until_us)
         else:
             # It may have gone out some days after it came.
             what, where = f"OSN {asked['osn']}", asked["to"]
-            found = await self._passage.records.by_osn(asked["osn"], where, since_us - _LOOK_BACK_US, until_us)
+            found = await self._transfers.records.by_osn(asked["osn"], where, since_us - _LOOK_BACK_US, until_us)
         if not found:
             raise OrderRefused(f"there is no {what} of {where} in that time")
         if len(found) > 1:
@@ -233,56 +218,50 @@ class QueueWork:
 
     async def queue_delete(self, order: Order) -> Outcome:
         """Take messages out of a queue; who sent them is told."""
-        source = order.asked["from"]
-        return await self._passage.each(order, source, lambda found: self._delete(order, found, source))
+        return await self._transfers.each(order, order.asked["from"], lambda stay: self._delete(order, stay))
 
-    def _delete(self, order: Order, found: Found, source: str) -> Way:
-        taken = self._passage.take(source, found.message.msn)
-        go = partial(self._tell_deleted, found, source, order.reason)
-        ends_as = Life.NOT_SENT if source.startswith("line:") else None
-        return Way(found, source, [], "", go, partial(self._passage.put_back, source, taken), ends_as)
+    def _delete(self, order: Order, stay: Stay) -> Transfer:
+        self._transfers.take(stay)
+        go = partial(self._tell_deleted, stay, order.reason)
+        ends_as = Life.NOT_SENT if stay.place is Place.LINE else None
+        return Transfer(stay.transaction, stay, {}, go, ends_as)
 
-    def _tell_deleted(self, found: Found, source: str, reason: str) -> None:
-        record, words = found.message, f"deleted by the operator: {reason}"
-        if not of_station(record):
+    def _tell_deleted(self, stay: Stay, reason: str) -> None:
+        transaction, words = stay.transaction, f"deleted by the operator: {reason}"
+        if not of_station(transaction.message):
             return
-        entry = self._passage.entry(record)
-        if source.startswith("line:"):
-            line = source.removeprefix("line:")
-            refusal = LineOutOfService(f"not sent to {line}: {words}")
-            self._traffic.originators.give_up(entry, line, refusal, ended=True)
-        elif source.startswith(("device:", "user:")):
-            self._traffic.originators.tell(
-                entry, None, LineOutOfService(f"not delivered to {source.partition(':')[2]}: {words}")
-            )
-        elif not any(event.event in (Life.SENT, Life.NOT_SENT) for event in on_a_line(found)):
-            self._traffic.originators.tell(entry, None, LineOutOfService(f"not sent: {words}"))
+        originators = self._traffic.originators
+        if stay.place is Place.LINE:
+            originators.tell_taken_away(stay, LineOutOfService(f"not sent to {stay.name}: {words}"))
+        elif stay.place is Place.STATION:
+            originators.tell(transaction, None, LineOutOfService(f"not delivered to {stay.name}: {words}"))
+        elif not any(each.was_sent or each.ended == Life.NOT_SENT for each in transaction.lines()):
+            originators.tell(transaction, None, LineOutOfService(f"not sent: {words}"))
 
     async def queue_reprioritise(self, order: Order) -> Outcome:
         """Put a message into another class of its queue."""
         address, msn = order.asked["at"], order.asked["msn"]
-        message, outbox = self._passage.peek(address, msn), None
-        if message is not None:
-            outbox = self._view.outbox(address)
-        if message is None or outbox is None:
+        if address.startswith("operator:"):
             raise OrderRefused("what waits for the operator has no classes: say what is to become of it")
-        was, now = message.precedence, Precedence[order.asked["to"].upper()]
+        stay, outbox = self._transfers.peek(address, msn), self._view.outbox(address)
+        assert outbox is not None
+        was, now = stay.precedence, Precedence[order.asked["to"].upper()]
         if was is now:
             raise OrderRefused(f"{msn} is {now.name.lower()} already")
-        # The word alone: a starting switch reads it there.
-        self._writer.note(Event(msn, clock.wall_us(), Life.REPRIORITISED, address, now.name))
-        outbox.reprioritise(message, now)
+        self._lifecycle.note(stay, Life.REPRIORITISED, {"precedence": now.name})
+        outbox.reclassed(stay, was)
         facts = {"msn": msn, "was": was.name.lower(), "is": now.name.lower()}
         return Outcome(facts, {"priority": facts["was"]}, {"priority": facts["is"]})
 
 
-def _went_to(found: Found) -> list[str]:
+def _went_to(transaction: Transaction) -> list[str]:
     """Return the lines and stations a message was routed to, each once."""
-    routed = [event.destination for event in found.events if event.event == Life.ROUTED]
-    return list(dict.fromkeys(each for each in routed if each and each.startswith(("line:", "device:", "user:"))))
+    return [stay.destination for stay in transaction.stays.values() if stay.place is not Place.ELSEWHERE]
 
 
-def _outcomes(found: Found) -> list[dict[str, Any]]:
-    """Return the last event at each destination."""
-    last = {event.destination: event.event for event in found.events if event.destination is not None}
-    return [{"at": destination, "event": str(event)} for destination, event in last.items()]
+def _outcomes(transaction: Transaction) -> list[dict[str, Any]]:
+    """Return how it stands with it at each destination."""
+    return [
+        {"at": stay.destination, "event": str(stay.ended or stay.state.name.lower())}
+        for stay in transaction.stays.values()
+    ]
