@@ -157,9 +157,9 @@ class Daemon:
             )
             for line in settings.line
         }
-        recent, unfinished = await journal.recall(self._hear_again)
+        recollection = await journal.recall(self._hear_again)
         self.traffic.connect(self._trunks())
-        parts.recovery.take_up(recent, unfinished)
+        parts.recovery.take_up(recollection.recent, recollection.owed)
         self.stations = parts.stations
         self._operations = assemble_orders(
             parts, settings, catalog=catalog, point=self.point, orders=orders, lines=self._lines,

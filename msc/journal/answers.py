@@ -113,7 +113,7 @@ class Answers:
             if isn is not None:
                 fits = entry.isn == isn and source_of(entry.message) == address
             else:
-                fits = any(event.facts.get("osn") == osn and event.destination == address for event in entry.events)
+                fits = any(event.destination == address and event.facts.get("osn") == osn for event in entry.events)
             if fits:
                 yield {"item": entry.as_json()}
         yield {"end": search.completeness()}

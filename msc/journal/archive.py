@@ -18,7 +18,7 @@ from msc.journal import block as blocks
 from msc.journal.database.layout import Block, JournalArchiving, Month, Segment, TailRow
 from msc.journal.index.indexer import Indexer
 from msc.journal.index.segment import FAST, SMALL, PageWriter, merge
-from msc.journal.proof.canonical import Stored, decode
+from msc.journal.proof.canonical import Stored, read
 from msc.journal.proof.checkpoint import Statement
 from msc.journal.record import StepsRecord
 from msc.log import get_logger
@@ -137,10 +137,11 @@ class Archivist:
         def month_of(pair: tuple[TailRow, Stored]) -> int:
             nonlocal current
             # A clock that is set back does not reopen a month.
-            current = max(current, clock.month_of(blocks.wall_time(pair[1])))
+            if (at := blocks.wall_time(pair[1])) is not None:
+                current = max(current, clock.month_of(at))
             return current
 
-        decoded = [(row, decode(row.body)) for row in rows]
+        decoded = [(row, read(row.seq, row.body)) for row in rows]
         for number, group in groupby(decoded, month_of):
             month = work(number).month = self._pack_month(number, list(group), work(number))
             self._months[number] = month

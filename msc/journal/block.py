@@ -9,7 +9,7 @@ from msc.errors import JournalError
 from msc.journal.database.layout import Block, BlockKey
 from msc.journal.proof.canonical import Stored
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
-from msc.journal.record import time_of
+from msc.journal.record import Unreadable, time_of
 from msc.transit.message import MessageRecord
 
 RECORDS = 256
@@ -31,7 +31,7 @@ def pack(bodies: Sequence[bytes], records: Sequence[Stored], link: bytes) -> Blo
         link: The chain's value after the last of them.
     """
     msns = [stored.record.msn for stored in records if isinstance(stored.record, MessageRecord)]
-    times = [wall_time(stored) for stored in records]
+    times = [at for stored in records if (at := wall_time(stored)) is not None] or [0]
     key = BlockKey(
         records[0].seq,
         records[-1].seq,
@@ -63,6 +63,7 @@ def unpack(block: Block) -> list[bytes]:
     return bodies
 
 
-def wall_time(stored: Stored) -> int:
-    """Return when a record was made: wall time, microseconds."""
-    return time_of(stored.record)
+def wall_time(stored: Stored) -> int | None:
+    """Return when a record was made: wall time, microseconds; None where that cannot be told."""
+    record = stored.record
+    return record.at if isinstance(record, Unreadable) else time_of(record)

@@ -13,19 +13,15 @@ from typing import Final
 from msc.journal.database.layout import Block, JournalReading, MonthUnreadable, Page
 from msc.journal.index.indexer import Indexer
 from msc.journal.index.segment import FAST, PageWriter, SegmentBuilder
-from msc.journal.index.term import events_term, terms_of_steps
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.inspection import unpack_block
-from msc.journal.record import AuditRecord, StepsRecord
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
 
 RUN: Final = 200_000
 """Records that are indexed at once: some 200 MB."""
 _AT_ONCE: Final = 64
 """Blocks read at once."""
-NO_RECORD: Final = (TypeError, ValueError, AttributeError, OverflowError)
-"""What indexing raises on members that are not of their types. Only who falsified a record can have written such."""
-
 Told = Callable[[int], None]
 """Takes how many records were looked at since it was last called."""
 
@@ -39,7 +35,7 @@ class Derivation:
 
     Attributes:
         last: The last record that was read.
-        unread: Records that could not be, or cannot be indexed.
+        unread: Records that could not be.
         unreadable: Months of which not even that is known.
     """
 
@@ -63,11 +59,11 @@ class Derivation:
             JournalError: The journal cannot be.
         """
         carried: list[tuple[StepsRecord, int]] = []
-        indexer = Indexer(lambda steps, first: carried.append(_checked(steps, first)))
+        indexer = Indexer(lambda steps, first: carried.append((steps, first)))
         runs: list[list[Page]] = []
         waiting = 0
         async for first, records in self._records(month):
-            self._index(indexer, first, records)
+            indexer.add(first, records)
             waiting += len(records)
             if waiting >= RUN:
                 runs.append(_finished(indexer.take(), len(runs)))
@@ -88,23 +84,10 @@ class Derivation:
         async for first, records in self._records(month):
             for stored in records:
                 record = stored.record
-                if isinstance(record, AuditRecord) or type(record.msn) is not int:
-                    continue
                 if isinstance(record, MessageRecord):
                     first_msn = record.msn if first_msn is None else first_msn
-                elif first_msn is None or record.msn < first_msn:
+                elif isinstance(record, StepsRecord) and (first_msn is None or record.msn < first_msn):
                     self._late.append((record, first))
-
-    def _index(self, indexer: Indexer, first: int, records: list[Stored]) -> None:
-        try:
-            indexer.add(first, records)
-        except NO_RECORD:
-            # What was added is added again: a place that stands twice stands once.
-            for stored in records:
-                try:
-                    indexer.add(first, [stored])
-                except NO_RECORD:
-                    self.unread += 1
 
     def _index_late(self, indexer: Indexer) -> None:
         """Index what later months say of this month's messages; the rest is of earlier ones."""
@@ -155,13 +138,6 @@ def records_of(block: Block, month: int) -> list[Stored]:
         except NotCanonical:
             continue
     return records
-
-
-def _checked(steps: StepsRecord, first: int) -> tuple[StepsRecord, int]:
-    """Return steps that can be indexed; what cannot be raises now rather than later."""
-    terms_of_steps(steps.events)
-    events_term(steps.msn)
-    return steps, first
 
 
 def _finished(builder: SegmentBuilder, number: int) -> list[Page]:

@@ -16,13 +16,13 @@ import orjson
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.database.layout import CheckpointRow, Opened, TailRow
-from msc.journal.proof.canonical import NotCanonical, decode, encode
+from msc.journal.owed import Owed, follow, read_owed
+from msc.journal.proof.canonical import Stored, encode, read
 from msc.journal.proof.chain import FIRST_LINK, Frontier, leaf_of, link_after
 from msc.journal.proof.checkpoint import NO_CHECKPOINT, Checkpoint, Signer, Statement, read_checkpoint
-from msc.journal.record import AuditRecord, Record, StepsRecord, time_of
+from msc.journal.record import AuditRecord, Record, StepsRecord, Unreadable, msn_after, time_of
 from msc.transit.event import Event, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.state import State, state_after
 
 RESTORING: Final = b'{"restoring":'
 """How the state of a journal begins while it is being restored (`msc.journal.backup`): nobody may go on from it."""
@@ -62,7 +62,7 @@ class Ledger:
         self.month = 0
         self.first = 0
         """First record of the month."""
-        self.owed: dict[int, dict[str, State]] = {}
+        self.owed: Owed = {}
         """MSN to the destinations where it has not ended, and where it stands there."""
         self.unreadable: list[int] = []
         """Records since the last checkpoint whose bytes are in order and whose meaning is not: positions."""
@@ -115,10 +115,7 @@ class Ledger:
             )
         self._inputs, self._outputs = state["isn"], state["osn"]
         self.ended = bool(state.get("ended"))
-        self.owed = {
-            int(msn): {destination: State(number) for destination, number in places.items()}
-            for msn, places in state["owed"].items()
-        }
+        self.owed = read_owed(state["owed"])
 
     def _hold(self, rows: Sequence[TailRow]) -> None:
         """Hold the rows that the last checkpoint speaks of against it: all are there, and what was signed."""
@@ -140,29 +137,26 @@ class Ledger:
         """
         if row.seq != self.seq + 1:
             raise JournalError(f"record {self.seq + 1} is missing in the journal; `msc journal verify` says more")
-        stored = None
-        try:
-            stored = decode(row.body)
-            self._turn_to(time_of(stored.record), [], signing=False)
-        except (NotCanonical, TypeError, ValueError, OverflowError):
-            self.unreadable.append(row.seq)
+        stored = read(row.seq, row.body)
+        record = stored.record
+        at = record.at if isinstance(record, Unreadable) else time_of(record)
+        if at is not None:
+            self._turn_to(at, [], signing=False)
         self._take(row.body)
         if self.link != row.link:
             raise JournalError(f"record {row.seq} of the journal was changed; `msc journal verify` says more")
-        if stored is None or isinstance(stored.record, AuditRecord):
-            return
-        try:
-            self._understand(stored.record, stored.number)
-        except (AttributeError, TypeError, ValueError):
+        self.msn = msn_after(self.msn, record)
+        if isinstance(record, Unreadable):
             self.unreadable.append(row.seq)
+        elif not isinstance(record, AuditRecord):
+            self._understand(record, stored)
 
-    def _understand(self, record: MessageRecord | StepsRecord, number: int | None) -> None:
+    def _understand(self, record: MessageRecord | StepsRecord, stored: Stored) -> None:
         if isinstance(record, MessageRecord):
-            self.msn = max(self.msn, record.msn)
-            if number is not None:
-                self._inputs[source_of(record)] = number
+            if stored.number is not None:
+                self._inputs[source_of(record)] = stored.number
         for event in record.events:
-            self._follow(event)
+            follow(self.owed, event)
             if (osn := event.facts.get("osn")) is not None and event.destination is not None:
                 self._outputs[event.destination] = osn
 
@@ -185,7 +179,7 @@ class Ledger:
                 number = self._inputs[source] = self._inputs.get(source, 0) + 1
                 self.msn = record.msn
                 for event in record.events:
-                    self._follow(event)
+                    follow(self.owed, event)
             elif type(record) is StepsRecord:
                 record = self._numbered(record)
             body = encode(self.seq + 1, mono, number, record)
@@ -197,7 +191,7 @@ class Ledger:
         """Follow steps, and give those that send their numbers, in the order in which the journal takes them."""
         sends = False
         for event in record.events:
-            self._follow(event)
+            follow(self.owed, event)
             sends = sends or event.event == Life.SENT
         return record._replace(events=tuple(map(self._with_osn, record.events))) if sends else record
 
@@ -222,25 +216,6 @@ class Ledger:
         if self.month and signing:
             sealed.append(self.checkpoint(at, Statement.SEALED))
         self.month, self.first, self._tree = month, self.seq + 1, Frontier()
-
-    def _follow(self, event: Event) -> None:
-        """Keep what has not ended."""
-        msn, destination = event.msn, event.destination
-        here = self.owed.get(msn)
-        if destination is None:
-            if event.event == Life.REFUSED and here is not None:
-                del self.owed[msn]  # after the fact: whoever sent it was told, and nobody gets it
-            return
-        before = State.ENDED if here is None else here.get(destination, State.ENDED)
-        after = state_after(destination, event.event, before)
-        if after is before:
-            return
-        if after:
-            self.owed.setdefault(msn, {})[destination] = after
-        elif here is not None:
-            del here[destination]
-            if not here:
-                del self.owed[msn]
 
     # --- stating --------------------------------------------------------------------------------
 

@@ -88,15 +88,11 @@ def _between(address: str, since_us: int, until_us: int) -> dict[str, Any]:
 
 def entry_of(members: dict[str, Any]) -> Entry:
     """Return the entry that `Entry.as_json` wrote."""
-    message = {name: members[name] for name in MessageRecord._fields if name != "events"}
-    message["received"] = clock.parse_rfc3339(message["received"])
-    events = members["events"]
+    events = tuple(
+        Event(members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["facts"])
+        for each in members["events"]
+    )
+    received, *own = (members[name] for name in MessageRecord._fields if name not in ("msn", "events"))
     return Entry(
-        MessageRecord(**message),
-        tuple(
-            Event(members["msn"], clock.parse_rfc3339(each["at"]), each["event"], each["destination"], each["facts"])
-            for each in events
-        ),
-        members["seq"],
-        members["isn"],
+        MessageRecord(members["msn"], clock.parse_rfc3339(received), *own), events, members["seq"], members["isn"]
     )

@@ -13,21 +13,21 @@ from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msc import clock
 from msc.journal import block as blocks
 from msc.journal.database.layout import BlockKey, JournalReading, Month, MonthUnreadable
-from msc.journal.proof.canonical import Stored, decode
-from msc.journal.record import StepsRecord
+from msc.journal.proof.canonical import Stored, read
+from msc.journal.record import AuditRecord, Record, StepsRecord, Unreadable
 from msc.transit.event import Event, Life, described
 from msc.transit.message import MessageRecord
 
 _BLOCKS_KEPT: Final = 512
 """Blocks kept unpacked: some 40 MB."""
 _BLOCKS_AT_ONCE: Final = 64
-_MSN: Final = re.compile(rb'\["([ms])",\d+,\d+,(?:\d+|null),(\d+),')
-"""Kind and MSN of a message or an event, without decoding it."""
+_ABOUT: Final = re.compile(rb'\["[ms]",(\d+),[^,]*,[^,]*,(\d+),')
+"""Position, and MSN, of a message or of steps, without decoding it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         message: The message.
-        events: Its life; the sent ones with their OSN.
+        events: Its life.
         seq: Its position in the journal.
         isn: Input sequence number of its source.
     """
@@ -47,7 +47,7 @@ class Entry:
     isn: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as `msc journal search --json` prints it: times in RFC 3339."""
+        """Return it as `msc journal search --json` prints it: times in RFC 3339, and each event in words too."""
         members: dict[str, Any] = self.message._asdict()
         members["received"] = clock.rfc3339(self.message.received)
         members["seq"], members["isn"] = self.seq, self.isn
@@ -56,40 +56,62 @@ class Entry:
                 "at": clock.rfc3339(event.at),
                 "event": event.event,
                 "destination": event.destination,
-                "facts": event.facts,
+                "facts": dict(event.facts),
                 "detail": described(event),
-                "osn": event.facts.get("osn"),
             }
             for event in self.events
         ]
         return members
 
 
+class Held(NamedTuple):
+    """All that the journal holds of one message.
+
+    Attributes:
+        message: Its record; None where that is not there.
+        steps: Records of what happened to it later, in the order they were written.
+    """
+
+    message: Stored | None
+    steps: list[Stored]
+
+
+Found = defaultdict[int, dict[int, Stored]]
+"""MSN to position to record."""
+
 Spill = Callable[[Sequence[int]], Any]
 """Finds the blocks that hold events of messages outside the messages' own blocks: MSNs to a dict of MSN to firsts."""
 
 
 class Tail:
-    """The newest records, decoded; what has been archived goes."""
+    """The newest records, decoded; what has been archived goes.
+
+    Attributes:
+        messages: By MSN; one that cannot be understood is among them.
+        steps: By MSN, in order.
+    """
 
     def __init__(self) -> None:
         self.records: OrderedDict[int, Stored] = OrderedDict()
         self.messages: dict[int, Stored] = {}
-        self.events: defaultdict[int, list[Stored]] = defaultdict(list)
+        self.steps: defaultdict[int, list[Stored]] = defaultdict(list)
         self.seen = 0
 
     def take(self, rows: Iterable[Any]) -> list[Stored]:
         """Take newer rows; returns them decoded."""
         new = []
         for row in rows:
-            stored = decode(row.body)
+            stored = read(row.seq, row.body)
             new.append(stored)
-            self.records[stored.seq] = stored
-            self.seen = stored.seq
-            if isinstance(stored.record, MessageRecord):
-                self.messages[stored.record.msn] = stored
-            elif isinstance(stored.record, StepsRecord):
-                self.events[stored.record.msn].append(stored)
+            self.records[row.seq] = stored
+            self.seen = row.seq
+            record = stored.record
+            if isinstance(record, AuditRecord) or record.msn is None:
+                continue
+            if _is_message(record):
+                self.messages[record.msn] = stored
+            else:
+                self.steps[record.msn].append(stored)
         return new
 
     def months(self) -> list[int]:
@@ -97,7 +119,8 @@ class Tail:
         if not self.records:
             return []
         first, last = next(iter(self.records.values())), next(reversed(self.records.values()))
-        return sorted({clock.month_of(blocks.wall_time(stored)) for stored in (first, last)})
+        ats = (blocks.wall_time(stored) for stored in (first, last))
+        return sorted({clock.month_of(at) for at in ats if at is not None})
 
     def drop_to(self, seq: int) -> None:
         """Forget what stands in blocks."""
@@ -106,13 +129,15 @@ class Tail:
             if first > seq:
                 return
             record = self.records.pop(first).record
-            if isinstance(record, MessageRecord):
+            if isinstance(record, AuditRecord) or record.msn is None:
+                continue
+            if _is_message(record):
                 self.messages.pop(record.msn, None)
-            elif isinstance(record, StepsRecord):
-                left = self.events[record.msn]
+            else:
+                left = self.steps[record.msn]
                 del left[0]
                 if not left:
-                    del self.events[record.msn]
+                    del self.steps[record.msn]
 
 
 class JournalReader:
@@ -207,16 +232,25 @@ class JournalReader:
 
     async def messages(self, msns: Sequence[int]) -> dict[int, MessageRecord]:
         """Return messages by MSN; those that are not there are left out."""
-        found, _ = await self._gather(msns)
-        return {msn: stored.record for msn, stored in found.items() if isinstance(stored.record, MessageRecord)}
+        held = await self.held(msns)
+        return {
+            msn: of.message.record
+            for msn, of in held.items()
+            if of.message is not None and isinstance(of.message.record, MessageRecord)
+        }
 
     async def entries(self, msns: Sequence[int], spill: Spill | None = None) -> dict[int, Entry]:
-        """Return messages with their lives.
+        """Return messages with their lives; as `held`, without what cannot be understood."""
+        held = await self.held(msns, spill)
+        return {msn: entry for msn, of in held.items() if (entry := _entry(of)) is not None}
+
+    async def held(self, msns: Sequence[int], spill: Spill | None = None) -> dict[int, Held]:
+        """Return all that the journal holds of messages, by MSN; those of which there is nothing are left out.
 
         Args:
             spill: Finds events outside the messages' own blocks; without it only those within are found.
         """
-        found, events = await self._gather(msns)
+        found = await self._gather(msns)
         if spill is not None and found:
             firsts: dict[int, list[int]] = await spill(list(found))
             wanted: defaultdict[int, set[int]] = defaultdict(set)
@@ -226,8 +260,14 @@ class JournalReader:
                         wanted[month].add(first)
             for unpacked in await asyncio.gather(*(self.unpacked(month, here) for month, here in wanted.items())):
                 for lines in unpacked.values():
-                    _pick(lines, firsts.keys(), {}, events)
-        return {msn: _entry(stored, events[msn]) for msn, stored in found.items()}
+                    _pick(lines, firsts.keys(), found)
+        return {
+            msn: Held(
+                next((stored for stored in records.values() if _is_message(stored.record)), None),
+                [stored for _, stored in sorted(records.items()) if not _is_message(stored.record)],
+            )
+            for msn, records in found.items()
+        }
 
     async def records(self, seqs: Sequence[int]) -> dict[int, Stored]:
         """Return records by seq; those that are not there are left out."""
@@ -244,34 +284,34 @@ class JournalReader:
             places = {seq: firsts[place - 1] for seq in here if (place := bisect_right(firsts, seq))}
             unpacked = await self.unpacked(month, set(places.values()))
             found |= {
-                seq: decode(unpacked[first][seq - first])
+                seq: read(seq, unpacked[first][seq - first])
                 for seq, first in places.items()
                 if first in unpacked and seq - first < len(unpacked[first])
             }
         return found
 
-    async def _gather(self, msns: Sequence[int]) -> tuple[dict[int, Stored], defaultdict[int, list[Stored]]]:
-        found: dict[int, Stored] = {}
-        events: defaultdict[int, list[Stored]] = defaultdict(list)
+    async def _gather(self, msns: Sequence[int]) -> Found:
+        found: Found = defaultdict(dict)
         wanted: defaultdict[int, list[int]] = defaultdict(list)
         for msn in msns:
             month = self.month_of_msn(msn)
             if month is not None:
                 wanted[month].append(msn)
             elif (stored := self.tail.messages.get(msn)) is not None:
-                found[msn] = stored
+                found[msn][stored.seq] = stored
             # At once, with the months as they are: what the archivist moves while the blocks are read is gone later.
-            events[msn] += self.tail.events.get(msn, ())
+            if steps := self.tail.steps.get(msn):
+                found[msn] |= {stored.seq: stored for stored in steps}
 
         async def pick(month: int, here: Sequence[int]) -> None:
             keys = [key for key in await self.keys(month) if key.first_msn]
             firsts = [key.first_msn for key in keys]
             places = {keys[place - 1].first for msn in here if (place := bisect_right(firsts, msn))}
             for lines in (await self.unpacked(month, places)).values():
-                _pick(lines, set(here), found, events)
+                _pick(lines, set(here), found)
 
         await asyncio.gather(*(pick(month, here) for month, here in wanted.items()))
-        return found, events
+        return found
 
     # --- in order of time -------------------------------------------------------------------------
 
@@ -284,38 +324,32 @@ class JournalReader:
             firsts = [key.first for key in await self.keys(month) if key.last_at >= since_us]
             for start in range(0, len(firsts), _BLOCKS_AT_ONCE):
                 part = firsts[start : start + _BLOCKS_AT_ONCE]
-                for _, lines in sorted((await self.unpacked(month, part)).items()):
-                    for line in lines:
-                        yield decode(line)
+                for first, lines in sorted((await self.unpacked(month, part)).items()):
+                    for seq, line in enumerate(lines, first):
+                        yield read(seq, line)
         for stored in list(self.tail.records.values()):
             yield stored
 
 
-def _pick(
-    lines: Sequence[bytes],
-    wanted: Collection[int],
-    found: dict[int, Stored],
-    events: defaultdict[int, list[Stored]],
-) -> None:
-    """Pick messages and events of some MSNs out of a block."""
+def _pick(lines: Sequence[bytes], wanted: Collection[int], found: Found) -> None:
+    """Pick the records of some messages out of a block."""
     for line in lines:
-        head = _MSN.match(line)
-        if head is None or int(head[2]) not in wanted:
-            continue
-        stored = decode(line)
-        if isinstance(stored.record, MessageRecord):
-            found[stored.record.msn] = stored
-        elif isinstance(stored.record, StepsRecord):
-            events[stored.record.msn].append(stored)
+        about = _ABOUT.match(line)
+        if about is not None and (msn := int(about[2])) in wanted:
+            seq = int(about[1])
+            found[msn][seq] = read(seq, line)
 
 
-def _entry(stored: Stored, events: Sequence[Stored]) -> Entry:
-    message = stored.record
-    assert isinstance(message, MessageRecord)
-    life = [Event(message.msn, message.received, Life.RECEIVED.value), *message.events]
-    unique = {steps.seq: steps.record for steps in events}
+def _is_message(record: Record | Unreadable) -> bool:
+    return isinstance(record, MessageRecord) or (isinstance(record, Unreadable) and record.may_be_message)
+
+
+def _entry(held: Held) -> Entry | None:
+    if held.message is None or not isinstance(message := held.message.record, MessageRecord):
+        return None
     # In the order they were written: a clock that was set back does not turn a life around.
-    for _, steps in sorted(unique.items()):
-        assert isinstance(steps, StepsRecord)
-        life += steps.events
-    return Entry(message, tuple(life), stored.seq, stored.number)
+    steps = (
+        event for stored in held.steps if isinstance(stored.record, StepsRecord) for event in stored.record.events
+    )
+    received = Event(message.msn, message.received, Life.RECEIVED.value)
+    return Entry(message, (received, *message.events, *steps), held.message.seq, held.message.number)

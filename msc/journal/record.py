@@ -55,9 +55,40 @@ class AuditRecord(NamedTuple):
     agency: str | None = None
 
 
+class Unreadable(NamedTuple):
+    """What stands where a record should be, and cannot be understood.
+
+    Attributes:
+        seq: Its position in the journal.
+        msn: The message it seems to be about.
+        at: When it seems to have been written: wall time, microseconds.
+        why: For people; nothing of what stands in it.
+        may_be_message: Whether it may be a message itself: its MSN is taken.
+    """
+
+    seq: int
+    msn: int | None
+    at: int | None
+    why: str
+    may_be_message: bool = True
+
+
 Record = MessageRecord | StepsRecord | AuditRecord
 
 
 def time_of(record: Record) -> int:
     """Return the wall time by which a record counts to a month, microseconds."""
     return record.received if type(record) is MessageRecord else record.at  # type: ignore[union-attr]
+
+
+def msn_after(msn: int, record: Record | Unreadable) -> int:
+    """Return the highest MSN that was given out, after one more record; it is never given out again.
+
+    Args:
+        msn: The highest before.
+    """
+    if isinstance(record, MessageRecord):
+        return max(msn, record.msn)
+    if isinstance(record, Unreadable) and record.may_be_message:
+        return max(msn + 1, record.msn or 0)  # it was a message's, whichever it was
+    return msn

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -23,8 +23,8 @@ from msc.journal.proof.checkpoint import Signer, Statement, load_signer, make_si
 from msc.journal.proof.sender import WitnessSender
 from msc.journal.proof.witness import make_witness
 from msc.journal.reader import JournalReader
-from msc.journal.recall import Recalled, recent_transactions, unfinished
-from msc.journal.record import AuditRecord
+from msc.journal.recall import Recalled, not_understood, recent_transactions, unfinished
+from msc.journal.record import AuditRecord, Unreadable
 from msc.journal.retention import asking
 from msc.journal.writer import JournalWriter
 from msc.limits import LIFE_S, PENDING_WINDOW_S
@@ -45,6 +45,21 @@ _WITNESSES_S: Final = 2.0
 """How long a stopping switch waits for its witnesses to hear the last checkpoint."""
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class Recollection(NamedTuple):
+    """What a starting switch goes on from.
+
+    Attributes:
+        recent: Messages that answers may still come for, the oldest first.
+        owed: Messages that had not ended when the switch before stopped, the oldest first.
+        unreadable: Records that could not be understood, each once. What they say is in none of the others: a person
+            must look at them.
+    """
+
+    recent: list[Recalled]
+    owed: list[Recalled]
+    unreadable: list[Unreadable]
 
 
 class JournalOffice:
@@ -134,10 +149,8 @@ class JournalOffice:
                 "`msc journal verify` says more"
             )
 
-    async def recall(
-        self, hear: Callable[[MessageRecord], None] = lambda _record: None
-    ) -> tuple[list[Recalled], list[Recalled]]:
-        """Return the messages that answers may still come for, and those that had not ended when the switch stopped.
+    async def recall(self, hear: Callable[[MessageRecord], None] = lambda _record: None) -> Recollection:
+        """Return what a starting switch goes on from.
 
         Args:
             hear: Is told what came from lines lately, in order.
@@ -149,13 +162,17 @@ class JournalOffice:
         reader = JournalReader(open_reading(self._url))
         try:
             recent = await recent_transactions(reader, now_us - int(PENDING_WINDOW_S * 1e6), hear=hear)
-            found, gone = await unfinished(reader, self.writer.owed)
+            owed = await unfinished(reader, self.writer.owed)
+            unreadable = recent.unreadable + owed.unreadable + await not_understood(reader, self.writer.unreadable)
         finally:
             await reader.close()
-        for msn, destination in gone:
+        for msn, destination in owed.gone:
             why: Facts = {"why": "the journal no longer holds the message"}
             self.writer.note(Event(msn, now_us, Life.EXPIRED, destination, why))
-        return recent, found
+        once = {record.seq: record for record in unreadable}
+        for seq, record in sorted(once.items()):
+            log.error("journal.record_unreadable", seq=seq, msn=record.msn, why=record.why)
+        return Recollection(recent.messages, owed.messages, [record for _, record in sorted(once.items())])
 
     # --- running ----------------------------------------------------------------------------------
 

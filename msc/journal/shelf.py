@@ -21,14 +21,13 @@ from msc.journal.database.layout import MonthUnreadable, Segment
 from msc.journal.index.page import NO_PLACES, BadPage, PageReader, Places, read_page
 from msc.journal.index.search import Directory, PageId, PageMissing, evaluate, in_time, pages_needed
 from msc.journal.index.segment import MemoryIndex
-from msc.journal.index.term import Plan, events_term, terms_of_audit, terms_of_message, terms_of_steps
+from msc.journal.index.term import Plan, events_term, terms_of
 from msc.journal.index.tokenizer import Sought
+from msc.journal.owed import follow, read_owed
 from msc.journal.proof.canonical import Stored
 from msc.journal.reader import JournalReader
-from msc.journal.record import AuditRecord, StepsRecord
-from msc.transit.event import Life
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
-from msc.transit.state import State, state_after
 
 Choice = Callable[[Directory], Iterable[PageId]]
 """Chooses pages."""
@@ -112,13 +111,7 @@ class Shelf:
             self._chunks.append(_Chunk())
         chunk = self._chunks[-1]
         chunk.last, chunk.records = stored.seq, chunk.records + 1
-        record = stored.record
-        if isinstance(record, MessageRecord):
-            chunk.index.add_all(terms_of_message(stored), record.msn)
-        elif isinstance(record, StepsRecord):
-            chunk.index.add_all(terms_of_steps(record.events), record.msn)
-        else:
-            chunk.index.add_all(terms_of_audit(stored), stored.seq)
+        chunk.index.add_all(*terms_of(stored))
 
     # --- looking up -------------------------------------------------------------------------------
 
@@ -259,22 +252,12 @@ class Shelf:
             # Never older than what the tail lets go of, or an end between the two is missed.
             state = await self._reader.reading.state()
             written = orjson.loads(state) if state is not None else {"seq": 0, "owed": {}}
-        owed = {
-            int(msn): {place: State(state) for place, state in places.items()}
-            for msn, places in written["owed"].items()
-        }
+        owed = read_owed(written["owed"])
         for stored in self._reader.tail.records.values():
-            record = stored.record
-            if stored.seq <= written["seq"] or isinstance(record, AuditRecord):
-                continue
-            for event in record.events:
-                places, place = owed.setdefault(event.msn, {}), event.destination
-                if place is not None:
-                    places[place] = state_after(place, event.event, places.get(place, State.ENDED))
-                elif event.event == Life.REFUSED:
-                    places.clear()
-        found = sorted(msn for msn, places in owed.items() if any(places.values()))
-        return np.array(found, np.uint64) if found else NO_PLACES
+            if stored.seq > written["seq"] and isinstance(stored.record, MessageRecord | StepsRecord):
+                for event in stored.record.events:
+                    follow(owed, event)
+        return np.array(sorted(owed), np.uint64) if owed else NO_PLACES
 
 
 def _pages_of_all(wanted: Iterable[Sought], directory: Directory) -> set[PageId]:

@@ -142,8 +142,8 @@ class Restarted:
         """Take up what had not ended, and store what comes of it."""
         async with reading(self.url) as reader:
             recent = await recent_transactions(reader, since_us)
-            found, _ = await unfinished(reader, self.writer.owed)
-        self.parts.recovery.take_up(recent, found)
+            found = (await unfinished(reader, self.writer.owed)).messages
+        self.parts.recovery.take_up(recent.messages, found)
         self.writer.close()
         await self.writer.run()
         return found

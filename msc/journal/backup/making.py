@@ -34,11 +34,11 @@ from msc.journal.database.layout import (
     Segment,
     TailRow,
 )
-from msc.journal.proof.canonical import decode
+from msc.journal.proof.canonical import read
 from msc.journal.proof.chain import FIRST_LINK, leaf_of, link_after
 from msc.journal.proof.checkpoint import read_checkpoint
+from msc.journal.record import msn_after
 from msc.journal.retention import seal_of
-from msc.transit.message import MessageRecord
 
 _BLOCKS_READ: Final = 64
 _PAGES_READ: Final = 64
@@ -241,9 +241,9 @@ class _Making:
                 last = row.body
                 self._records += 1
             if row.seq > checkpoint.seq:
-                record = decode(row.body).record
-                msn = max(msn, record.msn) if isinstance(record, MessageRecord) else msn
-        at = wall_time(decode(last)) if last else max((month.last_at for month in self._kept.values()), default=0)
+                msn = msn_after(msn, read(row.seq, row.body).record)
+        at = wall_time(read(end, last)) if last else None
+        at = at or max((month.last_at for month in self._kept.values()), default=0)
         return End(end, msn, at, self._records)
 
     async def _archived_meanwhile(self, before: int) -> AsyncIterator[TailRow]:

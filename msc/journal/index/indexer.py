@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from msc.journal.index.segment import SegmentBuilder
-from msc.journal.index.term import events_term, terms_of_audit, terms_of_message, terms_of_steps
+from msc.journal.index.term import events_term, terms_of, terms_of_steps
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord, StepsRecord
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
 
 Late = Callable[[StepsRecord, int], None]
-"""Takes steps whose message was not seen, and the first record of the block they stand in."""
+"""Takes steps of a message that was not seen, and the first record of the block they stand in."""
 
 
 class Indexer:
@@ -46,25 +46,22 @@ class Indexer:
             record = stored.record
             if isinstance(record, MessageRecord):
                 places[record.msn] = first
-                add_all(terms_of_message(stored), record.msn)
             elif isinstance(record, StepsRecord):
                 own = places.get(record.msn)
                 if own is None:
                     self._late(record, first)
                     continue
-                add_all(terms_of_steps(record.events), record.msn)
                 if own != first:
                     self.builder.add(events_term(record.msn), first)
-            elif isinstance(record, AuditRecord):
-                add_all(terms_of_audit(stored), stored.seq)
+            add_all(*terms_of(stored))
 
     def add_late(self, steps: StepsRecord, first: int) -> None:
         """Index steps that stand in another block than their message, which may be one of a later month.
 
         Args:
-            first: The first record of their block.
+            first: The first record of the steps' block.
         """
-        self.builder.add_all(terms_of_steps(steps.events), steps.msn)
+        self.builder.add_all(terms_of_steps(steps), steps.msn)
         self.builder.add(events_term(steps.msn), first)
 
     def take(self) -> SegmentBuilder:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.term import AS_ON_AUDIT, AS_ON_MESSAGE, OPEN, is_refused, subjects_of
 from msc.journal.index.tokenizer import query_words, words
+from msc.journal.owed import Owed, follow
 from msc.journal.record import AuditRecord
 from msc.transit.event import Event, Life
 from msc.transit.message import MessageRecord
-from msc.transit.state import State, state_after
 
 
 def matches(criteria: Criteria, message: MessageRecord, events: Sequence[Event]) -> bool:
@@ -64,14 +64,10 @@ def matches_audit(criteria: AuditCriteria, record: AuditRecord) -> bool:
 
 def is_open(events: Iterable[Event]) -> bool:
     """Tell from the events of a message whether it has not ended everywhere, as the ledger keeps it."""
-    states: dict[str, State] = {}
+    owed: Owed = {}
     for event in events:
-        destination = event.destination
-        if destination is not None:
-            states[destination] = state_after(destination, event.event, states.get(destination, State.ENDED))
-        elif event.event == Life.REFUSED:
-            states.clear()
-    return any(states.values())
+        follow(owed, event)
+    return bool(owed)
 
 
 def _in_time(criteria: Criteria | AuditCriteria, at: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, count
 from typing import Final
 
@@ -109,7 +109,7 @@ class SegmentBuilder:
         """Add one term of a place."""
         self.add_all((term,), place)
 
-    def add_all(self, terms: Sequence[str], place: int) -> None:
+    def add_all(self, terms: Collection[str], place: int) -> None:
         """Add terms of a place."""
         self._places.append(place)  # first: what is no number is refused before anything was added
         self._terms.extend(map(self._numbers.__getitem__, terms))

@@ -20,7 +20,7 @@ block. A value that is too long for a term, or holds a line feed, stands as `~` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -29,7 +29,7 @@ from typing import Final
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.index.tokenizer import Alternatives, Sought, query_words, words
 from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.event import Event, Life
 from msc.transit.message import MessageRecord
 
@@ -62,10 +62,18 @@ def events_term(msn: int) -> str:
     return f"@{msn:016d}"
 
 
-def terms_of_message(stored: Stored) -> list[str]:
-    """Return the terms of a message, each once."""
+def terms_of(stored: Stored) -> tuple[Collection[str], int]:
+    """Return the terms of a record, each once, and their place; none of one that cannot be understood."""
     record = stored.record
-    assert isinstance(record, MessageRecord)
+    if isinstance(record, MessageRecord):
+        return terms_of_message(record), record.msn
+    if isinstance(record, StepsRecord):
+        return terms_of_steps(record), record.msn
+    return (terms_of_audit(record), stored.seq) if isinstance(record, AuditRecord) else ((), 0)
+
+
+def terms_of_message(record: MessageRecord) -> list[str]:
+    """Return the terms of a message, those of the events it was stored with too, each once."""
     terms = words(record.text)
     terms += _terms_of_sender(
         record.device, record.line, record.user, record.agency, record.ori, record.mnemonic, record.session
@@ -80,19 +88,25 @@ def terms_of_message(stored: Stored) -> list[str]:
         terms.append(f"transaction:{record.transaction}")
     if record.requester is not None:
         terms.append(term_of("requester", record.requester))
-    terms += terms_of_steps(record.events)
+    if record.events:
+        # A line or device of its events may be the message's own.
+        terms += [term for term in _terms_of_events(record.events) if term not in terms]
     return terms
 
 
-def terms_of_steps(events: Iterable[Event]) -> tuple[str, ...]:
-    """Return the terms that events of its life add to a message, each once."""
-    return _terms_of_lives(tuple([(event.event, event.destination) for event in events]))
+def terms_of_steps(steps: StepsRecord) -> Collection[str]:
+    """Return the terms that steps of its life add to a message, each once."""
+    return _terms_of_events(steps.events)
 
 
-def terms_of_audit(stored: Stored) -> list[str]:
+def _terms_of_events(events: Sequence[Event]) -> Collection[str]:
+    if len(events) == 1:
+        return _terms_of_life(events[0].event, events[0].destination)
+    return {term for event in events for term in _terms_of_life(event.event, event.destination)}
+
+
+def terms_of_audit(record: AuditRecord) -> list[str]:
     """Return the terms of an audit event, each once."""
-    record = stored.record
-    assert isinstance(record, AuditRecord)
     terms = [f"!{word}" for word in words(f"{record.detail or ''}\n{record.reason or ''}")]
     terms.append(term_of("!event", record.event))
     for name in AS_ON_AUDIT:
@@ -140,10 +154,6 @@ def _terms_of_kind(
 
 
 @lru_cache(_REMEMBERED)
-def _terms_of_lives(lives: tuple[tuple[str, str | None], ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(term for event, destination in lives for term in _terms_of_life(event, destination)))
-
-
 def _terms_of_life(event: str, destination: str | None) -> tuple[str, ...]:
     outcome = term_of("outcome", event)
     if destination is None:

@@ -22,15 +22,16 @@ theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType, NoneType
+from typing import Any, Final, NamedTuple, get_origin, get_type_hints
 
 import orjson
 
 from msc.errors import JournalError
-from msc.journal.record import AuditRecord, Record, StepsRecord
-from msc.transit.event import NO_FACTS, Event
+from msc.journal.record import AuditRecord, Record, StepsRecord, Unreadable
+from msc.transit.event import NO_FACTS, Event, Facts
 from msc.transit.message import MessageRecord
 
 KINDS: Final[Mapping[str, type[Record]]] = MappingProxyType({"m": MessageRecord, "s": StepsRecord, "a": AuditRecord})
@@ -43,13 +44,13 @@ class Stored(NamedTuple):
         seq: Its position in the journal.
         mono: Monotonic clock, microseconds.
         number: ISN.
-        record: What was recorded.
+        record: What was recorded; as `read` gives it perhaps `Unreadable`.
     """
 
     seq: int
     mono: int
     number: int | None
-    record: Record
+    record: Record | Unreadable
 
 
 class NotCanonical(JournalError):
@@ -98,24 +99,129 @@ def decode(body: bytes) -> Stored:
     """Read canonical bytes.
 
     Raises:
-        NotCanonical: They are not a record.
+        NotCanonical: They are not a record, or one of its members is not what it must be.
     """
     try:
         kind, seq, mono, number, *members = orjson.loads(body)
+        record: Record
         if kind == "m":
-            if len(members) == len(MessageRecord._fields):
-                members[-1] = _read_events(members[0], members[1], members[-1])
-            return Stored(seq, mono, number, MessageRecord(*members))
-        if kind == "s":
-            msn, at, events = members
-            return Stored(seq, mono, number, StepsRecord(msn, at, _read_events(msn, at, events)))
-        return Stored(seq, mono, number, KINDS[kind](*members))
+            record = MessageRecord(*members)
+            _MESSAGE.check(record)
+            record = record._replace(events=_read_events(record.msn, record.received, record.events))
+        elif kind == "s":
+            record = StepsRecord(*members)
+            _STEPS.check(record)
+            record = record._replace(events=_read_events(record.msn, record.at, record.events))
+        else:
+            record = KINDS[kind](*members)
+            _AUDIT.check(record)
+        _HEAD.check((seq, mono, number))
     except (ValueError, TypeError, KeyError) as exc:
-        raise NotCanonical(f"{len(body)} bytes are not a record ({type(exc).__name__})") from exc
+        raise NotCanonical(f"{len(body)} bytes are not a record ({exc})") from exc
+    return Stored(seq, mono, number, record)
+
+
+def read(seq: int, body: bytes) -> Stored:
+    """Read what stands at a position of the journal, whatever it is."""
+    try:
+        stored = decode(body)
+    except NotCanonical as exc:
+        return Stored(seq, 0, None, _unreadable(seq, body, str(exc)))
+    if stored.seq != seq:
+        return Stored(seq, 0, None, _unreadable(seq, body, f"it calls itself record {stored.seq}"))
+    return stored
+
+
+def _unreadable(seq: int, body: bytes, why: str) -> Unreadable:
+    """Say what can be told of a record that cannot be understood."""
+    head = _BEGINNING.match(body)
+    if head is None:
+        return Unreadable(seq, None, None, why)
+    kind, first, second = head.groups()
+    about, at = (None, first) if kind == b"a" else (first, second)
+    return Unreadable(seq, _number(about, _MSN_MAX), _number(at, _TIME_MAX), why, may_be_message=kind != b"s")
+
+
+def _number(written: bytes | None, most: int) -> int | None:
+    return int(written) if written and written.isdigit() and len(written) < 20 and int(written) <= most else None
+
+
+_BEGINNING: Final = re.compile(rb'\["([a-z]*)",[^,]*,[^,]*,[^,]*,([^],]*)(?:[],]([^],]*))?')
+"""Kind and first two members of what should be a record."""
 
 
 def _read_events(msn: int, at: int, events: Sequence[Sequence[Any]]) -> tuple[Event, ...]:
-    return tuple(
-        Event(msn, each[3] if len(each) > 3 else at, each[0], each[1], each[2] if len(each) > 2 else NO_FACTS)
+    found = tuple(
+        Event(msn, each[3] if len(each) > 3 else at, each[0], each[1] if len(each) > 1 else None,
+              each[2] if len(each) > 2 else NO_FACTS)
         for each in events
-    )
+    )  # fmt: skip
+    for event in found:
+        _EVENT.check(event)
+        for name, fact in event.facts.items():
+            if type(fact) is not _FACTS.get(name, type(fact)):
+                raise TypeError(f"the fact {name} is of a wrong type")
+        if not set(map(type, event.facts.get("to", ()))) <= {str}:
+            raise TypeError("the fact to is of a wrong type")
+    return found
+
+
+# --- what members must be -----------------------------------------------------------------------
+
+_MSN_MAX: Final = 2**62
+_TIME_MAX: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: what a date can be made of."""
+_FACTS: Final = MappingProxyType({name: get_origin(kind) or kind for name, kind in get_type_hints(Facts).items()})
+_TEXT: Final = (str, NoneType)
+_NUMBER: Final = (int, NoneType)
+_FORMS_KEPT: Final = 4_096
+
+
+class _Form:
+    """What the members of a record must be: text or nothing, unless it says otherwise.
+
+    Args:
+        names: Of the members.
+        bounds: The highest that numbers may be; the lowest is 0.
+        types: Of which types the others are.
+    """
+
+    def __init__(
+        self, names: Sequence[str], bounds: Mapping[str, int] = MappingProxyType({}), **types: tuple[type, ...]
+    ) -> None:
+        self._allowed = [(name, types.get(name, _TEXT)) for name in names]
+        self._bounds = [(names.index(name), most) for name, most in bounds.items()]
+        # Most records have the types that one before had.
+        self._known: set[tuple[type, ...]] = set()
+
+    def check(self, members: tuple[Any, ...]) -> None:
+        """Check members.
+
+        Raises:
+            TypeError, ValueError: One is not what it must be.
+        """
+        types = tuple(map(type, members))
+        if types not in self._known:
+            for (name, allowed), kind in zip(self._allowed, types, strict=True):
+                if kind not in allowed:
+                    raise TypeError(f"its {name} is of a wrong type")
+            if len(self._known) < _FORMS_KEPT:
+                self._known.add(types)
+        for place, most in self._bounds:
+            if members[place] is not None and not 0 <= members[place] <= most:
+                raise ValueError(f"its {self._allowed[place][0]} is out of range")
+
+
+_HEAD: Final = _Form(("seq", "mono", "number"), seq=(int,), mono=(int,), number=_NUMBER)
+_MESSAGE: Final = _Form(
+    MessageRecord._fields, {"msn": _MSN_MAX, "received": _TIME_MAX, "transaction": _MSN_MAX}, msn=(int,),
+    received=(int,), direction=(str,), kind=(str,), text=(str,), transaction=_NUMBER, sequence=_NUMBER,
+    events=(list, tuple),
+)  # fmt: skip
+_STEPS: Final = _Form(
+    StepsRecord._fields, {"msn": _MSN_MAX, "at": _TIME_MAX}, msn=(int,), at=(int,), events=(list,)
+)  # fmt: skip
+_AUDIT: Final = _Form(AuditRecord._fields, {"at": _TIME_MAX}, at=(int,), event=(str,))
+_EVENT: Final = _Form(
+    Event._fields, {"at": _TIME_MAX}, msn=(int,), at=(int,), event=(str,), facts=(dict, MappingProxyType)
+)

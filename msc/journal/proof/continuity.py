@@ -129,8 +129,10 @@ class Continuity:
 
 def _outputs(row: list[Any]) -> Iterator[tuple[str, int]]:
     """Yield the numbers under which steps went out, each with its destination."""
-    for event in row[6]:
+    for event in row[6] if isinstance(row[6], list) else ():
+        if not isinstance(event, list):
+            continue
         facts = event[2] if len(event) > 2 else None
         osn = facts.get("osn") if isinstance(facts, dict) else None
-        if type(osn) is int and event[1] is not None:
+        if type(osn) is int and isinstance(event[1], str):
             yield event[1], osn

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from msc.journal.database.layout import JournalReading, Month, MonthUnreadable, Page
-from msc.journal.derivation import NO_RECORD, Derivation, Told, blocks_of, records_of
+from msc.journal.derivation import Derivation, Told, blocks_of, records_of
 from msc.journal.index.comparison import differences
 from msc.journal.index.page import NO_PLACES, BadPage, Lists, Places, distinct
 from msc.journal.index.segment import lists_of
@@ -23,15 +23,12 @@ from msc.journal.index.term import (
     AS_ON_AUDIT,
     AS_ON_MESSAGE,
     events_term,
-    terms_of_audit,
-    terms_of_message,
-    terms_of_steps,
+    terms_of,
 )
 from msc.journal.proof.canonical import NotCanonical, Stored, decode
 from msc.journal.proof.finding import Finding, Kind, numeral
 from msc.journal.proof.index_form import Note, damaged, hold_form, in_order, remedy
 from msc.journal.record import StepsRecord
-from msc.transit.message import MessageRecord
 
 NAMED_MAX: Final = 100
 """Messages, and audit records, of a month that are named one by one. Then there is only a number."""
@@ -199,17 +196,12 @@ class _Recent:
         return recent
 
     def _take(self, stored: Stored) -> None:
-        with suppress(*NO_RECORD):
-            record = stored.record
-            if isinstance(record, MessageRecord):
-                terms, place = terms_of_message(stored), record.msn
-            elif isinstance(record, StepsRecord):
-                self._with_events.add(events_term(record.msn))
-                terms, place = [*terms_of_steps(record.events)], record.msn
-            else:
-                terms, place = terms_of_audit(stored), stored.seq
-            for term in terms:
-                self._places[term].append(place)
+        record = stored.record
+        if isinstance(record, StepsRecord):
+            self._with_events.add(events_term(record.msn))
+        terms, place = terms_of(stored)
+        for term in terms:
+            self._places[term].append(place)
 
     def without(self, term: str, places: Places) -> Places:
         """Return the places of a term that nothing recent accounts for."""
