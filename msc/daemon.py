@@ -159,11 +159,11 @@ class Daemon:
         }
         recollection = await journal.recall(self._hear_again)
         self.traffic.connect(self._trunks())
-        parts.recovery.take_up(recollection.recent, recollection.owed)
+        parts.recovery.take_up(recollection.recent, recollection.owed, recollection.unreadable)
         self.stations = parts.stations
         self._operations = assemble_orders(
-            parts, settings, catalog=catalog, point=self.point, orders=orders, lines=self._lines,
-            records=Lookup(journal.searching.ask), durable=journal.durable,
+            parts, catalog=catalog, point=self.point, orders=orders, file=settings.orders_file,
+            stations=self.stations, lines=self._lines, records=Lookup(journal.searching.ask), durable=journal.durable,
         )  # fmt: skip
         # Before anybody can connect: what is held stays held, from the first message on.
         self._operations.begin()

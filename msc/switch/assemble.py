@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from msc.access.control_point import AccessControlPoint
 from msc.access.misuse import Asked
@@ -25,6 +26,7 @@ from msc.switch.orders.in_force import StandingOrders
 from msc.switch.orders.intercept import Intercepts
 from msc.switch.orders.intercept_work import InterceptWork
 from msc.switch.orders.operations import Operations
+from msc.switch.orders.operations import Stations as OrderedStations
 from msc.switch.orders.queue_view import QueueView
 from msc.switch.orders.queue_work import QueueWork
 from msc.switch.orders.transfer import Records, Transfers
@@ -155,11 +157,12 @@ def assemble(
 
 def assemble_orders(
     parts: Assembled,
-    settings: Settings,
     *,
     catalog: Catalog,
     point: AccessControlPoint,
     orders: StandingOrders,
+    file: Path,
+    stations: OrderedStations,
     lines: Mapping[str, LinePort],
     records: Records,
     durable: Callable[[], Awaitable[bool]],
@@ -168,6 +171,8 @@ def assemble_orders(
 
     Args:
         orders: Those in force when the switch stopped.
+        file: Where those that stay in force are kept.
+        stations: Shows notices, and ends connections.
         records: Finds messages of the journal.
         durable: Waits until all that was noted is in the journal; tells whether it is.
     """
@@ -188,14 +193,14 @@ def assemble_orders(
     )  # fmt: skip
     return Operations(
         orders=orders,
-        file=settings.orders_file,
+        file=file,
         catalog=catalog,
         directory=directory,
         lifecycle=lifecycle,
         traffic=traffic,
         deliveries=deliveries,
         lines=lines,
-        stations=parts.stations,
+        stations=stations,
         forwards=parts.redirection,
         intercepts=parts.intercepts,
         view=view,

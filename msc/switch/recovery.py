@@ -13,9 +13,11 @@ from typing import Final
 
 from msc import clock
 from msc.access.control_point import AccessControlPoint
+from msc.audit import AuditEvent
 from msc.directory.rows import Directory
 from msc.errors import NoAnswerInTime, OutcomeUnknown, Refusal
 from msc.journal.recall import Recalled
+from msc.journal.record import Unreadable
 from msc.log import get_logger
 from msc.protocol.catalog import Catalog, MessageKey
 from msc.protocol.station import StationKind
@@ -23,7 +25,7 @@ from msc.switch.delivery import Deliveries
 from msc.switch.lifecycle import Lifecycle
 from msc.switch.traffic import LineTraffic
 from msc.transit.event import OPERATOR_QUEUE, Facts
-from msc.transit.message import MessageRecord
+from msc.transit.message import Direction, MessageRecord
 from msc.transit.state import State
 from msc.transit.transaction import Stay, Transaction
 
@@ -153,26 +155,31 @@ class Recovery:
     ) -> None:
         self._catalog = catalog
         self._directory = point.directory
+        self._audit = point.audit
         self._lifecycle = lifecycle
         self._traffic = traffic
         self._deliveries = deliveries
         self._keepers = keepers
         self._sent_again = 0
 
-    def take_up(self, recent: Iterable[Recalled], unfinished: Sequence[Recalled]) -> None:
+    def take_up(
+        self, recent: Iterable[Recalled], unfinished: Sequence[Recalled], unreadable: Iterable[Unreadable] = ()
+    ) -> None:
         """Take it all up.
 
         Args:
             recent: What answers may still come for.
             unfinished: What had not ended somewhere.
+            unreadable: What of the journal could not be understood: a person has to look at it.
         """
         now = clock.monotonic()
         transactions: list[Transaction] = []
         for recalled in {each.message.msn: each for each in (*recent, *unfinished)}.values():
             try:
                 transactions.append(replayed(recalled, self._catalog, self._directory))
-            except Exception as exc:
-                self._hand_over(recalled.message, exc)
+            except Exception:
+                log.exception("switch.not_replayed", transaction=recalled.message.msn)
+                self._hand_over(recalled.message)
         # All of them first: what is said of one may look at another.
         for transaction in transactions:
             self._lifecycle.transit.remember(transaction, now)
@@ -180,8 +187,11 @@ class Recovery:
             for stay in transaction.open_stays():
                 try:
                     self._take_up(stay)
-                except Exception as exc:
-                    self._hand_over(transaction.message, exc)
+                except Exception:
+                    log.exception("switch.not_taken_up", transaction=transaction.msn)
+                    self._hand_over(transaction.message)
+        for record in unreadable:
+            self._not_understood(record)
         if unfinished:
             log.info("switch.recovered", unfinished=len(unfinished), sent_again=self._sent_again)
 
@@ -220,9 +230,24 @@ class Recovery:
         else:
             self._traffic.originators.give_up(stay, refusal_for(action, name))
 
-    def _hand_over(self, record: MessageRecord, fault: Exception) -> None:
+    def _not_understood(self, unreadable: Unreadable) -> None:
+        """Tell of a record that could not be understood, and list the message that it is about."""
+        detail = f"{unreadable.why}; `msc journal verify` says whether it was changed"
+        subject = f"record {unreadable.seq}"
+        self._audit(AuditEvent(clock.wall_us(), "journal.record_unreadable", subject=subject, detail=detail))
+        msn = unreadable.msn
+        if msn is None:
+            return
+        known = self._lifecycle.transit.get(msn)
+        if known is None:
+            self._hand_over(MessageRecord(msn, unreadable.at or 0, Direction.LOCAL, "unknown", transaction=msn))
+        elif not known.is_open_at(OPERATOR_QUEUE):
+            facts: Facts = {"why": _NOT_UNDERSTOOD}
+            self._deliveries.operator_queue.add(self._lifecycle.route(known, OPERATOR_QUEUE, facts))
+
+    def _hand_over(self, record: MessageRecord) -> None:
         """Give a message that cannot be taken up to the operator. The journal's word alone must stop no start."""
-        log.error("switch.not_understood", transaction=record.msn, fault=type(fault).__name__)
+        log.error("switch.not_understood", transaction=record.msn)
         facts: Facts = {"why": _NOT_UNDERSTOOD}
         transaction = Transaction(record)
         self._deliveries.operator_queue.add(self._lifecycle.route(transaction, OPERATOR_QUEUE, facts))

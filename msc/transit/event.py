@@ -130,6 +130,8 @@ def described(event: Event) -> str | None:
     """Say in words what an event's facts are, for people; None if there is nothing to say."""
     facts = event.facts
     said = [words.format(fact) for name, words in _WORDS.items() if (fact := facts.get(name)) not in (None, False)]
+    if "to" in facts:
+        said.append(f"to {', '.join(facts['to'])}")
     told = " ".join(filter(None, (facts.get("code"), facts.get("why"))))
     return "; ".join([*said, *([told] if told else [])]) or None
 

@@ -14,27 +14,19 @@ from msc.journal.answers import Answers
 from msc.journal.lookup import Lookup
 from msc.journal.process import Part
 from msc.protocol.frame import DATA, encode_frame
-from msc.switch.intake import Intake
+from msc.switch.assemble import assemble_orders
 from msc.switch.orders.in_force import StandingOrders, load_orders
-from msc.switch.orders.intercept import InterceptDesk
-from msc.switch.orders.intercept_work import InterceptWork
-from msc.switch.orders.operations import Operations
-from msc.switch.orders.queue_view import QueueView
-from msc.switch.orders.queue_work import QueueWork
-from msc.switch.orders.transfer import Passage
 from msc.switch.orders.verb import Order, Outcome, check_order
 from msc.switch.port import Presence
-from msc.switch.redirect import Redirection
-from msc.transit.event import Event
 from msc.transit.message import MessageRecord
-from msc.transit.outbox import Outgoing
+from msc.transit.transaction import Stay
 from tests.support.journal import records_of
 from tests.support.port import FakeStation
-from tests.switch.test_recovery import CATALOG
-from tests.switch.test_traffic import OPERATOR, Running
+from tests.support.running import CATALOG, Running, events_of
+from tests.switch.test_traffic import OPERATOR
 
 
-class FakeDeskOfStations:
+class FakeStations:
     """Stations that are there because a test says so.
 
     Attributes:
@@ -73,40 +65,20 @@ class Operated(Running):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.file = folder / "orders.json"
-        self.stations = FakeDeskOfStations()
+        self.stations = FakeStations()
         self.durable = True
 
     async def start(self, orders: StandingOrders | None = None) -> None:
         await super().start()
         self.answers = Answers(self.url, str(self.folder / "no.pub"))
-        directory = self.point.directory
-        self.redirection = Redirection(directory, self.deliveries.absent_s)
-        self.deliveries.redirect = self.redirection
-        self.view = QueueView(directory, self.traffic, self.deliveries)
-        self.intercepts = InterceptDesk(CATALOG, directory, self.traffic, self.deliveries)
-        self.switch.intercepts = self.intercepts
-        intake = self.switch._intake  # the very one that decides for stations
-        assert isinstance(intake, Intake)
         self.records = Lookup(self._ask)
-        passage = Passage(
-            catalog=CATALOG, point=self.point, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            view=self.view, records=self.records, durable=self._is_durable,
+        self.operations = assemble_orders(
+            self.parts, catalog=CATALOG, point=self.point, orders=orders or load_orders(self.file), file=self.file,
+            stations=self.stations, lines={"clets-a": self.line, "ncic-a": self.other}, records=self.records,
+            durable=self._is_durable,
         )  # fmt: skip
-        work = QueueWork(
-            directory=directory, writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            intake=intake, beside=self.switch.beside, view=self.view, passage=passage,
-        )  # fmt: skip
-        intercept_work = InterceptWork(
-            directory=directory, writer=self.writer, deliveries=self.deliveries, intake=intake,
-            intercepts=self.intercepts, beside=self.switch.beside, passage=passage,
-        )  # fmt: skip
-        self.operations = Operations(
-            orders=orders or load_orders(self.file), file=self.file, catalog=CATALOG, directory=directory,
-            writer=self.writer, traffic=self.traffic, deliveries=self.deliveries,
-            lines={"clets-a": self.line, "ncic-a": self.other}, stations=self.stations, forwards=self.redirection,
-            intercepts=self.intercepts, view=self.view, work=work,
-            intercept_work=intercept_work,
-        )  # fmt: skip
+        self.redirection, self.intercepts = self.parts.redirection, self.parts.intercepts
+        self.view = self.operations.view
         self.operations.begin()
         self.writing = asyncio.create_task(self.writer.run())
 
@@ -168,15 +140,15 @@ class Operated(Running):
         self.deliveries.pump(station.device.address)
         return station
 
-    def queued(self, address: str) -> list[Outgoing]:
+    def queued(self, address: str) -> list[Stay]:
         """Return what waits for an address."""
         outbox = self.view.outbox(address)
         return outbox.queued() if outbox is not None else []
 
     async def life(self, msn: int) -> list[str]:
         """Return a message's events after its first `routed`: `forwarded at device:desk-2`."""
-        records = [r for r in await records_of(self.url) if isinstance(r, Event) and r.msn == msn]
-        return [f"{r.event} at {r.destination}" for r in records]
+        events = [event for event in events_of(await records_of(self.url)) if event.msn == msn]
+        return [f"{event.event} at {event.destination}" for event in events]
 
     async def record(self, msn: int) -> MessageRecord:
         """Return a message of the journal."""

@@ -53,9 +53,9 @@ class County(Restarted):
         again = County(self.folder)
         await again.start()
         async with reading(again.url) as reader:
-            found, gone = await unfinished(reader, again.writer.owed)
-        assert not gone
-        again.parts.recovery.take_up([], found)
+            owed = await unfinished(reader, again.writer.owed)
+        assert not owed.gone and not owed.unreadable
+        again.parts.recovery.take_up([], owed.messages)
         return again
 
     def there(self, *devices: str) -> None:
@@ -239,7 +239,7 @@ async def test_who_had_it_is_known_however_far_from_it_that_stands_in_the_journa
     await database.close()
     await drop(url, entered.seq)
     async with reading(url) as reader:
-        [found], _ = await unfinished(reader, entered.owed)
+        [found] = (await unfinished(reader, entered.owed)).messages
     bulletin = Transaction.replay(found.message, found.events)
     assert set(bulletin.stays) == {BULLETINS, DESK}
     assert bulletin.stays[BULLETINS].facts == terms

@@ -8,28 +8,28 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from msc.journal.recall import Unfinished
 from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
 from msc.switch import operator_queue
 from msc.switch import switch as switch_module
 from msc.switch.operator_queue import OperatorQueue
-from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
+from msc.switch.orders.queue_view import why_of
+from msc.transit.event import INTERCEPT, OPERATOR_QUEUE
 from tests.support.operated import Operated
+from tests.support.running import inquiry, on_its_way
 from tests.switch.test_queue_work import INQUIRY
-from tests.switch.test_recovery import inquiry
 
 
 @pytest.mark.requirement("C-JOURNAL")
 def test_an_operators_own_words_come_back_from_the_journal_and_stay_out_of_the_log() -> None:
     why = "from device:desk-1 by roe: case 26-17, DOE JOHN"
-    leg = Unfinished(inquiry(), OPERATOR_QUEUE, False, (Event(17, 2, Life.ROUTED, OPERATOR_QUEUE, why),))
+    stay = on_its_way(inquiry(), OPERATOR_QUEUE, {"why": why})
     queue = OperatorQueue()
     with capture_logs() as logged:
-        queue.restore(leg)
+        queue.keep(stay)
         taken = queue.take(17)
-        assert taken is not None and taken.why == why
-        queue.add(taken.msn, taken.address, taken.why, taken.since_us)
+        assert taken is not None and why_of(taken) == why
+        queue.add(taken)
     assert "DOE" not in str(logged)
 
 
@@ -51,7 +51,7 @@ async def test_what_was_too_much_to_list_is_listed_when_an_order_has_made_room(
     held = [await running.sends(INQUIRY) for _ in range(5)]
     assert (len(queue), [entry.msn for entry in queue.entries()]) == (5, held[:2])
     assert (await running.order("intercept_release", all=True)).answer["done"] == held[:2]
-    assert [(entry.msn, entry.why) for entry in queue.entries()] == [(msn, "rule all") for msn in held[2:4]]
+    assert [(entry.msn, why_of(entry)) for entry in queue.entries()] == [(msn, "rule all") for msn in held[2:4]]
     assert len(queue) == 3
     await running.order("queue_move", from_=INTERCEPT, to=OPERATOR_QUEUE, msns=[held[2]])
     assert len(queue) == 3, "it stands in one place"

@@ -36,7 +36,8 @@ async def test_what_waits_for_a_device_that_is_no_more_is_for_the_operator_to_de
     switch.point.directory.replace([], [("device", "desk-2")])
     switch.deliveries.tick()
     (entry,) = switch.deliveries.operator_queue.entries()
-    assert (entry.msn, entry.address, entry.why) == (gone, "device:desk-2", "device:desk-2 is no more")
+    assert entry.msn == gone
+    assert entry.facts == {"meant": "device:desk-2", "why": "device:desk-2 is gone from the directory"}
     await switch.settled()
     assert switch.writer.owed[gone].keys() == {OPERATOR_QUEUE}
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msc.transit.pending import Pending
 from structlog.testing import capture_logs
 
 from msc import clock
@@ -21,10 +19,12 @@ from msc.routing.plan import Plan
 from msc.routing.table import RouteTable
 from msc.switch.orders.verb import OrderRefused
 from msc.transit.event import INTERCEPT, OPERATOR_QUEUE, Event, Life
+from msc.transit.state import State
+from msc.transit.transaction import Stay
 from msc.transit.unanswered import Waiting
 from tests.support.operated import Operated
+from tests.support.running import FROM_HOST, inquiry
 from tests.switch.test_confirmations import ANSWERS, ASKED, ASKS
-from tests.switch.test_recovery import FROM_HOST, inquiry
 
 AM = "AM.CA0980000.{}.TXT MEET AT THE NORTH GATE"
 INQUIRY = "IV.4.CA0980000.LIC/7ABC123"
@@ -87,7 +87,7 @@ async def test_a_message_moves_to_another_station_and_says_whose_it_was(switch: 
     life = await switch.life(msn)
     assert life[-3:] == ["forwarded at device:desk-2", "routed at device:printer-1", "queued at device:printer-1"]
     events = [each for each in await switch.events() if each.event == "forwarded"]
-    assert [each.detail for each in events] == ["to device:printer-1 by roe: printer is broken"]
+    assert [each.facts for each in events] == [{"to": ["device:printer-1"], "why": "roe: printer is broken"}]
 
 
 async def test_all_that_waits_moves_in_order_and_what_is_on_its_way_stays(switch: Operated) -> None:
@@ -173,11 +173,11 @@ async def test_an_inquiry_moves_from_one_line_to_another_and_its_answer_still_fi
     assert [text[:4] for text in switch.told()] == ["E402", "E402"]
     header = (await switch.record(msn)).header
     assert header is not None
-    entry = switch.pending.find(header)
-    assert entry is not None and entry.awaited == {"ncic-a"}
+    one = switch.transit.find(header)
+    assert one is not None and [stay.name for stay in one.awaited] == ["ncic-a"]
     switch.traffic.line_message(switch.other, 1, f"{header}.NO RECORD".encode())
     await switch.settled()
-    assert switch.pending.waiting == 0
+    assert switch.transit.waiting == 0
     assert switch.told() == ["NO RECORD"]
 
 
@@ -203,7 +203,7 @@ async def test_an_inquiry_taken_from_a_line_to_a_person_ends_for_its_originator(
     msn = await switch.sends(INQUIRY)
     await switch.order("queue_move", from_="line:clets-a", to="device:printer-1", msns=[msn])
     assert switch.told()[-1].startswith("E401 not sent to clets-a: the operator has taken it to device:printer-1")
-    assert switch.pending.waiting == 0
+    assert switch.transit.waiting == 0
     assert [message.text for message in switch.queued("device:printer-1")] == [INQUIRY]
 
 
@@ -238,7 +238,7 @@ async def test_while_the_journal_cannot_be_written_everything_stays_where_it_was
         await switch.order("queue_move", from_="device:desk-2", to="device:printer-1", msns=[msn])
     assert (msns(switch, "device:desk-2"), msns(switch, "device:printer-1")) == ([msn], [])
     await switch.settled()
-    assert switch.writer.owed[msn] == {"device:desk-2": False}, "and so the next start has it"
+    assert switch.writer.owed[msn] == {"device:desk-2": State.QUEUED}, "and so the next start has it"
 
 
 @pytest.mark.parametrize("text", [INQUIRY, UPDATE])
@@ -249,10 +249,10 @@ async def test_what_goes_wrong_with_one_message_keeps_no_other_from_arriving(
     first, second, third = [await switch.sends(text) for _ in range(3)]
     send = switch.traffic.send
 
-    def broken(entry: Pending, *args: Any, **named: Any) -> None:
-        if entry.msn == second:
+    def broken(stays: Sequence[Stay]) -> None:
+        if stays[0].msn == second:
             raise RuntimeError("we are wrong")
-        send(entry, *args, **named)
+        send(stays)
 
     monkeypatch.setattr(switch.traffic, "send", broken)
     with capture_logs() as logged:
@@ -305,7 +305,9 @@ async def test_a_message_of_a_higher_class_goes_first_and_the_journal_says_its_c
     outcome = await switch.order("queue_reprioritise", at="device:desk-2", msn=second, to="urgent")
     assert (outcome.before, outcome.after) == ({"priority": "administrative"}, {"priority": "urgent"})
     assert msns(switch, "device:desk-2") == [second, first]
-    assert [each.detail for each in await switch.events() if each.event == "reprioritised"] == ["URGENT"]
+    assert [each.facts for each in await switch.events() if each.event == "reprioritised"] == [
+        {"precedence": "URGENT"}
+    ]
     with pytest.raises(OrderRefused, match="urgent already"):
         await switch.order("queue_reprioritise", at="device:desk-2", msn=second, to="urgent")
 
@@ -327,7 +329,7 @@ async def test_an_inquiry_deleted_from_a_line_is_answered_with_e401(switch: Oper
     msn = await switch.sends(INQUIRY)
     await switch.order("queue_delete", from_="line:clets-a", all=True)
     assert switch.told()[-1] == "E401 not sent to clets-a: deleted by the operator: printer is broken"
-    assert switch.pending.waiting == 0
+    assert switch.transit.waiting == 0
     switch.line.state = LineState.OPEN
     switch.traffic.line_writable(switch.line)
     assert switch.line.sent == []
@@ -345,7 +347,7 @@ async def test_what_is_taken_off_a_line_ends_there_once(switch: Operated, text: 
         await switch.order("queue_move", from_="line:clets-a", to=target, all=True)
     events = [each for each in await switch.events() if (each.msn, each.destination) == (msn, "line:clets-a")]
     assert [each.event for each in events] == ["routed", "queued", "not_sent"]
-    assert "roe: printer is broken" in (events[-1].detail or "")
+    assert "roe: printer is broken" in events[-1].facts["why"]
     assert len([text for text in switch.told() if text.startswith("E401")]) == 1
     assert switch.writer.owed.get(msn, {}).keys() == ({target} if target is not None else set())
 
@@ -432,13 +434,12 @@ async def test_an_update_a_crash_left_open_goes_out_again_on_no_line_unasked(tmp
     await switch.start()
     switch.line.room = 0
     msn = await switch.sends(UPDATE)
-    entry = switch.pending.find((await switch.record(msn)).header or "")
-    assert entry is not None
+    one = switch.transit.get(msn)
+    assert one is not None
     # As a starting switch says it: that it was sent does not stand in the journal, for the crash came before.
     switch.traffic.trunks["clets-a"].outbox.remove(msn)
-    switch.traffic.originators.give_up(
-        entry, "clets-a", OutcomeUnknown("the switch restarted before clets-a answered")
-    )
+    [stay] = one.awaited
+    switch.traffic.originators.give_up(stay, OutcomeUnknown("the switch restarted before clets-a answered"))
     await switch.settled()
     outcome = await switch.order("queue_move", from_=OPERATOR_QUEUE, to="line:ncic-a", msns=[msn])
     assert "look there first" in outcome.answer["not_done"][0]["why"]

@@ -53,7 +53,7 @@ _ABOUT_MESSAGES: Final = frozenset(
 
 
 class Stations(Protocol):
-    """What is needed of the desk where stations report."""
+    """What is needed of the stations that are connected."""
 
     def presence(self, device: str | None = None) -> list[Presence]:
         """Return who is there, at one device or at all."""
@@ -127,7 +127,7 @@ class Operations:
         self._stations = stations
         self._forwards = forwards
         self._intercepts = intercepts
-        self._view = view
+        self.view = view
         self._echo = Echo(directory, lifecycle, deliveries, stations)
         self._lock = asyncio.Lock()
         self._messages_lock = asyncio.Lock()
@@ -274,13 +274,13 @@ class Operations:
         trunk = self._trunk_of(line)
         if trunk is None or trunk.primary is not line:
             return {**row, "why": f"backup of {trunk.name}" if trunk is not None else None}
-        why = self._view.why(trunk.address)
+        why = self.view.why(trunk.address)
         if row["held"] and line.state is not LineState.HELD:
             why = f"{why}; held by an operator" if why else "held by an operator"
         return {
             **row,
             "carried_by": trunk.active.name if trunk.active is not None else None,
-            **self._view.load(trunk.address),
+            **self.view.load(trunk.address),
             "awaiting": awaiting.get(trunk.name, 0),
             "why": why,
         }
@@ -339,7 +339,7 @@ class Operations:
         alternate = self._orders.alternates.get(device.address)
         # Under a pooled mnemonic messages wait for the person.
         address = next((presence.address for presence in there if presence.address is not None), device.address)
-        load = self._view.load(address)
+        load = self.view.load(address)
         return {
             "device": name, "kind": device.kind.value, "agency": device.agency,
             "state": ", ".join(sorted({presence.state for presence in there})) or "not connected",
@@ -349,7 +349,7 @@ class Operations:
             "held": device.address in self._deliveries.held,
             **load,
             "alternate": alternate.to if alternate is not None else None,
-            "why": self._view.why(address) if load["waiting"] else None,
+            "why": self.view.why(address) if load["waiting"] else None,
         }  # fmt: skip
 
     async def _device_hold(self, order: Order) -> Outcome:
@@ -478,7 +478,7 @@ class Operations:
 
     async def _intercept_list(self, _order: Order) -> Outcome:
         rules = [rule.as_json() for rule in self._orders.intercepts.values()]
-        return Outcome({"rules": rules, "held": self._view.messages(INTERCEPT)})
+        return Outcome({"rules": rules, "held": self.view.messages(INTERCEPT)})
 
     async def _intercept_set(self, order: Order) -> Outcome:
         name = order.asked["name"]
@@ -510,7 +510,7 @@ class Operations:
             raise OrderRefused(f"there is no rule {name}")
         await self._change(orders)
         self._intercepts.use(orders.intercepts.values())
-        return Outcome({"name": name, "waiting": len(self._view.waiting(INTERCEPT))}, before.as_json(), None)
+        return Outcome({"name": name, "waiting": len(self.view.waiting(INTERCEPT))}, before.as_json(), None)
 
     # --- notices ------------------------------------------------------------------------------------------
 

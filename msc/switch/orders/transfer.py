@@ -161,18 +161,18 @@ class Transfers:
 
     def _journal(self, order: Order, transfer: Transfer) -> None:
         transaction, source, targets = transfer.transaction, transfer.source, transfer.targets
-        for event in transfer.beside.events:
-            self._lifecycle.note_at(event.msn, event.destination or "", Life(event.event), event.facts)
-        for end in transfer.diverted.diverted:
-            self._lifecycle.note(self._lifecycle.route(transaction, end.address), end.life, {"why": end.why})
-        # Where it goes first, and then that it left: so at no moment it is nowhere.
-        transfer.routed = [self._lifecycle.route(transaction, target, facts) for target, facts in targets.items()]
-        if source is not None and source.destination not in targets:
+        # In one turn of the loop, and so in one commit: at no moment it is nowhere.
+        if source is not None:
             left = transfer.ends_as or (Life.FORWARDED if targets else Life.CANCELLED)
             facts: Facts = {"why": order.words}
             if targets:
                 facts["to"] = list(targets)
             self._lifecycle.note(source, left, facts)
+        for end in transfer.diverted.diverted:
+            self._lifecycle.note(self._lifecycle.route(transaction, end.address), end.life, {"why": end.why})
+        transfer.routed = [self._lifecycle.route(transaction, target, facts) for target, facts in targets.items()]
+        for event in transfer.beside.events:
+            self._lifecycle.note_at(event.msn, event.destination or "", Life(event.event), event.facts)
 
     def _refill(self) -> None:
         """List what stood in the journal alone because too much waited for the operator, as far as there is room."""
