@@ -230,7 +230,10 @@ class Switch:
             told = NoRoute(f"{refusal.reason}; it is in the operator's queue")
             routed = Event(msn, at, Life.ROUTED, OPERATOR_QUEUE, {"why": told.reason})
             header = make_header(operator.mnemonic, msn)
-            transaction = Transaction(self._record(incoming, msn, kind, header, (refused, routed), refusal.code))
+            transaction = Transaction(
+                self._record(incoming, msn, kind, header, (refused, routed), refusal.code),
+                key=incoming.key, address=operator.address, station=station.identity, body=incoming.message,
+            )  # fmt: skip
             self.lifecycle.begin(transaction, partial(self._unrouted, station, incoming.sequence, told, transaction))
         except Refusal as failure:
             self._say_refused(station, incoming.sequence, min(refusal, failure, key=lambda each: each.code))

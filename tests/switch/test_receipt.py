@@ -12,8 +12,8 @@ from msc.errors import JournalError, JournalUnavailable, NotYourMessage, Overloa
 from msc.journal.reader import Entry
 from msc.limits import FRAME_BYTES_MIN_ALLOWED, RECEIPT_REQUESTS_MAX, RECEIPTS_AT_ONCE
 from msc.protocol.control import Receipt, Receipts, ReceiptsReport, encode_control
-from msc.switch.receipt import ReceiptCounter, receipts_of
-from msc.transit.event import Event, Life
+from msc.switch.receipt import ReceiptReports, receipts_of
+from msc.transit.event import Event, Facts, Life
 from msc.transit.message import Direction, MessageRecord
 from tests.support.county import county
 
@@ -27,7 +27,7 @@ def message(**members: Any) -> MessageRecord:
     return MessageRecord(17, 1_000_000, kind="administrative", **given | members)  # type: ignore[arg-type]
 
 
-def found(*events: tuple[Life, str | None] | tuple[Life, str | None, str], **members: Any) -> dict[str, Any]:
+def found(*events: tuple[Life, str | None] | tuple[Life, str | None, Facts], **members: Any) -> dict[str, Any]:
     """Return the message as the journal shows it, its events a second apart."""
     life = [Event(17, (2 + at) * 1_000_000, *event) for at, event in enumerate(events)]
     return Entry(message(**members), (Event(17, 1_000_000, Life.RECEIVED), *life)).as_json()
@@ -83,18 +83,20 @@ def test_each_destination_is_told_by_its_mnemonic_or_name_in_the_order_they_were
 @pytest.mark.requirement("C-ADMIN", "C-TAMF")
 def test_what_came_in_anothers_place_says_whose_it_was() -> None:
     events = [
-        (Life.ROUTED, DESK), (Life.FORWARDED, DESK, "by the hour"), (Life.ROUTED, PRINTER, "for A124"),
+        (Life.ROUTED, DESK), (Life.FORWARDED, DESK, {"why": "by the hour"}), (Life.ROUTED, PRINTER, {"whose": "A124"}),
         (Life.SENT, PRINTER), (Life.ACKNOWLEDGED, PRINTER),
     ]  # fmt: skip
     there, here = receipts_of(found(*events), COUNTY)
     assert there == Receipt(destination="A124", state="forwarded", at=clock.rfc3339(3_000_000))
     assert here == Receipt(destination="P001", state="acknowledged", at=clock.rfc3339(6_000_000), original="A124")
-    by_address = found((Life.ROUTED, PRINTER, "for device:desk-2"))
+    by_address = found((Life.ROUTED, PRINTER, {"whose": "device:desk-2"}))
     assert [receipt.original for receipt in receipts_of(by_address, COUNTY)] == ["A124"]
 
 
 def test_a_message_that_its_sender_was_told_is_refused_stands_so() -> None:
-    assert states((Life.ROUTED, DESK), (Life.REFUSED, None, "E501, after the fact")) == {"A124": "refused"}
+    assert states((Life.ROUTED, DESK), (Life.REFUSED, None, {"code": "E501", "why": "after the fact"})) == {
+        "A124": "refused"
+    }
 
 
 # --- who may ask, and how much ------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Journal:
         return self.held if msn == 17 else None
 
     async def ask(self, device: str, user: str, msn: int = 17, after: int = 0) -> ReceiptsReport:
-        counter = ReceiptCounter(self.look, COUNTY)
+        counter = ReceiptReports(self.look, COUNTY)
         return await counter.report(Receipts(msn=msn, after=after), 1, COUNTY.devices[device], user)
 
 
@@ -160,7 +162,7 @@ async def test_nobody_else_is_and_learns_not_even_that_there_is_one(
 
 async def test_many_destinations_come_in_parts_that_fit_the_smallest_frame() -> None:
     names = [f"device:{number:03}{'x' * 61}" for number in range(RECEIPTS_AT_ONCE + 1)]
-    journal = Journal(*((Life.ROUTED, name, "for A124") for name in names))
+    journal = Journal(*((Life.ROUTED, name, {"whose": "A124"}) for name in names))
     first = await journal.ask("desk-1", "J40217")
     rest = await journal.ask("desk-1", "J40217", after=len(first.destinations))
     assert (first.total, len(first.destinations), len(rest.destinations)) == (len(names), RECEIPTS_AT_ONCE, 1)
@@ -170,7 +172,7 @@ async def test_many_destinations_come_in_parts_that_fit_the_smallest_frame() -> 
 async def test_who_asks_again_at_once_is_told_to_wait_and_so_is_one_too_many() -> None:
     journal = Journal()
     journal.goes_on.clear()
-    counter, device = ReceiptCounter(journal.look, COUNTY), COUNTY.devices["desk-1"]
+    counter, device = ReceiptReports(journal.look, COUNTY), COUNTY.devices["desk-1"]
     asked = [
         asyncio.create_task(counter.report(Receipts(msn=17), asker, device, "J40217"))
         for asker in range(RECEIPT_REQUESTS_MAX)

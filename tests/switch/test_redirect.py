@@ -33,7 +33,7 @@ DIRECTORY = county()
 def test_nothing_is_taken_to_a_device_that_must_not_have_it_any_more(changed: AnyRow) -> None:
     directory = county()
     redirection = Redirection(directory, lambda _address: 0.0)
-    redirection.stand_in([Alternate("desk-1", "desk-2", When.ALWAYS)])
+    redirection.use_alternates([Alternate("desk-1", "desk-2", When.ALWAYS)])
     found = redirection("device:desk-1")
     assert found is not None and found.address == "device:desk-2"
     directory.replace([changed])
