@@ -152,9 +152,8 @@ class Ledger:
             self._understand(record, stored)
 
     def _understand(self, record: MessageRecord | StepsRecord, stored: Stored) -> None:
-        if isinstance(record, MessageRecord):
-            if stored.number is not None:
-                self._inputs[source_of(record)] = stored.number
+        if isinstance(record, MessageRecord) and stored.number is not None:
+            self._inputs[source_of(record)] = stored.number
         for event in record.events:
             follow(self.owed, event)
             if (osn := event.facts.get("osn")) is not None and event.destination is not None:
