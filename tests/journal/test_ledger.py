@@ -17,11 +17,11 @@ from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import decode
 from msc.journal.proof.chain import Frontier, leaf_of
 from msc.journal.proof.checkpoint import Statement, read_checkpoint
-from msc.journal.record import AuditRecord, Record
+from msc.journal.record import AuditRecord, Record, StepsRecord
 from msc.transit.event import OPERATOR_QUEUE, Event, Life
 from msc.transit.message import Direction, MessageRecord
-from msc.transit.state import has_ended
-from tests.support.journal import SIGNER, enter, found_by_writer
+from msc.transit.state import State, has_ended, state_after
+from tests.support.journal import SIGNER, enter, events_of, found_by_writer, recorded
 
 LINE, OTHER_LINE, STATION, USER = "line:clets-a", "line:ncic-a", "device:desk-1", "user:J40217"
 ENDS_ON_LINE = {
@@ -64,8 +64,8 @@ def new_ledger() -> Ledger:
     return Ledger(bytes(16), SIGNER)
 
 
-def entered(ledger: Ledger, *records: Record) -> list[TailRow]:
-    return ledger.enter((0, record) for record in records).rows
+def entered(ledger: Ledger, *records: Record | Event) -> list[TailRow]:
+    return ledger.enter((0, record) for record in recorded(*records)).rows
 
 
 async def restarted(url: str) -> Ledger:
@@ -93,7 +93,7 @@ async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
 ) -> None:
     await enter(url)
     await enter(url, inquiry(1), *events(1, destination, Life.ROUTED, life), checkpoint=checkpoint)
-    owed = {} if life in ends else {1: {destination: life is Life.SENT}}
+    owed = {} if life in ends else {1: {destination: state_after(destination, life, State.ROUTED)}}
     assert (await restarted(url)).owed == owed
 
 
@@ -101,7 +101,7 @@ async def test_a_message_has_ended_for_a_destination_by_what_happened_there(
 async def test_what_an_operator_queues_once_more_is_open_again(url: str) -> None:
     again = [Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED, Life.ROUTED]
     await enter(url, unsolicited(1), *events(1, STATION, *again))
-    assert (await restarted(url)).owed == {1: {STATION: False}}
+    assert (await restarted(url)).owed == {1: {STATION: State.ROUTED}}
     assert not has_ended(STATION, again)
     assert has_ended(STATION, [*again, Life.CANCELLED])
 
@@ -116,13 +116,13 @@ async def test_each_destination_ends_for_itself(url: str) -> None:
         *events(1, OTHER_LINE, Life.ROUTED, Life.SENT, Life.ANSWERED),
         *events(2, OTHER_LINE, Life.ROUTED),
     )
-    assert (await restarted(url)).owed == {1: {LINE: True}, 2: {OTHER_LINE: False}}
+    assert (await restarted(url)).owed == {1: {LINE: State.TAKEN_OVER}, 2: {OTHER_LINE: State.ROUTED}}
 
 
 @pytest.mark.requirement("F-BACKUP")
 async def test_what_was_given_back_still_waits(url: str) -> None:
     await enter(url, unsolicited(1), *events(1, STATION, Life.ROUTED, Life.SENT, Life.RETURNED))
-    assert (await restarted(url)).owed == {1: {STATION: True}}
+    assert (await restarted(url)).owed == {1: {STATION: State.RETURNED}}
 
 
 async def test_a_refused_message_and_one_nobody_could_take_have_ended(url: str) -> None:
@@ -154,8 +154,11 @@ _RECORDS = st.lists(
             st.sampled_from(Direction), st.sampled_from(["clets-a", "ncic-a"]), st.sampled_from(["desk-1", None]),
         ),
         st.builds(
-            lambda msn, life, destination: Event(msn, 0, life, destination),
-            st.integers(1, 6), _LIVES, st.sampled_from([LINE, OTHER_LINE, STATION, None]),
+            lambda msn, steps: StepsRecord(msn, 0, tuple(Event(msn, 0, *step) for step in steps)),
+            st.integers(1, 6),
+            st.lists(
+                st.tuples(_LIVES, st.sampled_from([LINE, OTHER_LINE, STATION, None])), min_size=1, max_size=3
+            ),
         ),
         st.just(AuditRecord(0, "sign_on.granted")),
     ),
@@ -226,9 +229,18 @@ def test_inputs_are_numbered_by_their_source_and_outputs_by_their_destination() 
     stored = [decode(row.body) for row in rows]
     assert [each.seq for each in stored] == list(range(1, len(rows) + 1))
     assert [each.number for each in stored if isinstance(each.record, MessageRecord)] == [1, 1, 1, 2, 1, 2]
-    sent = [each for each in stored if isinstance(each.record, Event) and each.record.event == Life.SENT]
-    assert [each.number for each in sent] == [1, 1, 2, 2]
-    assert all(each.number is None for each in stored if each not in sent and type(each.record) is not MessageRecord)
+    sent = [event for event in events_of(each.record for each in stored) if event.event == Life.SENT]
+    assert [event.facts["osn"] for event in sent] == [1, 1, 2, 2]
+    assert all(each.number is None for each in stored if not isinstance(each.record, MessageRecord))
+
+
+def test_outputs_of_one_record_are_numbered_in_their_order() -> None:
+    ledger = new_ledger()
+    steps = tuple(events(1, STATION, Life.SENT, Life.RETURNED, Life.SENT))
+    [row] = ledger.enter([(0, StepsRecord(1, 1002, steps))]).rows
+    assert [event.facts.get("osn") for event in decode(row.body).record.events] == [1, None, 2]  # type: ignore[union-attr]
+    [row] = entered(ledger, *events(2, STATION, Life.SENT))
+    assert decode(row.body).record.events[0].facts == {"osn": 3}  # type: ignore[union-attr]
 
 
 # --- months -------------------------------------------------------------------------------------------------------

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from msc.journal.archive import Archivist
 from msc.journal.database.opening import open_archiving
-from msc.journal.recall import Unfinished, recent_transactions, unfinished
+from msc.journal.recall import Owed, Recalled, recent_transactions, unfinished
 from msc.transit.event import Life
 from msc.transit.message import Direction, MessageRecord
+from msc.transit.state import State
 from tests.journal.test_ledger import LINE, OTHER_LINE, STATION, events, inquiry, unsolicited
 from tests.support.journal import drop, enter, reading
 
@@ -40,14 +40,13 @@ class Journal:
         if self._where == "in blocks":
             await drop(self.url, entered.seq)
 
-    async def unfinished(self) -> tuple[list[Unfinished], list[tuple[int, str]]]:
+    async def unfinished(self) -> Owed:
         async with reading(self.url) as reader:
-            found, gone = await unfinished(reader, self.owed)
-        return [replace(leg, events=()) for leg in found], gone
+            return await unfinished(reader, self.owed)
 
     async def recent(self, since_us: int = 0, **bound: int) -> list[MessageRecord]:
         async with reading(self.url) as reader:
-            return [recent.message for recent in await recent_transactions(reader, since_us, **bound)]
+            return [recent.message for recent in (await recent_transactions(reader, since_us, **bound)).messages]
 
 
 @pytest.fixture
@@ -59,39 +58,47 @@ def journal(file: Path, where: str) -> Journal:
 
 
 @pytest.mark.requirement("F-BACKUP")
-async def test_each_destination_is_told_for_itself(journal: Journal) -> None:
-    await journal.hold(
-        inquiry(1),
-        inquiry(2),
-        *events(1, LINE, Life.ROUTED, Life.SENT, Life.ACKNOWLEDGED),
+async def test_what_had_not_ended_comes_whole_with_all_that_happened_since(journal: Journal) -> None:
+    first = inquiry(1)._replace(events=tuple(events(1, LINE, Life.ROUTED)))
+    happened = [
+        *events(1, LINE, Life.SENT, Life.ACKNOWLEDGED),
         *events(1, OTHER_LINE, Life.ROUTED, Life.SENT, Life.ANSWERED),
-        *events(2, OTHER_LINE, Life.ROUTED),
-    )
-    found = [Unfinished(inquiry(1), LINE, was_sent=True), Unfinished(inquiry(2), OTHER_LINE, was_sent=False)]
-    assert await journal.unfinished() == (found, [])
+    ]
+    waits = events(2, OTHER_LINE, Life.ROUTED)
+    await journal.hold(first, inquiry(2), *happened, *waits, inquiry(3), *events(3, LINE, Life.ROUTED, Life.EXPIRED))
+    found = await journal.unfinished()
+    assert [numberless(each) for each in found.messages] == [
+        Recalled(first, tuple(happened)), Recalled(inquiry(2), tuple(waits)),
+    ]  # fmt: skip
+    assert (found.gone, found.unreadable) == ([], [])
 
 
 @pytest.mark.requirement("F-BACKUP")
-async def test_what_was_given_back_still_waits(journal: Journal) -> None:
-    await journal.hold(unsolicited(1), *events(1, STATION, Life.ROUTED, Life.SENT, Life.RETURNED))
-    assert await journal.unfinished() == ([Unfinished(unsolicited(1), STATION, was_sent=True)], [])
-
-
-@pytest.mark.requirement("F-BACKUP")
-async def test_what_is_old_is_taken_up_as_well_and_with_what_happened_to_it_there(journal: Journal) -> None:
+async def test_what_is_old_is_taken_up_as_well(journal: Journal) -> None:
     happened = events(1, LINE, Life.ROUTED, Life.SENT, Life.RETURNED)
     await journal.hold(inquiry(1), *happened, *events(1, STATION, Life.ROUTED), *events(1, OTHER_LINE, Life.ROUTED))
-    async with reading(journal.url) as reader:
-        found, _ = await unfinished(reader, journal.owed)
-    assert {leg.destination: leg.events for leg in found}[LINE] == tuple(happened)
+    [recalled] = (await journal.unfinished()).messages
+    assert [event for event in numberless(recalled).events if event.destination == LINE] == happened
     assert [record.msn for record in await journal.recent(2000)] == []
+
+
+@pytest.mark.requirement("F-BACKUP", "F-QUEUE")
+async def test_what_happened_long_after_a_message_came_is_found_too(journal: Journal) -> None:
+    # A state is what all events make: without its last ones, what was sent would count as certainly not sent.
+    between = [record for msn in range(2, 300) for record in (inquiry(msn), *events(msn, LINE, Life.NOT_SENT))]
+    happened = [*events(1, LINE, Life.ROUTED, Life.QUEUED), *events(1, LINE, Life.CLEARED, Life.SENT)]
+    await journal.hold(inquiry(1), *happened[:2], *between, *happened[2:])
+    [recalled] = (await journal.unfinished()).messages
+    assert numberless(recalled) == Recalled(inquiry(1), tuple(happened))
 
 
 @pytest.mark.requirement("F-BACKUP")
 async def test_a_message_whose_month_was_deleted_is_told_apart(journal: Journal) -> None:
     await journal.hold(inquiry(2), *events(2, LINE, Life.ROUTED))
-    journal.owed = {1: {STATION: True}, **journal.owed}
-    assert await journal.unfinished() == ([Unfinished(inquiry(2), LINE, was_sent=False)], [(1, STATION)])
+    journal.owed = {1: {STATION: State.SENT}, **journal.owed}
+    found = await journal.unfinished()
+    assert [each.message for each in found.messages] == [inquiry(2)]
+    assert found.gone == [(1, STATION)]
 
 
 # --- what answers may still come for ------------------------------------------------------------------------------
@@ -147,16 +154,26 @@ async def test_what_lines_said_lately_is_heard_again_in_order(journal: Journal) 
 
 
 @pytest.mark.requirement("C-HDR")
-async def test_of_recent_transactions_it_is_known_which_lines_were_given_up(journal: Journal) -> None:
-    await journal.hold(
-        inquiry(1),
-        inquiry(2),
+async def test_recent_transactions_come_with_what_happened_to_them(journal: Journal) -> None:
+    happened = [
         *events(1, LINE, Life.ROUTED, Life.SENT, Life.EXPIRED),
         *events(1, OTHER_LINE, Life.ROUTED, Life.SENT, Life.ANSWERED),
-        *events(2, LINE, Life.ROUTED, Life.SENT),
-    )
+    ]
+    routed = inquiry(2)._replace(events=tuple(events(2, LINE, Life.ROUTED)))
+    await journal.hold(inquiry(1), routed, *happened, *events(2, LINE, Life.SENT))
     async with reading(journal.url) as reader:
         found = await recent_transactions(reader, 0)
-    assert [(recent.message.msn, recent.given_up) for recent in found] == [
-        (1, {LINE.removeprefix("line:")}), (2, frozenset()),
+    assert [numberless(each) for each in found.messages] == [
+        Recalled(inquiry(1), tuple(happened)), Recalled(routed, tuple(events(2, LINE, Life.SENT))),
     ]  # fmt: skip
+    assert found.unreadable == []
+
+
+def numberless(recalled: Recalled) -> Recalled:
+    """Return it without the output sequence numbers that the journal gave."""
+    return recalled._replace(
+        events=tuple(
+            event._replace(facts={name: fact for name, fact in event.facts.items() if name != "osn"})  # type: ignore[typeddict-item]
+            for event in recalled.events
+        )
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,9 +14,10 @@ from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.ledger import Ledger
 from msc.journal.proof.checkpoint import Signer
 from msc.journal.reader import JournalReader
-from msc.journal.record import Record, StepsRecord
+from msc.journal.record import Record, StepsRecord, Unreadable
 from msc.journal.search import Searcher
 from msc.transit.event import Event
+from msc.transit.message import MessageRecord
 from msc.transit.state import State
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
@@ -101,7 +102,16 @@ async def searching(url: str) -> AsyncIterator[Searcher]:
 async def records_of(url: str) -> list[Record]:
     """Return all records of a journal, in order."""
     async with reading(url) as reader:
-        return [stored.record async for stored in reader.records_since(0)]
+        found = [stored.record async for stored in reader.records_since(0)]
+    assert not [record for record in found if isinstance(record, Unreadable)]
+    return found  # type: ignore[return-value]
+
+
+def events_of(records: Iterable[Record | Unreadable]) -> Iterator[Event]:
+    """Yield the events that records hold."""
+    for record in records:
+        if isinstance(record, MessageRecord | StepsRecord):
+            yield from record.events
 
 
 def interleaved(messages: Iterable[Record], events: Iterable[Record]) -> list[Record]:

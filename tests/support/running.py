@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from msc.audit import AuditEvent
 from msc.directory.store import DirectoryStore
 from msc.journal.database.opening import open_writing
 from msc.journal.recall import Recalled, recent_transactions, unfinished
-from msc.journal.record import AuditRecord, StepsRecord
+from msc.journal.record import StepsRecord
 from msc.journal.writer import JournalWriter
 from msc.metrics import Metrics
 from msc.protocol.catalog import load_catalog
@@ -33,7 +32,7 @@ from msc.transit.message import Direction, MessageRecord
 from msc.transit.service_state import load_services
 from msc.transit.transaction import Stay, Transaction
 from tests.support.county import county
-from tests.support.journal import SIGNER, enter, reading, records_of
+from tests.support.journal import SIGNER, enter, events_of, reading, records_of
 from tests.support.port import FakeLine
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -207,13 +206,6 @@ class Running(Restarted):
     async def texts(self) -> list[str]:
         """Return the texts of the messages the journal holds."""
         return [record.text for record in await records_of(self.url) if isinstance(record, MessageRecord)]
-
-
-def events_of(records: Iterable[MessageRecord | StepsRecord | AuditRecord]) -> Iterable[Event]:
-    """Yield the events that records hold."""
-    for record in records:
-        if isinstance(record, MessageRecord | StepsRecord):
-            yield from record.events
 
 
 async def _nothing() -> None:

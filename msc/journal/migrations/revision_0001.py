@@ -1,7 +1,4 @@
-"""The journal as 0.1 made it.
-
-Journals of 0.1 have these tables and do not say so: what is there is left as it is.
-"""
+"""The journal of canonical records: tail, checkpoints, months, holds."""
 
 from __future__ import annotations
 
@@ -13,42 +10,41 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make what is missing of the tables of 0.1."""
-    texts = (
-        "device", "line", "user", "agency", "ori", "mnemonic", "header", "own_header", "oif", "taf", "key", "system",
-        "database",
-    )  # fmt: skip
+    """Make the tables."""
     op.create_table(
-        "message",
-        sa.Column("msn", sa.Integer, primary_key=True),
-        sa.Column("received", sa.BigInteger, nullable=False),
-        sa.Column("direction", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        *(sa.Column(name, sa.Text) for name in texts),
-        sa.Column("text", sa.Text, nullable=False),
-        sa.Column("transaction", sa.BigInteger),
-        *(sa.Column(name, sa.Text) for name in ("ref", "requester", "secondary", "priority", "reason", "code")),
-        sa.Column("sequence", sa.BigInteger),
-        sa.Column("session", sa.Text),
-        if_not_exists=True,
+        "tail",
+        sa.Column("seq", sa.Integer, primary_key=True),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("link", sa.LargeBinary, nullable=False),
     )
-    op.create_index("ix_message_transaction", "message", ["transaction"], if_not_exists=True)
     op.create_table(
-        "event",
+        "checkpoint",
         sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("msn", sa.BigInteger, nullable=False),
-        sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Column("event", sa.Text, nullable=False),
-        sa.Column("destination", sa.Text),
-        sa.Column("detail", sa.Text),
-        if_not_exists=True,
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("statement", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("signature", sa.LargeBinary, nullable=False),
     )
-    op.create_index("ix_event_msn", "event", ["msn"], if_not_exists=True)
     op.create_table(
-        "audit",
+        "state",
         sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Column("event", sa.Text, nullable=False),
-        *(sa.Column(name, sa.Text) for name in ("device", "user", "mnemonic", "source", "session", "code", "detail")),
-        if_not_exists=True,
+        sa.Column("body", sa.LargeBinary, nullable=False),
+    )
+    whole = ("first", "last", "first_msn", "last_msn", "first_at", "last_at", "sealed", "deleted")
+    op.create_table(
+        "month",
+        sa.Column("month", sa.Integer, primary_key=True),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in whole),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("month", sa.Integer, nullable=False),
+        sa.Column("criteria", sa.Text, nullable=False),
+        sa.Column("placed_at", sa.BigInteger, nullable=False),
+        sa.Column("placed_by", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("released_at", sa.BigInteger, nullable=False),
+        sa.Column("released_by", sa.Text, nullable=False),
     )

@@ -349,7 +349,7 @@ async def test_the_size_is_told_by_what_takes_it(journal: Ends) -> None:
 def test_nobody_on_sqlite_waits_for_the_driver_of_postgresql() -> None:
     script = """
 import sys
-from msc.journal.database import legacy, opening
+from msc.journal.database import opening
 for end in (opening.open_writing, opening.open_reading, opening.open_archiving):
     end("sqlite+aiosqlite:///nowhere.db")
 assert "asyncpg" not in sys.modules
