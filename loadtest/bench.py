@@ -32,12 +32,13 @@ from msc import tls
 from msc.directory.credential import hash_password
 from msc.directory.rows import Account, Agency, Device, Directory, Mnemonic, Operator, OperatorClass, Role, User
 from msc.directory.store import DirectoryStore
+from msc.lab.demo.site import make_demo
 from msc.pki.authority import Authority, load_profile, pem_of
 from msc.pki.folder import install
 from msc.protocol.header import base36
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
-from msc.site.make import free_ports, make_site
+from msc.site.make import free_ports
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 _PASSWORD = "load-generator"
@@ -59,7 +60,7 @@ async def prepare(folder: Path, terminals: int, *, users: int = 1, idle_devices:
     Args:
         idle_devices: Further devices of the directory, which have no certificate.
     """
-    await make_site(folder, demo=True)
+    await make_demo(folder)
     with (folder / "msc.toml").open("a", encoding="utf-8") as file:
         file.write("\n[device_class.workstation]\nsessions_max = 1000\n")  # one user signs on at every terminal
     settings = load_settings(folder / "msc.toml")

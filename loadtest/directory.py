@@ -27,10 +27,10 @@ from loadtest.generator import Tally, TerminalCaller
 from msc import tls
 from msc.directory.document import to_toml
 from msc.directory.rows import Agency, Device, Directory, Mnemonic, OperatorClass, User
+from msc.lab.demo.site import make_demo
 from msc.protocol.header import base36
 from msc.protocol.station import StationKind
 from msc.settings import Settings, load_settings
-from msc.site.make import make_site
 
 Result = TypeVar("Result")
 
@@ -183,7 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="msc-bench-") as name:
         folder = Path(name) / "site"
-        asyncio.run(make_site(folder, demo=True))
+        asyncio.run(make_demo(folder))
         settings = load_settings(folder / "msc.toml")
         with (
             process("-m", "msc", "simulate", str(settings.file), "--only", "state", log=folder / "state.log"),

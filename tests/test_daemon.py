@@ -23,11 +23,11 @@ from msc.errors import SiteError
 from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.reader import Entry
 from msc.journal.record import AuditRecord
+from msc.lab.demo.site import make_demo
 from msc.lab.simulators.run import make_hosts
 from msc.link.client import Client, Disconnected, RefusedByPeer
 from msc.protocol.control import Status, StatusReport
 from msc.settings import Settings, load_settings
-from msc.site.make import make_site
 from tests.support.journal import searching
 
 PATIENCE_S = 20
@@ -71,7 +71,7 @@ class Running:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    await make_site(tmp_path / "site", demo=True)
+    await make_demo(tmp_path / "site")
     settings = load_settings(tmp_path / "site" / "msc.toml")
     hosts = make_hosts(settings)
     for host in hosts:

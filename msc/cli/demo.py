@@ -38,11 +38,11 @@ from msc.lab.demo.script import (
     SENT_AGAIN,
     Step,
 )
+from msc.lab.demo.site import make_demo
 from msc.lab.demo.stage import BACKUP, PRIMARY
 from msc.link.client import RefusedByPeer
 from msc.report.words import Entry
 from msc.settings import load_settings
-from msc.site.make import make_site
 from msc.transit.event import OPERATOR_QUEUE
 from msc.transit.hit_confirmation import ADDRESS as HIT_CONFIRMATION_CLOCK
 from msc.transit.state import has_ended
@@ -95,7 +95,7 @@ class _Demo:
         began = time.monotonic()
         out.print(Rule("A demo county: one switch, two state systems, five stations", style="cyan"))
         out.print("Everybody and everything in it is fictitious. The state's protocol is an open stand-in.\n")
-        await make_site(self._folder, demo=True)
+        await make_demo(self._folder)
         self._county = county = County(self._folder, self._seen)
         code = -1
         try:

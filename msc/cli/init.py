@@ -10,6 +10,7 @@ import typer
 
 from msc.cli.common import out, run
 from msc.cli.rows import show_otp
+from msc.lab.demo.site import make_demo
 from msc.site.make import make_site
 
 
@@ -20,7 +21,8 @@ def init(
     ] = False,
 ) -> None:
     """Make a ready site: msc.toml, catalog, routes, directory, certificates, data folder."""
-    made = run(make_site(folder, demo=demo, ca_passphrase=os.environ.get("MSC_CA_PASSPHRASE") or None))
+    make = make_demo if demo else make_site
+    made = run(make(folder, ca_passphrase=os.environ.get("MSC_CA_PASSPHRASE") or None))
     file = folder / "msc.toml"
     out.print(f"made {'demo ' if demo else ''}site {folder}", markup=False)
     if made.user:

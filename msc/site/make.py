@@ -11,7 +11,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +24,6 @@ from msc.directory.store import DirectoryStore
 from msc.errors import Fault, SiteError
 from msc.journal.database.opening import open_writing
 from msc.journal.proof.checkpoint import make_signing_key
-from msc.lab.demo.examples import EXAMPLES
-from msc.lab.demo.site import DemoUser, demo_directory, demo_users
 from msc.pki.authority import CertificateProfile, Holder, HolderKind, load_profile
 from msc.pki.certificate import certificate_folder, usual_stem
 from msc.protocol.station import StationKind
@@ -43,12 +41,32 @@ _FREE_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
+class SiteContent:
+    """What a new site begins with.
+
+    Attributes:
+        switch: The switch's name.
+        directory: Who and what there is.
+        ports: Of the switch's listener, of its monitor, and of each line of `LINES`.
+        second_factor: Who needs one to sign on, as `msc.toml` writes it.
+        describe: Given the passphrase of the authority's key, returns the name and the content of one more file:
+            JSON that only its owner may read.
+    """
+
+    switch: str
+    directory: Directory
+    ports: tuple[int, ...] = _FIXED_PORTS
+    second_factor: str = "required"
+    describe: Callable[[str], tuple[str, Mapping[str, Any]]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MadeSite:
     """A site that was just made.
 
     Attributes:
         folder: Where.
-        user, password: Who can sign on in a site that is no demo; told once.
+        user, password: Who can sign on in a site that was made without content; told once.
         otp_uri: Their second factor, as an authenticator scans it; told once.
         ca_passphrase: Of the authority's key, where it was made up; told once.
         operator: The first administrator of the switch, whose key stands in `certs/operators`.
@@ -62,12 +80,14 @@ class MadeSite:
     operator: str | None = None
 
 
-async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = None) -> MadeSite:
+async def make_site(
+    folder: Path, content: SiteContent | None = None, *, ca_passphrase: str | None = None
+) -> MadeSite:
     """Make a site.
 
     Args:
         folder: Where; new or empty.
-        demo: Whether it is a whole fictitious county, whose secrets stand in `demo.json`.
+        content: What it begins with; without it a first agency, terminal and administrator.
         ca_passphrase: For the authority's key; one is made up if there is none.
 
     Raises:
@@ -84,7 +104,7 @@ async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = Non
     except OSError as exc:
         raise SiteError([Fault(folder, "", f"cannot be made: {exc.strerror}")]) from exc
     try:
-        made = await _fill(building, folder, demo=demo, ca_passphrase=ca_passphrase)
+        made = await _fill(building, folder, content, ca_passphrase)
         for part in sorted(building.iterdir()):
             part.rename(folder / part.name)
         folder.chmod(0o750)
@@ -100,7 +120,7 @@ async def make_site(folder: Path, *, demo: bool, ca_passphrase: str | None = Non
     return made
 
 
-async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str | None) -> MadeSite:
+async def _fill(building: Path, folder: Path, content: SiteContent | None, ca_passphrase: str | None) -> MadeSite:
     shutil.copytree(shipped_config() / "catalog", building / "catalog")
     for name in ("routes.toml", "groups.toml", "forwarding.toml", "service.toml"):
         shutil.copy(shipped_config() / name, building / name)
@@ -108,33 +128,28 @@ async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str 
     profile = Path(shutil.copy(shipped_profile(), building / "certs" / "profile.toml"))
     (building / "data").mkdir(mode=0o700)
 
-    made, users = MadeSite(folder), []
-    if demo:
-        ports = free_ports(4)
-        users = demo_users()
-        directory = demo_directory(users)
-    else:
-        ports = _FIXED_PORTS
-        made, directory = _starter(folder)
-    switch = "demo-switch" if demo else "county-switch"
+    passphrase = ca_passphrase or secrets.token_urlsafe(18)
+    made = MadeSite(folder)
+    if content is None:
+        made, content = _starter(folder)
+        if ca_passphrase is None:
+            made = replace(made, ca_passphrase=passphrase)
+    ports = content.ports
     (building / "msc.toml").write_text(
         _SETTINGS.substitute(
-            switch=switch,
+            switch=content.switch,
             listener_port=ports[0],
             monitor_port=ports[1],
             state_port=ports[2],
             ncic_port=ports[3],
-            second_factor="if_enrolled" if demo else "required",
+            second_factor=content.second_factor,
         ),
         "utf-8",
     )
     settings = load_settings(building / "msc.toml")
-    passphrase = ca_passphrase or secrets.token_urlsafe(18)
-    _make_certificates(settings, load_profile(profile), passphrase, directory)
-    if ca_passphrase is None and not demo:
-        made = replace(made, ca_passphrase=passphrase)
+    _make_certificates(settings, load_profile(profile), passphrase, content.directory)
     directory_store = DirectoryStore(settings.database_url(settings.directory))
-    await directory_store.save(directory)
+    await directory_store.save(content.directory)
     await directory_store.close()
     make_signing_key(settings.path(settings.journal.signing_key), settings.path(settings.journal.public_key))
     journal = open_writing(settings.database_url(settings.journal))
@@ -142,15 +157,15 @@ async def _fill(building: Path, folder: Path, *, demo: bool, ca_passphrase: str 
     await journal.close()
     for file in (building / "data").iterdir():
         file.chmod(0o700 if file.is_dir() else 0o600)
-    if demo:
-        contract = describe_demo(directory, users, ports, passphrase)
-        file = building / "demo.json"
+    if content.describe is not None:
+        name, members = content.describe(passphrase)
+        file = building / name
         file.touch(mode=0o600)
-        file.write_text(json.dumps(contract, indent=2) + "\n", "utf-8")
+        file.write_text(json.dumps(members, indent=2) + "\n", "utf-8")
     return made
 
 
-def _starter(folder: Path) -> tuple[MadeSite, Directory]:
+def _starter(folder: Path) -> tuple[MadeSite, SiteContent]:
     """A first agency, terminal and administrator, for a county to begin with."""
     password, secret = secrets.token_urlsafe(12), new_otp_secret()
     today = datetime.now(UTC).date()
@@ -168,7 +183,9 @@ def _starter(folder: Path) -> tuple[MadeSite, Directory]:
         ],
         operators=[Operator("admin", "First administrator", Role.ADMINISTRATOR)],
     )
-    return MadeSite(folder, user.user, password, otp_uri(secret, user.user, "MSC"), operator="admin"), directory
+    return MadeSite(folder, user.user, password, otp_uri(secret, user.user, "MSC"), operator="admin"), SiteContent(
+        "county-switch", directory
+    )
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -220,74 +237,3 @@ def _make_certificates(
         issue(HolderKind.HOST, line, *_LOCAL)
     for operator in directory.operators:
         issue(HolderKind.OPERATOR, operator)
-
-
-def describe_demo(
-    directory: Directory, users: Iterable[DemoUser], ports: tuple[int, ...], ca_passphrase: str
-) -> dict[str, Any]:
-    """Write `demo.json`: all that a program needs to act as the demo's stations and state hosts.
-
-    Paths are relative to the site's folder.
-    """
-    devices = []
-    for device in directory.devices.values():
-        certificate, key = device_files(device)
-        devices.append(
-            {
-                "name": device.device,
-                "kind": device.kind.value,
-                "certificate": certificate,
-                "key": key,
-                "mnemonic": device.mnemonic,
-                "pool": device.pool,
-                "agency": device.agency,
-                "ori": directory.agencies[device.agency].ori,
-                "delegated": device.delegated,
-            }
-        )
-    lines = []
-    for line, port in zip(LINES, ports[2:], strict=True):
-        certificate, key = line_files(line)
-        lines.append({"name": line, "host": "127.0.0.1", "port": port, "certificate": certificate, "key": key})
-    return {
-        "switch": {"host": "127.0.0.1", "port": ports[0]},
-        "monitor": {"host": "127.0.0.1", "port": ports[1]},
-        "ca": "certs/ca.pem",
-        "ca_key": "certs/ca.key",
-        "ca_passphrase": ca_passphrase,
-        "devices": devices,
-        "users": [
-            {
-                "user": user.user,
-                "password": user.password,
-                "otp_secret": user.otp_secret,
-                "agency": user.agency,
-                "ori": directory.agencies[user.agency].ori,
-                "class": user.operator_class.value,
-            }
-            for user in users
-        ],
-        "lines": lines,
-        "mnemonics": [
-            {
-                "mnemonic": row.mnemonic,
-                "agency": row.agency,
-                "pool": row.pool,
-                "device": directory.static_devices[row.mnemonic].device if row.pool is None else None,
-                "databases": sorted(row.databases),
-                "functions": sorted(row.functions),
-            }
-            for row in directory.mnemonics.values()
-        ],
-        "operators": [
-            {
-                "name": row.operator,
-                "role": row.role.value,
-                "agency": row.agency,
-                "certificate": operator_files(row.operator)[0],
-                "key": operator_files(row.operator)[1],
-            }
-            for row in directory.operators.values()
-        ],
-        "examples": [dict(example) for example in EXAMPLES],
-    }

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from msc.cli.main import app
 from msc.errors import FaultyInput
+from msc.lab.demo.site import make_demo
 from msc.pki.authority import Authority, CertificateProfile, Holder
 from msc.pki.folder import install
 from msc.site.make import make_site
@@ -26,8 +27,8 @@ REASON = x509.ReasonFlags.key_compromise
 class Certs:
     """A site, and `msc certs` on it in this process."""
 
-    def __init__(self, folder: Path, **members: Any) -> None:
-        asyncio.run(make_site(folder, **members))
+    def __init__(self, folder: Path, *, demo: bool = False, ca_passphrase: str | None = None) -> None:
+        asyncio.run((make_demo if demo else make_site)(folder, ca_passphrase=ca_passphrase))
         self.folder, self.toml = folder, folder / "msc.toml"
 
     def run(self, command: str, *args: str | Path, env: dict[str, str] | None = None) -> str:
@@ -61,7 +62,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Certs:
 
 @pytest.fixture(scope="module")
 def county(tmp_path_factory: pytest.TempPathFactory) -> Certs:
-    return Certs(tmp_path_factory.mktemp("county") / "site", demo=False, ca_passphrase=PASSPHRASE)
+    return Certs(tmp_path_factory.mktemp("county") / "site", ca_passphrase=PASSPHRASE)
 
 
 @pytest.mark.requirement("F-TLS")
@@ -156,7 +157,7 @@ def test_a_site_can_trust_an_authority_elsewhere(demo: Certs, tmp_path: Path) ->
     profile = CertificateProfile(organization="Elsewhere", curve="P-384", authority_days=99, certificate_days=9)
     authority = Authority.create(profile)
     sealed = install(tmp_path / "theirs", authority.sealed("theirs"))
-    site = Certs(tmp_path / "site", demo=False)
+    site = Certs(tmp_path / "site")
     assert site.outcome("init", "--external", sealed[0])[0] == 2, "it has an authority"
     for file in (site.folder / "certs").glob("ca.*"):
         file.unlink()
@@ -176,7 +177,7 @@ def test_a_site_can_trust_an_authority_elsewhere(demo: Certs, tmp_path: Path) ->
 
 
 def test_an_authority_is_made_for_a_site_that_has_none(tmp_path: Path) -> None:
-    site = Certs(tmp_path / "site", demo=False)
+    site = Certs(tmp_path / "site")
     before = site.pem("ca").fingerprint(hashes.SHA256())
     for file in (site.folder / "certs").glob("ca.*"):
         file.unlink()

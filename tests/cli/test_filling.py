@@ -12,17 +12,17 @@ from msc.journal.proof.checkpoint import load_signatories, load_signer
 from msc.journal.proof.finding import Severity
 from msc.journal.proof.verification import verify
 from msc.journal.record import AuditRecord
+from msc.lab.demo.site import make_demo
 from msc.lab.filling.fill import Filling, begin
 from msc.lock import lock_site
 from msc.settings import Settings, load_settings
-from msc.site.make import make_site
 from tests.support.command import call_msc
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Settings:
     """A demo site whose journal is new."""
-    asyncio.run(make_site(tmp_path / "site", demo=True))
+    asyncio.run(make_demo(tmp_path / "site"))
     return load_settings(tmp_path / "site" / "msc.toml")
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from msc.directory.store import DirectoryStore
 from msc.errors import SiteError
+from msc.lab.demo.site import make_demo
 from msc.pki.authority import Authority, Holder, HolderKind, load_profile
 from msc.pki.certificate import certificate_folder, demo_passphrase, usual_stem
 from msc.settings import load_settings
@@ -22,7 +23,7 @@ from msc.site.make import make_site
 
 @pytest.fixture
 async def demo(tmp_path: Path) -> Path:
-    await make_site(tmp_path / "site", demo=True)
+    await make_demo(tmp_path / "site")
     return tmp_path / "site"
 
 
@@ -33,7 +34,7 @@ async def test_a_new_site_has_no_faults(demo: Path) -> None:
 
 
 async def test_a_site_that_is_no_demo_has_no_faults_and_tells_its_first_password(tmp_path: Path) -> None:
-    made = await make_site(tmp_path / "site", demo=False)
+    made = await make_site(tmp_path / "site")
     report = await check_site(tmp_path / "site" / "msc.toml")
     assert report.faults == []
     assert made.user == "ADMIN1"
@@ -50,7 +51,7 @@ async def test_keys_and_secrets_can_be_read_by_their_owner_alone(demo: Path) -> 
 async def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("kept")
     with pytest.raises(SiteError, match="not empty"):
-        await make_site(tmp_path, demo=True)
+        await make_demo(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["kept.txt"]
 
 

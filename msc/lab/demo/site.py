@@ -6,8 +6,10 @@ ORIs begin CA099: California has no county of that number.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from msc.directory.credential import hash_password, new_otp_secret
@@ -23,7 +25,18 @@ from msc.directory.rows import (
     Role,
     User,
 )
+from msc.lab.demo.examples import EXAMPLES
 from msc.protocol.station import StationKind
+from msc.site.make import (
+    LINES,
+    MadeSite,
+    SiteContent,
+    device_files,
+    free_ports,
+    line_files,
+    make_site,
+    operator_files,
+)
 
 SHERIFF = Agency("EXSO", "Example County Sheriff", "CA0990000")
 POLICE = Agency("EXPD", "Exampleton Police", "CA0990100")
@@ -129,3 +142,90 @@ def demo_directory(users: list[DemoUser]) -> Directory:
             Operator("oversight", "Oversight Example Ten", Role.OVERSIGHT),
         ],
     )
+
+
+async def make_demo(folder: Path, *, ca_passphrase: str | None = None) -> MadeSite:
+    """Make the demo's site, on free ports, with `demo.json`, where its secrets are.
+
+    Raises:
+        SiteError: The folder is not empty, or cannot be made.
+    """
+    users, ports = demo_users(), free_ports(2 + len(LINES))
+    directory = demo_directory(users)
+
+    def describe(passphrase: str) -> tuple[str, Mapping[str, Any]]:
+        return "demo.json", describe_demo(directory, users, ports, passphrase)
+
+    content = SiteContent("demo-switch", directory, ports, "if_enrolled", describe)
+    return await make_site(folder, content, ca_passphrase=ca_passphrase)
+
+
+def describe_demo(
+    directory: Directory, users: Iterable[DemoUser], ports: tuple[int, ...], ca_passphrase: str
+) -> dict[str, Any]:
+    """Write `demo.json`: all that a program needs to act as the demo's stations and state hosts.
+
+    Paths are relative to the site's folder.
+    """
+    devices = []
+    for device in directory.devices.values():
+        certificate, key = device_files(device)
+        devices.append(
+            {
+                "name": device.device,
+                "kind": device.kind.value,
+                "certificate": certificate,
+                "key": key,
+                "mnemonic": device.mnemonic,
+                "pool": device.pool,
+                "agency": device.agency,
+                "ori": directory.agencies[device.agency].ori,
+                "delegated": device.delegated,
+            }
+        )
+    lines = []
+    for line, port in zip(LINES, ports[2:], strict=True):
+        certificate, key = line_files(line)
+        lines.append({"name": line, "host": "127.0.0.1", "port": port, "certificate": certificate, "key": key})
+    return {
+        "switch": {"host": "127.0.0.1", "port": ports[0]},
+        "monitor": {"host": "127.0.0.1", "port": ports[1]},
+        "ca": "certs/ca.pem",
+        "ca_key": "certs/ca.key",
+        "ca_passphrase": ca_passphrase,
+        "devices": devices,
+        "users": [
+            {
+                "user": user.user,
+                "password": user.password,
+                "otp_secret": user.otp_secret,
+                "agency": user.agency,
+                "ori": directory.agencies[user.agency].ori,
+                "class": user.operator_class.value,
+            }
+            for user in users
+        ],
+        "lines": lines,
+        "mnemonics": [
+            {
+                "mnemonic": row.mnemonic,
+                "agency": row.agency,
+                "pool": row.pool,
+                "device": directory.static_devices[row.mnemonic].device if row.pool is None else None,
+                "databases": sorted(row.databases),
+                "functions": sorted(row.functions),
+            }
+            for row in directory.mnemonics.values()
+        ],
+        "operators": [
+            {
+                "name": row.operator,
+                "role": row.role.value,
+                "agency": row.agency,
+                "certificate": operator_files(row.operator)[0],
+                "key": operator_files(row.operator)[1],
+            }
+            for row in directory.operators.values()
+        ],
+        "examples": [dict(example) for example in EXAMPLES],
+    }
