@@ -29,7 +29,8 @@ from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-OPERATING = (ROOT / "docs" / "operating.md").read_text()
+PAGES = ("setting-up", "the-day", "at-three-in-the-morning", "reference")
+OPERATING = "\n".join((ROOT / "docs" / f"{page}.md").read_text() for page in PAGES)
 README = (ROOT / "README.md").read_text()
 
 
@@ -67,7 +68,9 @@ def test_every_audit_event_is_documented() -> None:
     assert not {name for name in names if f"`{name}`" not in section}
 
 
-@pytest.mark.parametrize("document", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
+@pytest.mark.parametrize(
+    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
+)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     file = ROOT / document
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text()):
@@ -158,7 +161,7 @@ def settings_of(model: type[BaseModel], name: str) -> Iterator[tuple[str, str]]:
 
 
 def documented_settings() -> set[tuple[str, str]]:
-    """Return table and key of every setting in the table of docs/operating.md."""
+    """Return table and key of every setting in the table of docs/reference.md."""
     section = OPERATING.split("\n## msc.toml\n")[1].split("\n## ")[0]
     found, table = set(), ""
     for line in section.splitlines():
@@ -210,7 +213,7 @@ def test_every_metric_of_the_journal_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
 )
 def test_links_to_a_heading_find_it(document: str) -> None:
     file = ROOT / document
