@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,12 @@ README = (ROOT / "README.md").read_text()
 def test_the_code_table_is_the_classes() -> None:
     rows = dict(re.findall(r"^\| (E\d{3}) \| ([^|]+?) \|", PROTOCOL, re.MULTILINE))
     assert rows == {code: cls.meaning for code, cls in CODES.items()}
+
+
+def test_the_tables_of_the_reference_are_what_the_code_says() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text()
+    filled = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["filled"]
+    assert filled(text) == text, "run python docs/make_reference.py"
 
 
 @pytest.mark.parametrize(
