@@ -201,7 +201,7 @@ def test_the_examples_in_the_settings_template_are_settings(tmp_path: Path) -> N
 def test_what_the_journal_logs_as_trouble_is_documented() -> None:
     logged = {
         str(node.args[0].value)
-        for file in [*(ROOT / "msc" / "journal").rglob("*.py"), *(ROOT / "msc" / "admin").rglob("*.py")]
+        for file in [*(ROOT / "msc" / "journal").rglob("*.py"), *(ROOT / "msc" / "control").rglob("*.py")]
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
         and re.fullmatch(r"_?log\.(warning|error)", ast.unparse(node.func))
