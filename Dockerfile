@@ -8,7 +8,7 @@
 # and `data/` writable by user id 10001. Set `host = "0.0.0.0"` under [listener] so that stations reach it.
 # The monitor stays on the container's own loopback address; the health check reads it from inside.
 # The journal grows in the volume (`data/journal`), unless `[journal] url` names a PostgreSQL server. Back it up with
-# `docker exec msc msc journal backup /site/msc.toml …`, as docs/operating.md says; a copy of a volume in use is no backup.
+# `docker exec msc msc journal backup /site/msc.toml …`, as docs/the-day.md says; a copy of a volume in use is no backup.
 
 FROM python:3.11-slim AS build
 WORKDIR /build

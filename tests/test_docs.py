@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +30,20 @@ from tests.support.command import call_msc
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-OPERATING = (ROOT / "docs" / "operating.md").read_text()
+PAGES = ("setting-up", "the-day", "at-three-in-the-morning", "reference")
+OPERATING = "\n".join((ROOT / "docs" / f"{page}.md").read_text() for page in PAGES)
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_code_table_is_the_classes() -> None:
     rows = dict(re.findall(r"^\| (E\d{3}) \| ([^|]+?) \|", PROTOCOL, re.MULTILINE))
     assert rows == {code: cls.meaning for code, cls in CODES.items()}
+
+
+def test_the_tables_of_the_reference_are_what_the_code_says() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text()
+    filled = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["filled"]
+    assert filled(text) == text, "run python docs/make_reference.py"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +75,9 @@ def test_every_audit_event_is_documented() -> None:
     assert not {name for name in names if f"`{name}`" not in section}
 
 
-@pytest.mark.parametrize("document", sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
+@pytest.mark.parametrize(
+    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
+)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     file = ROOT / document
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text()):
@@ -158,7 +168,7 @@ def settings_of(model: type[BaseModel], name: str) -> Iterator[tuple[str, str]]:
 
 
 def documented_settings() -> set[tuple[str, str]]:
-    """Return table and key of every setting in the table of docs/operating.md."""
+    """Return table and key of every setting in the table of docs/reference.md."""
     section = OPERATING.split("\n## msc.toml\n")[1].split("\n## ")[0]
     found, table = set(), ""
     for line in section.splitlines():
@@ -191,7 +201,7 @@ def test_the_examples_in_the_settings_template_are_settings(tmp_path: Path) -> N
 def test_what_the_journal_logs_as_trouble_is_documented() -> None:
     logged = {
         str(node.args[0].value)
-        for file in [*(ROOT / "msc" / "journal").rglob("*.py"), *(ROOT / "msc" / "admin").rglob("*.py")]
+        for file in [*(ROOT / "msc" / "journal").rglob("*.py"), *(ROOT / "msc" / "control").rglob("*.py")]
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
         and re.fullmatch(r"_?log\.(warning|error)", ast.unparse(node.func))
@@ -210,7 +220,7 @@ def test_every_metric_of_the_journal_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+    "document", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
 )
 def test_links_to_a_heading_find_it(document: str) -> None:
     file = ROOT / document
