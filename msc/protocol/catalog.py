@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -26,7 +26,7 @@ from msc.errors import (
     UnknownMessageKey,
 )
 from msc.limits import ADDRESSEES_MAX, ANSWER_TIMEOUT_S
-from msc.protocol.text import MessageText, parse_addressed, parse_direct
+from msc.protocol.text import MessageText, is_calendar_date, parse_addressed, parse_direct
 
 
 class Function(StrEnum):
@@ -54,6 +54,30 @@ class Shape(StrEnum):
     FREE = "free"
 
 
+class FieldForm(NamedTuple):
+    """How the value of a field must look.
+
+    Attributes:
+        pattern: The whole value must match it.
+        wanted: The same in words, for who sent another; empty if nobody has written it down.
+        date: Whether it is a day of the calendar, `YYYYMMDD`.
+    """
+
+    pattern: re.Pattern[str]
+    wanted: str = ""
+    date: bool = False
+
+    def fault(self, code: str, value: str) -> str | None:
+        """Say what is wrong with a value, without showing it; None if nothing is."""
+        if not self.pattern.fullmatch(value):
+            if value != value.strip():
+                return f"field {code} begins or ends with a blank or a line end"
+            return f"field {code} is malformed" + (f": it is {self.wanted}" if self.wanted else "")
+        if self.date and not is_calendar_date(value):
+            return f"field {code} is not a day of the calendar: it is YYYYMMDD"
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class MessageKey:
     """One catalog entry.
@@ -63,7 +87,7 @@ class MessageKey:
         system: The two-letter system before the key, or an empty string.
         key: The message key alone: `QW`.
         required: Sets of field codes; a message must hold all of at least one set.
-        forms: Field code to the pattern its value must match whole.
+        forms: Field code to what its value must look like.
         purposes: The purpose codes (`PUR`) allowed; empty means the field is not looked at.
         cori: Criminal-history information: requester and secondary recipient are journaled.
         requester_required: Whether a requester must be named (E304).
@@ -78,7 +102,7 @@ class MessageKey:
     database: str
     shape: Shape
     required: tuple[frozenset[str], ...]
-    forms: Mapping[str, re.Pattern[str]]
+    forms: Mapping[str, FieldForm]
     purposes: frozenset[str]
     cori: bool
     requester_required: bool
@@ -108,8 +132,8 @@ class MessageKey:
         forms = self.forms
         for code, value in fields.items():
             form = forms.get(code)
-            if form is not None and not form.fullmatch(value):
-                raise BadField(f"field {code} is malformed")
+            if form is not None and (fault := form.fault(code, value)) is not None:
+                raise BadField(fault)
         return text
 
     def check_purpose(self, text: MessageText) -> None:
@@ -169,7 +193,18 @@ class Catalog:
             entry = self._keys.get(first)
             if entry is not None:
                 return entry, rest
-        raise UnknownMessageKey("the message begins with no known key")
+        raise UnknownMessageKey(self._why_unknown(text))
+
+    def _why_unknown(self, text: str) -> str:
+        """Say what stands where a key should."""
+        if text.startswith("\ufeff"):
+            return "the message begins with a byte-order mark; it must begin with its key"
+        if text[:1].isspace():
+            return "the message begins with a blank or a line end; it must begin with its key"
+        first, _, rest = text.upper().partition(".")
+        if text != text.upper() and (first in self._keys or f"{first}.{rest.partition('.')[0]}" in self._keys):
+            return "the message's key is not in capital letters"
+        return "the message begins with no known key"
 
 
 # --- loading ------------------------------------------------------------------------------------
@@ -183,6 +218,8 @@ class _FieldRow(_Strict):
     code: str = Field(pattern=r"^[A-Z]{2,4}$")
     name: str
     form: str
+    wanted: str = ""
+    date: bool = False
 
     @field_validator("form")
     @classmethod
@@ -220,7 +257,7 @@ def load_catalog(folder: Path) -> Catalog:
         CatalogError: With every fault of every file.
     """
     faults: list[Fault] = []
-    fields: dict[str, tuple[Path, re.Pattern[str]]] = {}
+    fields: dict[str, tuple[Path, FieldForm]] = {}
     rows: dict[str, tuple[Path, _KeyRow]] = {}
     files = sorted(folder.glob("*.toml"))
     if not files:
@@ -237,7 +274,7 @@ def load_catalog(folder: Path) -> Catalog:
         for field in content.field:
             if field.code in fields:
                 faults.append(Fault(file, field.code, f"field also defined in {fields[field.code][0].name}"))
-            fields[field.code] = (file, re.compile(field.form))
+            fields[field.code] = (file, FieldForm(re.compile(field.form), field.wanted, field.date))
         for row in content.key:
             if row.code in rows:
                 faults.append(Fault(file, row.code, f"key also defined in {rows[row.code][0].name}"))
@@ -255,7 +292,7 @@ def load_catalog(folder: Path) -> Catalog:
     return Catalog(_entry(row, forms) for _, row in rows.values())
 
 
-def _entry(row: _KeyRow, forms: Mapping[str, re.Pattern[str]]) -> MessageKey:
+def _entry(row: _KeyRow, forms: Mapping[str, FieldForm]) -> MessageKey:
     system, _, key = row.code.rpartition(".")
     return MessageKey(
         code=row.code,

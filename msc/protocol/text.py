@@ -26,7 +26,11 @@ _CONTROL: Final = re.compile(r"[0-9A-Z]{1,10}")
 _NOT_ALLOWED: Final = re.compile(r"[^\x20-\x7e\r\n\t]")
 _BODY_MARK: Final = "TXT"
 _HIT_MARK: Final = "MKE/"
-_HIT: Final = re.compile(r"^MKE/", re.MULTILINE)
+_HIT: Final = re.compile(r"(?:^|[\r\n\f\v\t.])[ \t]*MKE/")
+_LINES: Final = re.compile(r"[ \t]*[\r\n\f\v]+\s*(?=[A-Z]{2,4}/)")
+"""What some states put between fields instead of a period."""
+_LINE_BEFORE_FIELD: Final = re.compile(r"[\r\n]\s*[A-Z]{2,4}/")
+_DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class MessageText(NamedTuple):
@@ -48,8 +52,30 @@ class MessageText(NamedTuple):
 
 
 def is_hit(text: str) -> bool:
-    """Tell whether an answer says that a record exists: one of its lines begins with `MKE/`, the entry's kind."""
+    """Tell whether an answer says that a record exists: `MKE/`, the entry's kind, stands where a line or a field
+    begins, whatever ends the lines.
+    """
     return _HIT_MARK in text and _HIT.search(text) is not None
+
+
+def begins_with(text: str, code: str) -> bool:
+    """Tell whether what the state sends begins with a code, whatever blanks and line ends it puts before it."""
+    text = text.lstrip()
+    return text.startswith(code) and not text[len(code) : len(code) + 1].isalnum()
+
+
+def fields_on_lines(text: str) -> str:
+    """Write what the state sends with a period between fields, where it has line ends, and nothing around it."""
+    return _LINES.sub(".", text.strip())
+
+
+def is_calendar_date(text: str) -> bool:
+    """Tell whether eight digits, `YYYYMMDD`, are a day of the Gregorian calendar."""
+    if len(text) != 8 or not (text.isascii() and text.isdigit()):
+        return False
+    year, month, day = int(text[:4]), int(text[4:6]), int(text[6:])
+    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 1 <= month <= 12 and 1 <= day <= _DAYS[month - 1] + leap
 
 
 def is_ori(text: str) -> bool:
@@ -83,6 +109,8 @@ def parse_fields(body: str) -> dict[str, str]:
             raise BadField("a field must be CODE/value, its code two to four capitals")
         if code in fields:
             raise BadField(f"field {code} stands twice")
+        if _LINE_BEFORE_FIELD.search(value):
+            raise BadField(f"a line end follows field {code} where a period must separate it from the next field")
         fields[code] = value
     return fields
 
@@ -98,6 +126,8 @@ def write_fields(fields: dict[str, str]) -> str:
             raise BadField("a field's code is two to four capitals")
         if _FIELD_BREAK.search(value):
             raise BadField(f"the value of {code} holds a period followed by a code and a slash")
+        if _LINE_BEFORE_FIELD.search(value):
+            raise BadField(f"the value of {code} holds a line end followed by a code and a slash")
     return ".".join(f"{code}/{value}" for code, value in fields.items())
 
 

@@ -38,7 +38,7 @@ from msc.limits import (
     REMIND_URGENT_S,
 )
 from msc.protocol.catalog import Catalog, MessageKey
-from msc.protocol.text import MessageText, parse_addressed
+from msc.protocol.text import MessageText, fields_on_lines, parse_addressed
 
 REQUEST: Final = "YQ"
 ANSWER: Final = "YR"
@@ -107,7 +107,7 @@ def read_hit_confirmation(key: MessageKey, text: MessageText) -> HitRequest | Hi
 
 def is_request(text: str) -> bool:
     """Tell whether what a line sent, without its header, begins as a request does, readable or not."""
-    found = _BEGINS.match(text)
+    found = _BEGINS.match(text.lstrip())
     return found is not None and found[1] == REQUEST
 
 
@@ -118,8 +118,9 @@ def parse_hit_confirmation(text: str, catalog: Catalog) -> HitRequest | HitAnswe
     Returns:
         None if it is neither request nor answer, or cannot be read as one.
     """
-    if _BEGINS.match(text) is None:
+    if _BEGINS.match(text.lstrip()) is None:
         return None  # asked of every answer there is, and hardly any is one of these
+    text = fields_on_lines(text)
     try:
         key, rest = catalog.find(text)
         return read_hit_confirmation(key, parse_addressed(rest, free=False))

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from msc.errors import Fault, Refusal, RouteError
 from msc.limits import SERVICE_OUT_S
-from msc.protocol.text import parse_addressed
+from msc.protocol.text import begins_with, parse_addressed
 
 STAFFED: Final = ("$.H", "$.L", "$.A", "AM", "YQ")
 """PPP 1.6.2.A: delayed hits, locates, administrative messages and hit-confirmation requests end at a printer or a
@@ -90,12 +90,7 @@ def must_be_staffed(rest: str) -> bool:
     Args:
         rest: Its text after the header.
     """
-    return any(_begins(rest, code) for code in STAFFED)
-
-
-def _begins(text: str, code: str) -> bool:
-    """Tell whether a text begins with a code that ends there."""
-    return text.startswith(code) and not text[len(code) : len(code) + 1].isalnum()
+    return any(begins_with(rest, code) for code in STAFFED)
 
 
 class Services:
@@ -120,7 +115,7 @@ class Services:
         rest = rest.lstrip()
         text = _unaddressed(rest)
         for service in self._services:
-            if _begins(text, service.code) or _begins(rest, service.code):
+            if begins_with(text, service.code) or begins_with(rest, service.code):
                 said = service.say.replace("{line}", line.upper()) or None
                 if service.means is Means.NOTICE:
                     said = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from msc.errors import BadCharacter, BadField
 from msc.protocol.text import (
     MessageText,
+    begins_with,
     check_characters,
+    fields_on_lines,
+    is_calendar_date,
     is_hit,
     is_ori,
     parse_addressed,
@@ -138,3 +142,42 @@ def test_characters_are_allowed_or_refused_by_name_and_position(case: Case) -> N
         check_characters(case["text"])
     assert refused.value.code == "E208"
     assert case["refused"] in refused.value.reason
+
+
+@pytest.mark.requirement("C-CONFIRM")
+@pytest.mark.parametrize("before", ["", "\n", "\r", "\r\n", " ", "\t", "\f", "NAM/DOE,JOHN.", "NAM/DOE,JOHN\r"])
+def test_a_hit_is_found_wherever_a_line_or_field_may_begin(before: str) -> None:
+    assert is_hit(f"{before}MKE/STOLEN VEHICLE")
+    assert not is_hit(f"{before}XMKE/STOLEN VEHICLE")
+
+
+@pytest.mark.parametrize("before", ["", "\r\n", " ", "\t", "\f", "\r"])
+def test_a_code_of_the_states_is_found_behind_whatever_is_put_before_it(before: str) -> None:
+    assert begins_with(f"{before}$.H.DELAYED HIT", "$.H")
+    assert not begins_with(f"{before}$.HX", "$.H")
+    assert not begins_with(f"X{before}$.H", "$.H")
+
+
+def test_fields_on_lines_of_their_own_are_fields() -> None:
+    assert fields_on_lines("\r\nYQ.TXT\r\nRTY/WP\r\n RNO/1\n\nPRI/U\fOCA/T26 1\r\n") == (
+        "YQ.TXT.RTY/WP.RNO/1.PRI/U.OCA/T26 1"
+    )
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\n "])
+def test_a_line_end_before_a_field_is_named_and_swallows_nothing(line_end: str) -> None:
+    with pytest.raises(BadField, match="a line end follows field MIS"):
+        parse_fields(f"MIS/SEE RPT.{line_end}VMA/FORD")
+
+
+@given(st.dates())
+def test_every_day_is_one_of_the_calendar(day: date) -> None:
+    assert is_calendar_date(day.strftime("%Y%m%d").zfill(8))
+
+
+@pytest.mark.parametrize(
+    "text", ["19810229", "19000229", "20260431", "20261301", "20260100", "20260001", "2026011", "A0260101"]
+)
+def test_what_is_not_a_day_is_told_from_one(text: str) -> None:
+    assert not is_calendar_date(text)
+    assert is_calendar_date("19800229") and is_calendar_date("20000229")

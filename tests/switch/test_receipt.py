@@ -83,7 +83,8 @@ def test_each_destination_is_told_by_its_mnemonic_or_name_in_the_order_they_were
 @pytest.mark.requirement("C-ADMIN", "C-TAMF")
 def test_what_came_in_anothers_place_says_whose_it_was() -> None:
     events = [
-        (Life.ROUTED, DESK), (Life.FORWARDED, DESK, {"why": "by the hour"}), (Life.ROUTED, PRINTER, {"whose": "A124"}),
+        (Life.ROUTED, DESK), (Life.FORWARDED, DESK, {"why": "by the hour"}),
+        (Life.ROUTED, PRINTER, {"whose": "A124"}),
         (Life.SENT, PRINTER), (Life.ACKNOWLEDGED, PRINTER),
     ]  # fmt: skip
     there, here = receipts_of(found(*events), COUNTY)

@@ -88,15 +88,17 @@ def test_values_have_the_forms_the_catalog_asks_for(data: DataSet, catalog: Cata
     forms = next(iter(catalog)).forms
     for person in data.persons:
         values = {"NAM": person.name, "DOB": person.dob, "OLN": person.oln, "CII": person.cii, "FBI": person.fbi}
-        assert all(forms[code].fullmatch(value) for code, value in values.items()), person
+        assert all(forms[code].pattern.fullmatch(value) for code, value in values.items()), person
     for vehicle in data.vehicles:
         known = {code: value for code, value in fields_of(vehicle).items() if code in forms}
-        assert all(forms[code].fullmatch(value) for code, value in known.items()), vehicle
+        assert all(forms[code].pattern.fullmatch(value) for code, value in known.items()), vehicle
     marks = [(gun.serial, gun.type) for gun in data.guns] + [(a.serial, a.type) for a in data.articles]
-    assert all(forms["SER"].fullmatch(serial) and forms["TYP"].fullmatch(type_) for serial, type_ in marks)
+    assert all(
+        forms["SER"].pattern.fullmatch(serial) and forms["TYP"].pattern.fullmatch(type_) for serial, type_ in marks
+    )
     for entry in entries(data):
-        assert forms["NIC"].fullmatch(entry.nic) and forms["OCA"].fullmatch(entry.oca), entry
-        assert forms["DTE"].fullmatch(entry.date) and forms["FCN"].fullmatch(entry.fcn), entry
+        assert forms["NIC"].pattern.fullmatch(entry.nic) and forms["OCA"].pattern.fullmatch(entry.oca), entry
+        assert forms["DTE"].pattern.fullmatch(entry.date) and forms["FCN"].pattern.fullmatch(entry.fcn), entry
 
 
 @pytest.mark.parametrize(

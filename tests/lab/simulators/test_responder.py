@@ -129,10 +129,11 @@ def test_no_record_says_so_first_and_what_was_asked(state: StateResponder) -> No
 
 def test_what_was_entered_cannot_pass_for_another_hit(state: StateResponder) -> None:
     # The catalog gives VMO no form, so it may hold a line break.
-    change = "IA.MV.CA0990000.NIC/V999000001.OCA/T26-0101.VMO/A\nMKE/WANTED PERSON"
-    assert outcomes(state, change) == [ACCEPTED]
+    change = "IA.MV.CA0990000.NIC/V999000001.OCA/T26-0101.VMO/A\n{}WANTED PERSON"
+    assert outcomes(state, change.format("MKE/")) == [REJECTED]
+    assert outcomes(state, change.format("MKE ")) == [ACCEPTED]
     hit, _ = state.answer("IA.QV.CA0990000.LIC/ZZ0001X")
-    assert "VMO/A MKE/WANTED PERSON" in hit
+    assert "VMO/A MKE WANTED PERSON" in hit
     assert [line for line in hit.splitlines() if line.startswith("MKE/")] == ["MKE/STOLEN VEHICLE"]
 
 
