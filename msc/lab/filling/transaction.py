@@ -9,7 +9,7 @@ from msc.journal.record import Life
 from msc.lab.filling.county import County, Device, Session, base36
 from msc.lab.filling.question import NCIC, STATE, Question, Questions
 from msc.lab.filling.schedule import Asked, Kind, Numbered, Schedule
-from msc.lab.filling.subject import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
+from msc.lab.world import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
 
 _SECOND: Final = 1_000_000
 _SENT: Final = Life.SENT.value
