@@ -10,14 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from msc import clock
 from msc.cli.common import Exit, Site, err, fail, moment, out, run
 from msc.errors import JournalError, MSCError
-from msc.journal.database.opening import open_reading, open_writing
-from msc.journal.proof.checkpoint import load_signer
-from msc.lab.filling.fill import Filled, Filling, begin, records_after
-from msc.lab.filling.fill import fill as fill_journal
-from msc.lab.filling.packing import Packing
+from msc.lab.filling.fill import Filled, fill_site
 from msc.lab.filling.stream import RECORDS_MIN
-from msc.lock import lock_site
-from msc.settings import Settings, load_settings
+from msc.settings import load_settings
+
+_COLUMNS = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def fill(
@@ -35,9 +32,13 @@ def fill(
     settings = load_settings(site)
     end_us = moment(until, "--until") or clock.wall_us()
     try:
-        lock = lock_site(settings, "a switch is running on this site: its journal is not to be filled")
-        with lock:
-            filled = run(_fill(settings, records, years, seed, end_us))
+        with Progress(*_COLUMNS, console=err) as progress:
+            task = progress.add_task("", total=records, visible=False)
+
+            def told(filled: Filled) -> None:
+                progress.update(task, completed=filled.records, visible=True)
+
+            filled = run(fill_site(settings, told, records=records, years=years, seed=seed, end_us=end_us))
     except JournalError as exc:
         fail(str(exc), Exit.REFUSED)
     except MSCError as exc:
@@ -45,23 +46,3 @@ def fill(
     except KeyboardInterrupt:
         fail("interrupted; what was filled in stays, and is a whole journal", Exit.REFUSED)
     out.print(f"{filled.records} records, {filled.messages} of them messages, up to {clock.rfc3339(filled.at_us)}")
-
-
-async def _fill(settings: Settings, records: int, years: float, seed: int, end_us: int) -> Filled:
-    url = settings.database_url(settings.journal)
-    signer = load_signer(settings.path(settings.journal.signing_key))
-    writing, reading = open_writing(url), open_reading(url)
-    columns = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        ledger, last_us = await begin(writing, reading, signer)
-        chunks = records_after(last_us, ledger.msn, records=records, years=years, seed=seed, end_us=end_us)
-        with Progress(*columns, console=err) as progress:
-            task = progress.add_task("", total=records)
-            async with Packing(url) as packing:
-                filling = Filling(writing, ledger, packing)
-                return await fill_journal(
-                    filling, chunks, lambda filled: progress.update(task, completed=filled.records)
-                )
-    finally:
-        await reading.close()
-        await writing.close()

@@ -24,6 +24,7 @@ from msc.limits import RECEIPTS_REST_S
 from msc.link.client import Client, Delivered, Disconnected, RefusedByPeer
 from msc.protocol.control import Receipts, ReceiptsReport, SignedOn, Status, StatusReport
 from msc.settings import load_settings
+from msc.site.make import operator_files
 
 _START_S = 15.0
 _ANSWER_S = 8.0
@@ -87,8 +88,8 @@ class County:
         self._stage = set_stage(folder)
         self.cable = Cable(self._stage.port, self._stage.end)
         self._settings = load_settings(self.site)
-        key = folder / "certs" / "operators" / "admin.key"
-        self._admin = load_operator_key(key.with_suffix(".pem"), key, _nobody)
+        certificate, key = operator_files("admin")
+        self._admin = load_operator_key(folder / certificate, folder / key, no_passphrase)
         self.facts: dict[str, Any] = json.loads((folder / "demo.json").read_text("utf-8"))
         self.stations: dict[str, Client] = {}
         self._seen = seen
@@ -343,7 +344,7 @@ class County:
         return found
 
 
-def _nobody() -> str | None:
+def no_passphrase() -> str | None:
     """Nobody is asked for a passphrase: the demo's keys have none."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_ORI: Final = "CA0990000"
+from msc.lab.world import ORI, ori_of
 
 
 def _example(text: str, expect: str, code: str | None = None) -> Mapping[str, str]:
@@ -18,24 +18,24 @@ def _example(text: str, expect: str, code: str | None = None) -> Mapping[str, st
 
 
 EXAMPLES: Final = (
-    _example(f"IW.QW.{_ORI}.NAM/SPECIMEN,WANTED.DOB/19800101", "hit"),
-    _example(f"IW.QW.{_ORI}.NAM/SPECIMEN,CLEAR.DOB/19850505", "no_hit"),
-    _example(f"IA.QV.{_ORI}.LIC/ZZ0001X", "hit"),
-    _example(f"IA.QV.{_ORI}.LIC/ZZ0002X", "no_hit"),
-    _example(f"IG.QG.{_ORI}.SER/TESTGUN999001", "hit"),
-    _example(f"IG.QG.{_ORI}.SER/TESTGUN999002", "no_hit"),
-    _example(f"IP.QA.{_ORI}.SER/TESTART999001.TYP/BBICYCL", "hit"),
-    _example(f"IP.QA.{_ORI}.SER/TESTART999002.TYP/BBICYCL", "no_hit"),
-    _example(f"IM.QM.{_ORI}.NAM/SPECIMEN,MISSING", "hit"),
-    _example(f"IB.QRR.{_ORI}.NAM/SPECIMEN,RESTRAINED", "hit"),
-    _example(f"QV.{_ORI}.LIC/ZZ0001X", "hit"),
-    _example(f"QW.{_ORI}.NAM/SPECIMEN,CLEAR.DOB/19850505", "no_hit"),
+    _example(f"IW.QW.{ORI}.NAM/SPECIMEN,WANTED.DOB/19800101", "hit"),
+    _example(f"IW.QW.{ORI}.NAM/SPECIMEN,CLEAR.DOB/19850505", "no_hit"),
+    _example(f"IA.QV.{ORI}.LIC/ZZ0001X", "hit"),
+    _example(f"IA.QV.{ORI}.LIC/ZZ0002X", "no_hit"),
+    _example(f"IG.QG.{ORI}.SER/TESTGUN999001", "hit"),
+    _example(f"IG.QG.{ORI}.SER/TESTGUN999002", "no_hit"),
+    _example(f"IP.QA.{ORI}.SER/TESTART999001.TYP/BBICYCL", "hit"),
+    _example(f"IP.QA.{ORI}.SER/TESTART999002.TYP/BBICYCL", "no_hit"),
+    _example(f"IM.QM.{ORI}.NAM/SPECIMEN,MISSING", "hit"),
+    _example(f"IB.QRR.{ORI}.NAM/SPECIMEN,RESTRAINED", "hit"),
+    _example(f"QV.{ORI}.LIC/ZZ0001X", "hit"),
+    _example(f"QW.{ORI}.NAM/SPECIMEN,CLEAR.DOB/19850505", "no_hit"),
     _example("", "refused", "E201"),
-    _example(f"IW.ZZ.{_ORI}.NAM/DOE,JOHN", "refused", "E205"),
-    _example(f"IW.QW.{_ORI}.SEX/M", "refused", "E206"),
-    _example("IW.QW.CA0990100.NAM/DOE,JOHN", "refused", "E207"),
-    _example(f"IV.4.{_ORI}.LIC/ZZ0002X.XX/\u00e9", "refused", "E208"),
-    _example(f"IH.QH.{_ORI}.NAM/SPECIMEN,RECORDED.PUR/Z", "refused", "E303"),
-    _example(f"IH.QH.{_ORI}.NAM/SPECIMEN,RECORDED.PUR/C", "refused", "E304"),
-    _example(f"AM.{_ORI}.EXZ9.TXT NOBODY IS THERE", "refused", "E306"),
+    _example(f"IW.ZZ.{ORI}.NAM/DOE,JOHN", "refused", "E205"),
+    _example(f"IW.QW.{ORI}.SEX/M", "refused", "E206"),
+    _example(f"IW.QW.{ori_of(1)}.NAM/DOE,JOHN", "refused", "E207"),
+    _example(f"IV.4.{ORI}.LIC/ZZ0002X.XX/\u00e9", "refused", "E208"),
+    _example(f"IH.QH.{ORI}.NAM/SPECIMEN,RECORDED.PUR/Z", "refused", "E303"),
+    _example(f"IH.QH.{ORI}.NAM/SPECIMEN,RECORDED.PUR/C", "refused", "E304"),
+    _example(f"AM.{ORI}.EXZ9.TXT NOBODY IS THERE", "refused", "E306"),
 )

@@ -1,7 +1,4 @@
-"""The demo county: two agencies, six users, five terminals, a printer, two hosts and four operators. None exists.
-
-ORIs begin CA099: California has no county of that number.
-"""
+"""The demo county: two agencies, six users, five terminals, a printer, two hosts and four operators. None exists."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ from msc.directory.rows import (
     User,
 )
 from msc.lab.demo.examples import EXAMPLES
+from msc.lab.world import AGENCIES, ori_of
 from msc.protocol.station import StationKind
 from msc.site.make import (
     LINES,
@@ -38,8 +36,8 @@ from msc.site.make import (
     operator_files,
 )
 
-SHERIFF = Agency("EXSO", "Example County Sheriff", "CA0990000")
-POLICE = Agency("EXPD", "Exampleton Police", "CA0990100")
+SHERIFF = Agency(AGENCIES[0], "Example County Sheriff", ori_of(0))
+POLICE = Agency(AGENCIES[1], "Exampleton Police", ori_of(1))
 _STATE = "DEMO-STATE-0001"
 """Who authorised the demo's mnemonics."""
 

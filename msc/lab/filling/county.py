@@ -1,6 +1,6 @@
 """The filling's county: agencies, users, stations, mnemonics; as large as its traffic makes likely.
 
-The same identities as the demo's kind: ORIs begin with CA099, mnemonics with EX, MAC addresses with 02005E.
+Agencies and people are those of `msc.lab.world`; mnemonics begin with EX, MAC addresses with 02005E.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from msc.lab.filling.subject import GIVEN_NAMES, SURNAMES
+from msc.lab.world import AGENCIES, GIVEN_NAMES, SURNAMES, ori_of
 
 _PAIRS: Final = tuple(high + low for high in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ" for low in
                       "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # fmt: skip
 _TOKENS: Final = 36**6
-_AGENCIES: Final = ("EXSO", "EXPD", "EXDA", "EXPB", "EXCP", "EXUP", "EXHP", "EXJC", "EXMB", "EXNT", "EXRV", "EXSC")
 _MOBILE_SHARE: Final = 0.55
 _HOST_SHARE: Final = 0.2
 _USERS_PER_SEAT: Final = 12
@@ -136,9 +135,7 @@ class County:
 
     def __init__(self, rng: Random, transactions_per_day: float) -> None:
         seats = max(6, min(_SEATS_MAX, int(transactions_per_day / _TRANSACTIONS_PER_SEAT)))
-        self.agencies = [
-            Agency(name, f"CA099{number:02}00") for number, name in enumerate(_AGENCIES[: max(2, seats // 30)])
-        ]
+        self.agencies = [Agency(name, ori_of(number)) for number, name in enumerate(AGENCIES[: max(2, seats // 30)])]
         self.seats: list[Seat] = []
         self.devices: list[Device] = []
         self._names = 0

@@ -15,13 +15,16 @@ from msc import clock
 from msc.errors import JournalError
 from msc.journal.block import unpack
 from msc.journal.database.layout import JournalReading, JournalWriting, Opened
+from msc.journal.database.opening import open_reading, open_writing
 from msc.journal.ledger import Ledger
 from msc.journal.proof.canonical import Stored, decode
-from msc.journal.proof.checkpoint import Signer
+from msc.journal.proof.checkpoint import Signer, load_signer
 from msc.journal.record import AuditRecord, Record
 from msc.lab.filling.packing import Packing
 from msc.lab.filling.stream import CHUNK, ENDED, YEAR_US, generate
 from msc.limits import CHECKPOINT_RECORDS_MAX
+from msc.lock import lock_site
+from msc.settings import Settings
 from msc.transit.message import MessageRecord
 
 _SINCE_BOOT_US: Final = 600_000_000
@@ -225,3 +228,27 @@ async def _interrupted(filling: Filling) -> None:
         ended = AuditRecord(filling.filled.at_us, ENDED, detail="interrupted")
         await filling.enter([ended])
         await filling.finish()
+
+
+async def fill_site(settings: Settings, told: Told, *, records: int, years: float, seed: int, end_us: int) -> Filled:
+    """Fill the journal of a site on which no switch runs.
+
+    Args:
+        told: Told now and then how far it has come.
+        records, years, seed, end_us: As for `records_after`.
+
+    Raises:
+        MSCError: A switch runs on the site, its journal is not to be filled, or the database failed.
+    """
+    with lock_site(settings, "a switch is running on this site: its journal is not to be filled"):
+        url = settings.database_url(settings.journal)
+        signer = load_signer(settings.path(settings.journal.signing_key))
+        writing, reading = open_writing(url), open_reading(url)
+        try:
+            ledger, last_us = await begin(writing, reading, signer)
+            chunks = records_after(last_us, ledger.msn, records=records, years=years, seed=seed, end_us=end_us)
+            async with Packing(url) as packing:
+                return await fill(Filling(writing, ledger, packing), chunks, told)
+        finally:
+            await reading.close()
+            await writing.close()

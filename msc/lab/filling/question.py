@@ -9,17 +9,21 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, NamedTuple
 
-from msc.lab.filling.subject import (
+from msc.lab.world import (
+    DISPOSITIONS,
+    LICENCES,
     OFFENCES,
     PERSONS,
     STATES,
     THINGS,
     VEHICLES,
+    Article,
+    Gun,
     Person,
-    Thing,
     Vehicle,
     article,
     gun,
+    ori_of,
     person,
     scattered,
     vehicle,
@@ -155,7 +159,7 @@ class Questions:
     def _registration(self, ori: str, last: int) -> Question:
         number, car = self._vehicle(last)
         asked = f"VIN/{car.vin}" if self._random() < 0.08 else f"LIC/{car.plate}"
-        found = _registered(car) if car.state == "CA" else f"NO RECORD IN DMV\n{asked}"
+        found = _registered(car) if car.plate_state == "CA" else f"NO RECORD IN DMV\n{asked}"
         return Question(
             "inquiry", "IV", "4", "DMV", _OTHER_ROUTE, _STATE_ONLY, 15, f"IV.4.{ori}.{asked}", ((STATE, found),),
             subject=number,
@@ -169,7 +173,7 @@ class Questions:
             (
                 STATE,
                 f"RR.{state}.{ori}.TXT\n"
-                + (_registered(car) if car.state == state else f"NO RECORD IN DMV\nLIC/{car.plate}"),
+                + (_registered(car) if car.plate_state == state else f"NO RECORD IN DMV\nLIC/{car.plate}"),
             )
             for state in states
         )
@@ -192,7 +196,7 @@ class Questions:
         if key == "EV":
             self._nic += 1
             nic = self._nic
-            text = f"IA.EV.{ori}.LIC/{car.plate}.LIS/{car.state}.VIN/{car.vin}.OCA/{oca}.DTE/{date}"
+            text = f"IA.EV.{ori}.LIC/{car.plate}.LIS/{car.plate_state}.VIN/{car.vin}.OCA/{oca}.DTE/{date}"
         else:
             nic = 990_000_000 + number
             text = f"IA.{key}.{ori}.NIC/V{nic}.OCA/{oca}" + (f".MIS/{_REMARKS[number % 5]}" if key == "MV" else "")
@@ -244,7 +248,7 @@ class Questions:
         who = self._person(-1)
         state = STATES[-1 - int(self._random() * 4)]
         found = f"NO RECORD IN DMV\nNAM/{who.name} DOB/{who.dob}"
-        if who.state == state or self._random() < 0.4:
+        if who.oln_state == state or self._random() < 0.4:
             found = _driver(who, state)
         text = f"DQ.{ori}.{state}.TXT.NAM/{who.name}.DOB/{who.dob}.SEX/M"
         return Question(
@@ -318,7 +322,7 @@ def _entry(chance: int, letter: str, number: int) -> str:
     nic = 990_000_000 + number
     remarks = _REMARKS[chance % 5] + ". " + _REMARKS[chance // 5 % 5]
     return (
-        f"MIS/{remarks}\nORI/CA099{chance // 25 % 20:02}00 OCA/{_case(chance >> 4)} DTE/{date} "
+        f"MIS/{remarks}\nORI/{ori_of(chance // 25 % 20)} OCA/{_case(chance >> 4)} DTE/{date} "
         f"NIC/{letter}{nic} FCN/TEST{nic}\n{_CONFIRM}"
     )
 
@@ -333,7 +337,7 @@ def _vehicle_entry(number: int, car: Vehicle) -> str:
     return f"MKE/STOLEN VEHICLE\n{car.plated} {car.described}\n{_entry(car.chance >> 6, 'V', number)}"
 
 
-def _thing_entry(one: Thing, kind: str, letter: str, asked: str, file: str) -> str:
+def _thing_entry(one: Gun | Article, kind: str, letter: str, asked: str, file: str) -> str:
     if one.chance % 10:
         return f"NO RECORD IN {file}\n{asked}"
     return f"MKE/{kind}\n{one.described}\n{_entry(one.chance >> 4, letter, int(one.serial[7:]))}"
@@ -349,10 +353,10 @@ def _registered(car: Vehicle) -> str:
 
 
 def _driver(who: Person, state: str | None = None) -> str:
-    licence = ("VALID", "VALID", "VALID", "SUSPENDED", "EXPIRED")[(who.chance >> 3) % 5]
+    licence = LICENCES[(who.chance >> 3) % 5]
     abstracts = "".join(f"\n{_abstract(who.chance, n)}" for n in range((0, 0, 1, 1, 2, 3, 5)[who.chance % 7]))
     return (
-        f"DRIVER RECORD\n{who.printed} OLS/{state or who.state}\nADR/{who.address}\n"
+        f"DRIVER RECORD\n{who.printed} OLS/{state or who.oln_state}\nADR/{who.address}\n"
         f"CLASS/C STA/{licence} ISSUED/20{14 + who.chance % 10}{1 + who.chance // 10 % 12:02} "
         f"EXPIRES/20{24 + who.chance % 6}{who.dob[4:]}{abstracts}"
     )
@@ -370,8 +374,8 @@ def _abstract(chance: int, number: int) -> str:
 
 def _arrest(chance: int, number: int) -> str:
     one = scattered(number, chance & 0xFFFFFFFF)
-    disposition = ("CONVICTED", "DISMISSED", "NO DISPOSITION REPORTED")[(one >> 32) % 3]
+    disposition = DISPOSITIONS[(one >> 32) % 3]
     return (
-        f"DTE/{1995 + one % 31}{1 + one // 31 % 12:02}{1 + one // 372 % 28:02} ORI/CA099{(one >> 16) % 20:02}00 "
+        f"DTE/{1995 + one % 31}{1 + one // 31 % 12:02}{1 + one // 372 % 28:02} ORI/{ori_of((one >> 16) % 20)} "
         f"OFF/{OFFENCES[(one >> 24) % 10]} DSP/{disposition}"
     )

@@ -8,7 +8,7 @@ from typing import Final
 from msc.lab.filling.county import County, Device, Session, base36
 from msc.lab.filling.question import NCIC, STATE, Question, Questions
 from msc.lab.filling.schedule import Asked, Kind, Numbered, Schedule, Steps
-from msc.lab.filling.subject import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
+from msc.lab.world import PERSONS, VEHICLES, name_of, person, plate_of, scattered, vehicle
 from msc.transit.event import NO_FACTS, Facts, Life
 
 _SECOND: Final = 1_000_000

@@ -1,7 +1,6 @@
-"""The data set: invented people, vehicles, guns and articles, the same for the same seed.
+"""The data set: some of the people, vehicles, guns and articles of `msc.lab.world`, the same for the same seed.
 
-Whoever sees a record must see that it is invented, on a screen, in a print or in a journal: surnames are
-made-up words, plates begin with ZZ, VINs with TESTVIN, serials with TEST, agencies with CA099.
+A seed says which of them, and what is on file against them.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from msc.lab import world
 from msc.lab.simulators import specimen
 from msc.lab.simulators.subject import Arrest, Article, Entry, Gun, Kind, Person, Vehicle, normalise_name
 
@@ -18,23 +18,6 @@ PERSONS: Final = 1_200
 VEHICLES: Final = 1_200
 GUNS: Final = 400
 ARTICLES: Final = 400
-
-SURNAMES: Final = (
-    "TESTCASE", "FICTUS", "PLACEHOLDER", "EXAMPLAR", "DUMMYSON", "SAMPLEWORTH", "MOCKLEY", "NULLMAN", "UNREALSKI",
-    "INVENTADO", "MADEUPSON", "PRETENDER", "FAUXNAME", "LOREMIPSUM", "FOOBAR", "QUXLEY", "NONESUCH", "PHANTASM",
-    "IMAGINARY", "MAKEBELIEVE", "TESTERTON", "DEMOSTEIN", "STUBBINGTEST", "FIXTUREZ", "NOBODYSON", "ACMETEST",
-    "FABLEMOCK", "PSEUDONYM", "SYNTHETIC", "TRIALRUN",
-)  # fmt: skip
-GIVEN_NAMES: Final = (
-    "ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO", "FOXTROT", "GOLF", "HOTEL", "INDIA", "JULIETT", "KILO", "LIMA",
-    "MIKE", "NOVEMBER", "OSCAR", "PAPA", "QUEBEC", "ROMEO", "SIERRA", "TANGO", "UNIFORM", "VICTOR", "WHISKEY",
-    "XRAY", "YANKEE", "ZULU",
-)  # fmt: skip
-OFFENCES: Final = ("TEST ASSAULT", "TEST BURGLARY", "TEST FRAUD", "TEST THEFT", "TEST FAILURE TO APPEAR")
-DISPOSITIONS: Final = ("CONVICTED", "DISMISSED", "NO DISPOSITION REPORTED")
-STATES: Final = ("CA", "CA", "CA", "CA", "CA", "CA", "AZ", "NV", "OR", "WA")
-PLATE_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVW"
-"""Without X, which marks specimens, and without I and O, which are not on plates."""
 
 Item = TypeVar("Item")
 
@@ -91,10 +74,13 @@ class DataSet:
 def make_dataset(seed: int = 1) -> DataSet:
     """Make the data set of a seed, specimens included."""
     rng = random.Random(seed)
-    persons = (*specimen.PERSONS, *(_person(rng, n) for n in range(1, PERSONS + 1)))
-    vehicles = (*specimen.VEHICLES, *(_vehicle(rng, n, rng.choice(persons)) for n in range(1, VEHICLES + 1)))
-    guns = (*specimen.GUNS, *(_gun(rng, n) for n in range(1, GUNS + 1)))
-    articles = (*specimen.ARTICLES, *(_article(rng, n) for n in range(1, ARTICLES + 1)))
+    persons = (*specimen.PERSONS, *(_person(rng, n) for n in _numbers(seed, PERSONS, world.PERSONS)))
+    vehicles = (
+        *specimen.VEHICLES,
+        *(_vehicle(rng, n, rng.choice(persons)) for n in _numbers(seed, VEHICLES, world.VEHICLES)),
+    )
+    guns = (*specimen.GUNS, *(_gun(rng, n) for n in _numbers(seed, GUNS, world.THINGS)))
+    articles = (*specimen.ARTICLES, *(_article(rng, n) for n in _numbers(seed, ARTICLES, world.THINGS)))
     return DataSet(
         persons=persons,
         vehicles=vehicles,
@@ -125,6 +111,11 @@ def _group(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, tuple[Item, ...]]:
     return {key: tuple(items) for key, items in groups.items()}
 
 
+def _numbers(seed: int, count: int, among: int) -> Iterable[int]:
+    """Return which of the world's records are a seed's."""
+    return ((seed * count + n) % among for n in range(count))
+
+
 # --- one record ---------------------------------------------------------------------------------
 
 
@@ -133,7 +124,7 @@ def _date(rng: random.Random, first: int, last: int) -> str:
 
 
 def _ori(rng: random.Random) -> str:
-    return f"CA099{rng.randint(0, 20):02}00"
+    return world.ori_of(rng.randint(0, 20))
 
 
 def _entry(rng: random.Random, kind: Kind, letter: str, number: int, remark: str = "") -> Entry:
@@ -154,7 +145,7 @@ def _entry(rng: random.Random, kind: Kind, letter: str, number: int, remark: str
 def _person(rng: random.Random, number: int) -> Person:
     on_file = []
     if rng.random() < 0.20:
-        on_file.append(_entry(rng, Kind.WANTED, "W", number, rng.choice(OFFENCES)))
+        on_file.append(_entry(rng, Kind.WANTED, "W", number, rng.choice(world.OFFENCES)))
     if rng.random() < 0.08:
         on_file.append(_entry(rng, Kind.MISSING, "M", number, "LAST SEEN IN TESTVILLE"))
     if rng.random() < 0.08:
@@ -164,23 +155,11 @@ def _person(rng: random.Random, number: int) -> Person:
     history = []
     if rng.random() < 0.20:
         for _ in range(rng.randint(1, 4)):
-            arrest = (_date(rng, 1995, 2025), _ori(rng), rng.choice(OFFENCES), rng.choice(DISPOSITIONS))
+            arrest = (_date(rng, 1995, 2025), _ori(rng), rng.choice(world.OFFENCES), rng.choice(world.DISPOSITIONS))
             history.append(Arrest(*arrest))
     return Person(
-        name=f"{rng.choice(SURNAMES)},{rng.choice(GIVEN_NAMES)}",
-        dob=_date(rng, 1940, 2007),
-        sex=rng.choice("MFX"),
-        race=rng.choice("ABIUW"),
-        height=f"{rng.randint(5, 6)}{rng.randint(0, 11):02}",
-        weight=str(rng.randint(100, 260)),
-        eyes=rng.choice(("BLU", "BRO", "GRN", "HAZ")),
-        hair=rng.choice(("BLK", "BLN", "BRO", "GRY", "RED")),
-        oln=f"TST{number:05}",
-        oln_state=rng.choice(STATES),
-        cii=f"A99{number:06}",
-        fbi=f"TEST{number:05}",
-        address=f"{rng.randint(1, 999)} EXAMPLE ST, TESTVILLE",
-        licence=rng.choice(("VALID", "VALID", "VALID", "SUSPENDED", "EXPIRED")),
+        *world.person(number)[:13],
+        licence=rng.choice(world.LICENCES),
         armed=bool(on_file) and rng.random() < 0.2,
         on_file=tuple(on_file),
         history=tuple(history),
@@ -190,15 +169,7 @@ def _person(rng: random.Random, number: int) -> Person:
 def _vehicle(rng: random.Random, number: int, owner: Person) -> Vehicle:
     stolen = rng.random() < 0.25
     return Vehicle(
-        plate=f"ZZ{number:04}{rng.choice(PLATE_LETTERS)}",
-        plate_state=rng.choice(STATES),
-        plate_year=str(rng.randint(2025, 2028)),
-        vin=f"TESTVIN{number:010}",
-        year=str(rng.randint(1995, 2026)),
-        make=rng.choice(("FICT", "MOCK", "TEST", "DUMY", "NULL")),
-        model=rng.choice(("ALF", "BET", "GAM", "DEL")),
-        style=rng.choice(("2D", "4D", "PK", "VN", "SW")),
-        colour=rng.choice(("BLK", "BLU", "GRN", "RED", "SIL", "WHI")),
+        *world.vehicle(number)[:9],
         owner=owner.name,
         address=owner.address,
         on_file=(_entry(rng, Kind.STOLEN_VEHICLE, "V", number),) if stolen else (),
@@ -208,11 +179,7 @@ def _vehicle(rng: random.Random, number: int, owner: Person) -> Vehicle:
 def _gun(rng: random.Random, number: int) -> Gun:
     kind = rng.choice((Kind.STOLEN_GUN, Kind.LOST_GUN, None))
     return Gun(
-        serial=f"TESTGUN{number:06}",
-        make=rng.choice(("FIC", "MOK", "TST")),
-        calibre=rng.choice(("9", "22", "38", "45", "12")),
-        model=f"DUMMY{rng.randint(1, 9)}",
-        type=rng.choice(("PI", "PR", "RI", "SG")),
+        *world.gun(number)[:5],
         on_file=(_entry(rng, kind, "G", number),) if kind else (),
     )
 
@@ -220,9 +187,6 @@ def _gun(rng: random.Random, number: int) -> Gun:
 def _article(rng: random.Random, number: int) -> Article:
     kind = rng.choice((Kind.STOLEN_ARTICLE, Kind.LOST_ARTICLE, None))
     return Article(
-        serial=f"TESTART{number:06}",
-        type=rng.choice(("BBICYCL", "CCAMERA", "DCOMPUT", "YTOOL")),
-        brand=rng.choice(("FICTA", "MOCKO", "TESTEX")),
-        model=f"DUMMY{rng.randint(1, 9)}",
+        *world.article(number)[:4],
         on_file=(_entry(rng, kind, "A", number),) if kind else (),
     )

@@ -6,7 +6,8 @@
     IA.QV.CA0990000.LIC/ZZ0002X.LIS/CA                  no record at either; IV.4 gives its registration
     IA.EV.CA0990000.LIC/ZZ9999X.OCA/T26-1.DTE/20260101  the plate kept free for entries
 
-The surname SPECIMEN and plates that end in X belong to specimens alone.
+The surname SPECIMEN and plates that end in X belong to specimens alone. The sheriff entered every one, and
+so is the only agency that may modify, cancel or clear it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from msc.lab.simulators.subject import Arrest, Article, Entry, Gun, Kind, Person, Vehicle
-
-ORI: Final = "CA0990000"
-"""The agency that entered every specimen, and so the only one that may modify, cancel or clear it."""
+from msc.lab.world import ORI, ori_of
 
 
 def _person(
@@ -83,8 +82,8 @@ CRIMINAL_HISTORY_PERSON: Final = _person(
     "RECORDED",
     "19750707",
     history=(
-        Arrest("20050607", "CA0990100", "TEST THEFT", "CONVICTED"),
-        Arrest("20110809", "CA0990200", "TEST TRESPASS", "DISMISSED"),
+        Arrest("20050607", ori_of(1), "TEST THEFT", "CONVICTED"),
+        Arrest("20110809", ori_of(2), "TEST TRESPASS", "DISMISSED"),
     ),
 )
 """Has a criminal history (IH.QH); not wanted."""

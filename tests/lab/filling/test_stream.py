@@ -18,7 +18,7 @@ from msc.journal.proof.canonical import decode, encode
 from msc.journal.record import AuditRecord, Record
 from msc.lab.filling.rhythm import hour_of_week
 from msc.lab.filling.stream import BEGAN, ENDED, YEAR_US, generate
-from msc.lab.filling.subject import PERSONS, VEHICLES, check_digit, person, plate_of, vehicle
+from msc.lab.world import PERSONS, VEHICLES, check_digit, person, plate_of, vehicle
 from msc.protocol.catalog import load_catalog
 from msc.protocol.header import is_oif, is_taf, make_header, make_taf, parse_head, parse_header, read_taf
 from msc.routing.criteria import Subject

@@ -7,9 +7,10 @@ import re
 import pytest
 
 from msc.lab.simulators import specimen
-from msc.lab.simulators.dataset import SURNAMES, DataSet, make_dataset
+from msc.lab.simulators.dataset import DataSet, make_dataset
 from msc.lab.simulators.hot_file import fields_of
 from msc.lab.simulators.subject import Article, Entry, Gun, Person, Vehicle, normalise_name
+from msc.lab.world import SURNAMES, TOWNS
 from msc.protocol.catalog import Catalog
 
 
@@ -41,10 +42,10 @@ def test_every_record_is_visibly_fictitious(seed: int) -> None:
     for person in data.persons:
         assert person.name.split(",")[0] in {*SURNAMES, "SPECIMEN"}
         assert person.oln.startswith("TST") and person.fbi.startswith("TEST") and person.cii.startswith("A99")
-        assert person.address.endswith("TESTVILLE")
+        assert person.address.endswith(TOWNS)
     for vehicle in data.vehicles:
-        assert re.fullmatch(r"ZZ\d{4}[A-Z]", vehicle.plate)
-        assert vehicle.vin.startswith("TESTVIN") and len(vehicle.vin) == 17
+        assert re.fullmatch(r"ZZ(\d{4}[A-Z]|[A-Z]\d{4})", vehicle.plate)
+        assert vehicle.vin.startswith("TESTV") and len(vehicle.vin) == 17
     assert all(gun.serial.startswith("TESTGUN") for gun in data.guns)
     assert all(article.serial.startswith("TESTART") for article in data.articles)
     for entry in entries(data):

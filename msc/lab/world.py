@@ -1,7 +1,8 @@
-"""Who and what the filling's messages speak of: people, vehicles, guns, articles, each a function of its number.
+"""The county that does not exist: its agencies, people, vehicles, guns and articles, each a function of its number.
 
-Whoever sees one must see that it is invented, as with the stand-ins' data: surnames are made-up words, plates begin
-with ZZ, VINs with TESTV (their check digits are right), serials with TEST, agencies with CA099.
+Simulators, demo and filling all draw from here. Whoever sees one must see that it is invented, on a screen, in a
+print or in a journal: surnames are made-up words, plates begin with ZZ, VINs with TESTV (their check digits are
+right), serials with TEST, mnemonics with EX, and ORIs with CA099, for California has no county of that number.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+AGENCIES: Final = (
+    "EXSO", "EXPD", "EXDA", "EXPB", "EXCP", "EXUP", "EXHP", "EXJC", "EXMB", "EXNT", "EXRV", "EXSC",
+)  # fmt: skip
+"""Their codes, in the order of their ORIs: the sheriff, the police of its town, and others."""
 PERSONS: Final = 500_000
 VEHICLES: Final = 400_000
 THINGS: Final = 60_000
@@ -31,8 +36,10 @@ GIVEN_NAMES: Final = (
     "XRAY", "YANKEE", "ZULU",
 )  # fmt: skip
 SURNAMES: Final = tuple(first + last for last in _LAST_PARTS for first in _FIRST_PARTS)
+DISPOSITIONS: Final = ("CONVICTED", "DISMISSED", "NO DISPOSITION REPORTED")
+LICENCES: Final = ("VALID", "VALID", "VALID", "SUSPENDED", "EXPIRED")
 _STREETS: Final = ("EXAMPLE ST", "SPECIMEN WAY", "PLACEHOLDER AVE", "SAMPLE BLVD", "MOCKINGBIRD CT", "LOREM LN")
-_TOWNS: Final = ("TESTVILLE", "EXAMPLETON", "DUMMY SPRINGS", "FICTION BEACH")
+TOWNS: Final = ("TESTVILLE", "EXAMPLETON", "DUMMY SPRINGS", "FICTION BEACH")
 STATES: Final = ("CA",) * 16 + ("NV", "AZ", "OR", "WA")
 OFFENCES: Final = (
     "TEST ASSAULT", "TEST BURGLARY", "TEST FRAUD", "TEST THEFT", "TEST FAILURE TO APPEAR", "TEST VANDALISM",
@@ -58,37 +65,97 @@ _64_BITS: Final = 2**64 - 1
 
 
 class Person(NamedTuple):
-    """A person. `printed` is how answers describe them; `chance` is a number of their own, to decide by."""
+    """A person; `chance` is a number of their own, to decide by."""
 
     name: str
     dob: str
+    sex: str
+    race: str
+    height: str
+    weight: str
+    eyes: str
+    hair: str
     oln: str
-    state: str
+    oln_state: str
     cii: str
-    printed: str
+    fbi: str
     address: str
     chance: int
 
+    @property
+    def printed(self) -> str:
+        """How answers describe them."""
+        return (
+            f"NAM/{self.name.replace(',', ', ')} SEX/{self.sex} RAC/{self.race} DOB/{self.dob}\n"
+            f"HGT/{self.height} WGT/{self.weight} EYE/{self.eyes} HAI/{self.hair}\n"
+            f"FBI/{self.fbi} CII/{self.cii} OLN/{self.oln}"
+        )
+
 
 class Vehicle(NamedTuple):
-    """A vehicle; `chance` as with a person."""
+    """A vehicle; `owner` is a person's number, `chance` as with a person."""
 
     plate: str
-    state: str
+    plate_state: str
+    plate_year: str
     vin: str
-    plated: str
-    described: str
+    year: str
+    make: str
+    model: str
+    style: str
+    colour: str
     owner: int
     chance: int
 
+    @property
+    def plated(self) -> str:
+        """How answers describe its plate."""
+        return f"LIC/{self.plate} LIS/{self.plate_state} LIY/{self.plate_year} LIT/PC"
 
-class Thing(NamedTuple):
-    """A gun or an article; `chance` as with a person."""
+    @property
+    def described(self) -> str:
+        """How answers describe the vehicle itself."""
+        return f"VIN/{self.vin} VYR/{self.year} VMA/{self.make} VMO/{self.model} VST/{self.style} VCO/{self.colour}"
+
+
+class Gun(NamedTuple):
+    """A gun; `chance` as with a person."""
+
+    serial: str
+    make: str
+    calibre: str
+    model: str
+    type: str
+    chance: int
+
+    @property
+    def described(self) -> str:
+        """How answers describe it."""
+        return f"SER/{self.serial} MAK/{self.make} CAL/{self.calibre} MOD/{self.model} TYP/{self.type}"
+
+
+class Article(NamedTuple):
+    """An article; `chance` as with a person."""
 
     serial: str
     type: str
-    described: str
+    brand: str
+    model: str
     chance: int
+
+    @property
+    def described(self) -> str:
+        """How answers describe it."""
+        return f"SER/{self.serial} TYP/{self.type} BRA/{self.brand} MOD/{self.model}"
+
+
+def ori_of(agency: int) -> str:
+    """Return the ORI of the agency with a number."""
+    return f"CA099{agency:02}00"
+
+
+ORI: Final = ori_of(0)
+"""The sheriff's."""
 
 
 def scattered(number: int, salt: int) -> int:
@@ -118,24 +185,23 @@ def name_of(chance: int) -> str:
 def person(number: int) -> Person:
     """Return a person by number."""
     chance = scattered(number, 1)
-    name = name_of(chance)
     more = chance >> 24
-    dob = f"{1942 + more % 65}{1 + more // 65 % 12:02}{1 + more // 780 % 28:02}"
-    oln, cii = f"TST{number:06}", f"A99{number:06}"
     body = scattered(number, 2)
     return Person(
-        name,
-        dob,
-        oln,
-        STATES[body % 20],
-        cii,
-        f"NAM/{name.replace(',', ', ')} SEX/{'MMFX'[body // 20 % 4]} RAC/{'ABIUW'[body // 80 % 5]} DOB/{dob}\n"
-        f"HGT/{5 + body // 400 % 2}{body // 800 % 12:02} WGT/{100 + body // 9600 % 160} "
-        f"EYE/{('BLU', 'BRO', 'BRO', 'GRN', 'HAZ')[(body >> 24) % 5]} "
-        f"HAI/{('BLK', 'BLN', 'BRO', 'BRO', 'GRY', 'RED')[(body >> 28) % 6]}\n"
-        f"FBI/TEST{number % 100_000:05} CII/{cii} OLN/{oln}",
-        f"{1 + (body >> 32) % 9800} {_STREETS[(body >> 46) % 6]}, {_TOWNS[(body >> 50) % 4]}",
-        body >> 8,
+        name=name_of(chance),
+        dob=f"{1942 + more % 65}{1 + more // 65 % 12:02}{1 + more // 780 % 28:02}",
+        sex="MMFX"[body // 20 % 4],
+        race="ABIUW"[body // 80 % 5],
+        height=f"{5 + body // 400 % 2}{body // 800 % 12:02}",
+        weight=str(100 + body // 9600 % 160),
+        eyes=("BLU", "BRO", "BRO", "GRN", "HAZ")[(body >> 24) % 5],
+        hair=("BLK", "BLN", "BRO", "BRO", "GRY", "RED")[(body >> 28) % 6],
+        oln=f"TST{number:06}",
+        oln_state=STATES[body % 20],
+        cii=f"A99{number:06}",
+        fbi=f"TEST{number % 90_000:05}",
+        address=f"{1 + (body >> 32) % 9800} {_STREETS[(body >> 46) % 6]}, {TOWNS[(body >> 50) % 4]}",
+        chance=body >> 8,
     )
 
 
@@ -151,40 +217,44 @@ def vehicle(number: int) -> Vehicle:
     """Return a vehicle by number."""
     chance = scattered(number, 3)
     age = chance % 32
-    make, model = _MAKES[(chance >> 5) % 7], _MODELS[(chance >> 8) % 6]
+    make = _MAKES[(chance >> 5) % 7]
     maker = f"TESTV{make[0]}{(chance >> 12) % 10}{'ABCDEFGH'[(chance >> 16) % 8]}"
     serial = f"{_YEAR_CODES[age]}{'ACEGKTVZ'[(chance >> 20) % 8]}{number:06}"
-    vin = f"{maker}{check_digit(f'{maker}0{serial}')}{serial}"
-    plate, state = plate_of(number), STATES[(chance >> 24) % 20]
     return Vehicle(
-        plate,
-        state,
-        vin,
-        f"LIC/{plate} LIS/{state} LIY/{2024 + (chance >> 30) % 4} LIT/PC",
-        f"VIN/{vin} VYR/{1995 + age} VMA/{make} VMO/{model} VST/{_STYLES[(chance >> 32) % 8]} "
-        f"VCO/{_COLOURS[(chance >> 36) % 9]}",
-        scattered(number, 4) % PERSONS,
-        chance >> 20,
+        plate=plate_of(number),
+        plate_state=STATES[(chance >> 24) % 20],
+        plate_year=str(2024 + (chance >> 30) % 4),
+        vin=f"{maker}{check_digit(f'{maker}0{serial}')}{serial}",
+        year=str(1995 + age),
+        make=make,
+        model=_MODELS[(chance >> 8) % 6],
+        style=_STYLES[(chance >> 32) % 8],
+        colour=_COLOURS[(chance >> 36) % 9],
+        owner=scattered(number, 4) % PERSONS,
+        chance=chance >> 20,
     )
 
 
-def gun(number: int) -> Thing:
+def gun(number: int) -> Gun:
     """Return a gun by number."""
     chance = scattered(number, 5)
-    serial, kind = f"TESTGUN{number:06}", ("PI", "PI", "PR", "RI", "SG")[chance % 5]
-    described = (
-        f"SER/{serial} MAK/{('FIC', 'MOK', 'TST')[(chance >> 4) % 3]} "
-        f"CAL/{('9', '22', '38', '45', '12')[(chance >> 8) % 5]} MOD/DUMMY{1 + (chance >> 12) % 9} TYP/{kind}"
+    return Gun(
+        serial=f"TESTGUN{number:06}",
+        make=("FIC", "MOK", "TST")[(chance >> 4) % 3],
+        calibre=("9", "22", "38", "45", "12")[(chance >> 8) % 5],
+        model=f"DUMMY{1 + (chance >> 12) % 9}",
+        type=("PI", "PI", "PR", "RI", "SG")[chance % 5],
+        chance=chance >> 20,
     )
-    return Thing(serial, kind, described, chance >> 20)
 
 
-def article(number: int) -> Thing:
+def article(number: int) -> Article:
     """Return an article by number."""
     chance = scattered(number, 6)
-    serial, kind = f"TESTART{number:06}", ("BBICYCL", "CCAMERA", "DCOMPUT", "YTOOL")[chance % 4]
-    described = (
-        f"SER/{serial} TYP/{kind} BRA/{('FICTA', 'MOCKO', 'TESTEX')[(chance >> 4) % 3]} "
-        f"MOD/DUMMY{1 + (chance >> 8) % 9}"
+    return Article(
+        serial=f"TESTART{number:06}",
+        type=("BBICYCL", "CCAMERA", "DCOMPUT", "YTOOL")[chance % 4],
+        brand=("FICTA", "MOCKO", "TESTEX")[(chance >> 4) % 3],
+        model=f"DUMMY{1 + (chance >> 8) % 9}",
+        chance=chance >> 20,
     )
-    return Thing(serial, kind, described, chance >> 20)
