@@ -267,6 +267,12 @@ class RefusedByState(Refusal):
     code, meaning = "E405", "refused by the state"
 
 
+class AnswerNotDelivered(Refusal):
+    """An answer came that its originator cannot be given; an operator has it."""
+
+    code, meaning = "E406", "an answer came and cannot be delivered, ask the operator"
+
+
 class JournalUnavailable(Refusal):
     code, meaning = "E501", "journal not available"
 

@@ -6,11 +6,13 @@ or connection ends waits for the next one and is marked as a possible duplicate.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from msc import clock
-from msc.errors import FrameTooLong, NotAcknowledged
+from msc.errors import AnswerNotDelivered, FrameTooLong, JournalUnavailable, NotAcknowledged
 from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
@@ -23,10 +25,11 @@ from msc.switch.lifecycle import Lifecycle
 from msc.switch.operator_queue import OperatorQueue
 from msc.switch.port import StationPort
 from msc.switch.redirect import Redirected
+from msc.switch.status import status_of
 from msc.transit.event import NO_FACTS, OPERATOR_QUEUE, Facts, Life
 from msc.transit.outbox import Outbox
 from msc.transit.state import Place, State
-from msc.transit.transaction import Stay
+from msc.transit.transaction import Stay, Transaction
 
 log = get_logger("switch")
 
@@ -308,12 +311,30 @@ class Deliveries:
             try:
                 sequence = station.session.send_message(payload)
             except FrameTooLong:
-                self.to_operator(stay, "too long for the station's frame")
+                self._too_long(stay)
                 continue
             stay.sent_at = clock.monotonic()
             outbox.sent(sequence, stay, station.identity)
             self._lifecycle.note(stay, Life.SENT)
             station.flush()
+
+    def _too_long(self, stay: Stay) -> None:
+        """Hand what no frame of its station holds to the operator; whoever asked is told that there is an answer."""
+        self.to_operator(stay, "too long for the station's frame")
+        if stay.kind != "response":
+            return
+        message, refusal = stay.transaction.message, AnswerNotDelivered
+        why = f"{message.line} answered with {len(message.text)} characters, more than a frame of this station holds"
+        status = status_of(
+            stay.transaction, self._lifecycle.writer.allot(), stay.destination, message.line, refusal.code,
+            f"{why}; message {message.msn} is in the operator's queue",
+        )  # fmt: skip
+        with contextlib.suppress(JournalUnavailable):  # the operator has it, and no answer is lost
+            self._lifecycle.begin(status, partial(self._told, status))
+
+    def _told(self, status: Transaction, failure: JournalUnavailable | None) -> None:
+        if failure is None:
+            self.deliver(status.stays.values())
 
     def pump_station(self, station: StationPort) -> None:
         """Send what waits for a station that takes messages again."""

@@ -26,8 +26,8 @@ from msc.switch.confirmations import Confirmations
 from msc.switch.delivery import Deliveries
 from msc.switch.lifecycle import Lifecycle
 from msc.switch.silence import SilenceWatch
+from msc.switch.status import status_of
 from msc.transit.event import OPERATOR_QUEUE, Event, Life
-from msc.transit.message import Direction, MessageRecord
 from msc.transit.state import State
 from msc.transit.transaction import Stay, Transaction
 
@@ -147,17 +147,8 @@ class Originators:
         others: Sequence[Event] = (),
         then: Then = lambda _failure: None,
     ) -> None:
-        at, asked = clock.wall_us(), inquiry.message
-        msn, address = self._writer.allot(), self.address(inquiry)
-        status = Transaction(
-            MessageRecord(
-                msn, at, Direction.LOCAL, "status", device=asked.device, line=name, user=asked.user,
-                agency=asked.agency, ori=asked.ori, mnemonic=asked.mnemonic, header=asked.header,
-                own_header=asked.own_header, text=f"{code} {why}", transaction=inquiry.number, ref=asked.ref,
-                priority=inquiry.priority, code=code, events=(Event(msn, at, Life.ROUTED, address),),
-            ),
-            inquiry=inquiry,
-        )  # fmt: skip
+        address = self.address(inquiry)
+        status = status_of(inquiry, self._writer.allot(), address, name, code, why)
         told = partial(self._told, status, address, then)
         try:
             self._lifecycle.begin(status, told, others)

@@ -20,6 +20,7 @@ from msc.transit.event import OPERATOR_QUEUE, Event, Life
 from tests.support.ends import fresh_station
 from tests.support.port import FakeStation
 from tests.support.running import FROM_HOST, ON_LINE, TEXT, Running, inquiry, routed
+from tests.support.wire import sent_frames
 
 OPERATOR = OperatorSession(
     "s1", "J40217", "EXLP", "CA0980000", OperatorClass.FULL_ACCESS, "A123", None, "02RVXUF", "desk-1", "device:desk-1"
@@ -420,3 +421,50 @@ async def test_a_test_line_reaches_nobody_who_works_under_a_production_mnemonic(
     assert stay.open, "nothing has been answered"
     whys = [queued.facts["why"] for queued in running.deliveries.operator_queue.entries()]
     assert whys == ["ncic-a is a test line, A123 a production mnemonic (C-TEST)"] * 2
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_whoever_asked_is_told_of_an_answer_that_no_frame_of_theirs_holds(running: Running) -> None:
+    running.ask()
+    desk = FakeStation(running.point.directory.devices["desk-1"])
+    running.deliveries.attach("device:desk-1", desk)
+    running.traffic.line_message(running.line, 1, b"A12300000H." + b"X" * 65_500)
+    await running.journaled()
+    [stay] = running.deliveries.operator_queue.entries()
+    assert stay.facts["meant"] == "device:desk-1"
+    [told] = [frame for frame in sent_frames(desk.session) if b'"kind":"status"' in frame.payload]
+    assert b"E406 clets-a answered with 65511 characters, more than a frame" in told.payload
+    assert f"message {stay.msn} is in the operator's queue".encode() in told.payload
+
+
+# --- every leg is decided before anything is said -------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_with_both_lines_down_nobody_is_told_that_the_other_was_asked(running: Running) -> None:
+    for line in (running.line, running.other):
+        line.is_open = False
+        running.traffic.line_lost(line, "cut")
+    _asking(running, TEXT)
+    await running.journaled()
+    assert running.told() == [
+        "E401 clets-a is out of service; not sent (asked ncic-a: no)",
+        "E401 ncic-a is out of service; not sent (asked clets-a: no)",
+    ]
+
+
+@pytest.mark.requirement("C-TRAFFIC")
+async def test_what_a_host_chokes_on_is_the_operators_after_three_lost_lines_and_the_rest_goes_on(
+    running: Running,
+) -> None:
+    running.ask()
+    other = running.ask(msn=18, header="A12300000I", text=TEXT.replace("DOE", "ROE"))
+    for _ in range(3):
+        running.traffic.line_lost(running.line, "acknowledges nothing")
+        running.traffic.line_opened(running.line)
+    await running.journaled()
+    [told] = running.told()
+    assert told.startswith("E405 clets-a was lost 3 times while it waited for the acknowledgement of this message")
+    assert [stay.msn for stay in running.deliveries.operator_queue.entries()] == [17]
+    assert running.line.sent[-1].decode().endswith("NAM/ROE,JOHN"), "what was behind it goes on"
+    assert other.returns == 0 and other.open
