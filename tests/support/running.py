@@ -62,7 +62,8 @@ def inquiry(**members: Any) -> MessageRecord:
     row = MessageRecord(
         msn=17, received=1_000_000, direction=Direction.OUTBOUND, kind="inquiry", device="desk-1", user="J40217",
         agency="EXLP", ori="CA0980000", mnemonic="A123", header="A12300000H", oif="J40217", taf="02RVXUF", key="QW",
-        system="IW", database="WPS", text=TEXT, transaction=17, ref="R-1", priority="urgent", sequence=3, session="s1",
+        system="IW", database="WPS", text=TEXT, transaction=17, ref="R-1", priority="urgent", sequence=3,
+        session="s1",
     )  # fmt: skip
     return row._replace(**members)
 
