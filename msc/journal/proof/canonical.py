@@ -116,7 +116,7 @@ def decode(body: bytes) -> Stored:
             record = KINDS[kind](*members)
             _AUDIT.check(record)
         _HEAD.check((seq, mono, number))
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, LookupError) as exc:
         raise NotCanonical(f"{len(body)} bytes are not a record ({exc})") from exc
     return Stored(seq, mono, number, record)
 
@@ -150,20 +150,27 @@ _BEGINNING: Final = re.compile(rb'\["([a-z]*)",[^,]*,[^,]*,[^,]*,([^],]*)(?:[],]
 """Kind and first two members of what should be a record."""
 
 
-def _read_events(msn: int, at: int, events: Sequence[Sequence[Any]]) -> tuple[Event, ...]:
-    found = tuple(
-        Event(msn, each[3] if len(each) > 3 else at, each[0], each[1] if len(each) > 1 else None,
-              each[2] if len(each) > 2 else NO_FACTS)
-        for each in events
-    )  # fmt: skip
-    for event in found:
-        _EVENT.check(event)
-        for name, fact in event.facts.items():
-            if type(fact) is not _FACTS.get(name, type(fact)):
-                raise TypeError(f"the fact {name} is of a wrong type")
-        if not set(map(type, event.facts.get("to", ()))) <= {str}:
-            raise TypeError("the fact to is of a wrong type")
-    return found
+def _read_events(msn: int, at: int, events: Sequence[Any]) -> tuple[Event, ...]:
+    return tuple([_read_event(msn, at, *each) for each in events if _is_list(each)])
+
+
+def _read_event(
+    msn: int, at: int, name: str, destination: str | None = None, facts: Facts = NO_FACTS, own_at: int | None = None
+) -> Event:
+    event = Event(msn, at if own_at is None else own_at, name, destination, facts)
+    _EVENT.check(event)
+    for fact, value in facts.items():
+        if type(value) is not _FACTS.get(fact, type(value)):
+            raise TypeError(f"the fact {fact} is of a wrong type")
+    if not set(map(type, facts.get("to", ()))) <= {str}:
+        raise TypeError("the fact to is of a wrong type")
+    return event
+
+
+def _is_list(each: object) -> bool:
+    if type(each) is not list:
+        raise TypeError("one of its events is of a wrong type")
+    return True
 
 
 # --- what members must be -----------------------------------------------------------------------
