@@ -58,6 +58,7 @@ class Entry:
                 "destination": event.destination,
                 "facts": dict(event.facts),
                 "detail": described(event),
+                "osn": event.facts.get("osn"),
             }
             for event in self.events
         ]
