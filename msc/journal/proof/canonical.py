@@ -161,8 +161,13 @@ def _read_event(msn: int, at: int, written: Any) -> Event:
     # Every record of every block passes here: what is checked is checked in place.
     if type(written) is not list:
         raise TypeError("one of its events is of a wrong type")
-    rest: tuple[Any, ...] = (None, NO_FACTS, at)
-    name, destination, facts, at = (*written, *rest[len(written) - 1 :])
+    facts: Any = NO_FACTS
+    if len(written) == 2:
+        name, destination = written
+    elif len(written) == 3:
+        name, destination, facts = written
+    else:
+        name, destination, facts, at = written
     if type(name) is not str or (destination is not None and type(destination) is not str):
         raise TypeError("the name or the destination of one of its events is of a wrong type")
     if type(at) is not int or not 0 <= at <= _TIME_MAX:
