@@ -19,15 +19,15 @@ from msc import clock
 from msc.journal import block as blocks
 from msc.journal.database.layout import BlockKey, JournalReading, Month, MonthUnreadable
 from msc.journal.proof.canonical import Stored, read
-from msc.journal.record import AuditRecord, Record, StepsRecord, Unreadable
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.event import Event, Life, described
 from msc.transit.message import MessageRecord
 
 _BLOCKS_KEPT: Final = 512
 """Blocks kept unpacked: some 40 MB."""
 _BLOCKS_AT_ONCE: Final = 64
-_ABOUT: Final = re.compile(rb'\["[ms]",(\d+),[^,]*,[^,]*,(\d+),')
-"""Position, and MSN, of a message or of steps, without decoding it."""
+_ABOUT: Final = re.compile(rb'\["[ms]",[^,]*,[^,]*,[^,]*,(\d+),')
+"""MSN of a message or of steps, without decoding it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Entry:
                 "destination": event.destination,
                 "facts": dict(event.facts),
                 "detail": described(event),
+                "osn": event.facts.get("osn"),
             }
             for event in self.events
         ]
@@ -68,8 +69,8 @@ class Held(NamedTuple):
     """All that the journal holds of one message.
 
     Attributes:
-        message: Its record; None where that is not there.
-        steps: Records of what happened to it later, in the order they were written.
+        message: Its record; None where that is not there, or cannot be understood.
+        steps: Records of what happened to it later, in the order they were written, with what cannot be understood.
     """
 
     message: Stored | None
@@ -87,8 +88,8 @@ class Tail:
     """The newest records, decoded; what has been archived goes.
 
     Attributes:
-        messages: By MSN; one that cannot be understood is among them.
-        steps: By MSN, in order.
+        messages: By MSN.
+        steps: By MSN, in order, with what cannot be understood.
     """
 
     def __init__(self) -> None:
@@ -108,7 +109,7 @@ class Tail:
             record = stored.record
             if isinstance(record, AuditRecord) or record.msn is None:
                 continue
-            if _is_message(record):
+            if isinstance(record, MessageRecord):
                 self.messages[record.msn] = stored
             else:
                 self.steps[record.msn].append(stored)
@@ -131,7 +132,7 @@ class Tail:
             record = self.records.pop(first).record
             if isinstance(record, AuditRecord) or record.msn is None:
                 continue
-            if _is_message(record):
+            if isinstance(record, MessageRecord):
                 self.messages.pop(record.msn, None)
             else:
                 left = self.steps[record.msn]
@@ -259,12 +260,12 @@ class JournalReader:
                     if (month := self.month_of_seq(first)) is not None:
                         wanted[month].add(first)
             for unpacked in await asyncio.gather(*(self.unpacked(month, here) for month, here in wanted.items())):
-                for lines in unpacked.values():
-                    _pick(lines, firsts.keys(), found)
+                for first, lines in unpacked.items():
+                    _pick(first, lines, firsts.keys(), found)
         return {
             msn: Held(
-                next((stored for stored in records.values() if _is_message(stored.record)), None),
-                [stored for _, stored in sorted(records.items()) if not _is_message(stored.record)],
+                next((stored for stored in records.values() if isinstance(stored.record, MessageRecord)), None),
+                [stored for _, stored in sorted(records.items()) if not isinstance(stored.record, MessageRecord)],
             )
             for msn, records in found.items()
         }
@@ -307,8 +308,8 @@ class JournalReader:
             keys = [key for key in await self.keys(month) if key.first_msn]
             firsts = [key.first_msn for key in keys]
             places = {keys[place - 1].first for msn in here if (place := bisect_right(firsts, msn))}
-            for lines in (await self.unpacked(month, places)).values():
-                _pick(lines, set(here), found)
+            for first, lines in (await self.unpacked(month, places)).items():
+                _pick(first, lines, set(here), found)
 
         await asyncio.gather(*(pick(month, here) for month, here in wanted.items()))
         return found
@@ -331,17 +332,12 @@ class JournalReader:
             yield stored
 
 
-def _pick(lines: Sequence[bytes], wanted: Collection[int], found: Found) -> None:
+def _pick(first: int, lines: Sequence[bytes], wanted: Collection[int], found: Found) -> None:
     """Pick the records of some messages out of a block."""
-    for line in lines:
+    for seq, line in enumerate(lines, first):
         about = _ABOUT.match(line)
-        if about is not None and (msn := int(about[2])) in wanted:
-            seq = int(about[1])
+        if about is not None and (msn := int(about[1])) in wanted:
             found[msn][seq] = read(seq, line)
-
-
-def _is_message(record: Record | Unreadable) -> bool:
-    return isinstance(record, MessageRecord) or (isinstance(record, Unreadable) and record.may_be_message)
 
 
 def _entry(held: Held) -> Entry | None:

@@ -109,13 +109,14 @@ async def unfinished(reader: JournalReader, owed: Mapping[int, Collection[str]])
     found = Owed([], [], [])
     for msn, destinations in sorted(owed.items()):
         of = held.get(msn, _NOTHING)
-        records = [understood(stored) for stored in (*((of.message,) if of.message else ()), *of.steps)]
-        found.unreadable.extend(record for record in records if isinstance(record, Unreadable))
-        message = records[0] if of.message else None
+        message = understood(of.message) if of.message else None
+        records = [message, *map(understood, of.steps)]
+        unreadable = [record for record in records if isinstance(record, Unreadable)]
+        found.unreadable.extend(unreadable)
         if isinstance(message, MessageRecord):
             steps = (event for record in records if isinstance(record, StepsRecord) for event in record.events)
             found.messages.append(Recalled(message, tuple(steps)))
-        elif message is None:
+        elif not unreadable:
             found.gone.extend((msn, destination) for destination in destinations)
     return found
 

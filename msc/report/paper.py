@@ -240,6 +240,6 @@ def _detail(event: Mapping[str, Any]) -> str:
     more = [
         f"{name} {value}"
         for name, value in event.items()
-        if name not in ("at", "event", "destination", "detail", "msn") and value is not None
+        if name not in ("at", "event", "destination", "facts", "detail", "msn") and value is not None
     ]
     return " · ".join(filter(None, (event["detail"], *more)))

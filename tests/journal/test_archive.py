@@ -220,12 +220,12 @@ async def test_an_event_that_came_a_month_late_is_found_with_its_message(
     await archivist.step(at_least=1)
     late = clock.parse_rfc3339("2026-11-02")
     for n, life in enumerate((Life.RETURNED, Life.OPERATOR_QUEUE)):
-        await builder.enter([Event(2, late + n, life, "device:T50", "late")], state=True)
+        await builder.enter([Event(2, late + n, life, "device:T50", {"why": "late"})], state=True)
         await archivist.step(at_least=1)
         searcher = Searcher(JournalReader(journal))
         [entry] = [e async for e in searcher.search(Criteria(device="T50", outcome=life)).entries() if e]
         assert entry.message.msn == 2
-        assert [e.at for e in entry.events if e.detail == "late"] == [late, late + 1][: n + 1]
+        assert [e.at for e in entry.events if e.facts.get("why") == "late"] == [late, late + 1][: n + 1]
 
 
 # --- interrupted --------------------------------------------------------------------------------------------------

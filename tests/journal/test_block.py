@@ -12,7 +12,7 @@ from msc.journal import block as blocks
 from msc.journal.block import BadBlock, pack, unpack
 from msc.journal.proof.canonical import decode, encode
 from msc.journal.proof.chain import MARK_BYTES, leaf_of
-from msc.journal.record import AuditRecord, Record
+from msc.journal.record import AuditRecord, Record, StepsRecord
 from msc.transit.event import Event
 from msc.transit.message import MessageRecord
 
@@ -24,7 +24,9 @@ RECORDS = st.lists(
             lambda drawn: MessageRecord(drawn[0], drawn[1], "local", "status", text=drawn[2])
         ),
         st.tuples(st.integers(1, 2**60), TIME, TEXT).map(
-            lambda drawn: Event(drawn[0], drawn[1], "sent", detail=drawn[2])
+            lambda drawn: StepsRecord(
+                drawn[0], drawn[1], (Event(drawn[0], drawn[1], "sent", None, {"why": drawn[2]}),)
+            )
         ),
         st.tuples(TIME, TEXT).map(lambda drawn: AuditRecord(drawn[0], "sign_on.granted", detail=drawn[1])),
     ),

@@ -19,6 +19,7 @@ from msc.journal.criteria import AuditCriteria, Criteria
 from msc.journal.database.layout import MonthUnreadable
 from msc.journal.proof.canonical import decode
 from msc.journal.reader import JournalReader
+from msc.journal.record import StepsRecord
 from msc.journal.search import Searcher
 from msc.journal.stats import Statistics
 from msc.transit.event import Event, Life
@@ -116,13 +117,13 @@ async def test_the_tail_lets_go_of_what_stands_in_blocks() -> None:
     await Archivist(journal).step(at_least=1)
     await reader.refresh()
     assert (reader.archived, len(reader.tail.records)) == (builder.ledger.seq, 0)
-    assert not reader.tail.messages and not reader.tail.events
+    assert not reader.tail.messages and not reader.tail.steps
     # And where many look at once.
     await builder.fill("2026-11-25", per_day=6)
     await asyncio.gather(*(reader.refresh() for _ in range(5)))
     rows = [decode(row.body) for row in await journal.tail(reader.archived)]
     assert list(reader.tail.records.values()) == rows
-    assert sum(map(len, reader.tail.events.values())) == sum(isinstance(row.record, Event) for row in rows)
+    assert sum(map(len, reader.tail.steps.values())) == sum(isinstance(row.record, StepsRecord) for row in rows)
 
 
 # --- a month that cannot be read ------------------------------------------------------------------------------------

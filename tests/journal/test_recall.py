@@ -13,7 +13,7 @@ from msc.transit.event import Life
 from msc.transit.message import Direction, MessageRecord
 from msc.transit.state import State
 from tests.journal.test_ledger import LINE, OTHER_LINE, STATION, events, inquiry, unsolicited
-from tests.support.journal import drop, enter, reading
+from tests.support.journal import drop, enter, reading, unnumbered
 
 
 @pytest.fixture(params=["in the tail", "in blocks", "in both"])
@@ -171,9 +171,4 @@ async def test_recent_transactions_come_with_what_happened_to_them(journal: Jour
 
 def numberless(recalled: Recalled) -> Recalled:
     """Return it without the output sequence numbers that the journal gave."""
-    return recalled._replace(
-        events=tuple(
-            event._replace(facts={name: fact for name, fact in event.facts.items() if name != "osn"})  # type: ignore[typeddict-item]
-            for event in recalled.events
-        )
-    )
+    return recalled._replace(events=tuple(unnumbered(recalled.events)))

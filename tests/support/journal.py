@@ -114,6 +114,14 @@ def events_of(records: Iterable[Record | Unreadable]) -> Iterator[Event]:
             yield from record.events
 
 
+def unnumbered(events: Iterable[Event]) -> list[Event]:
+    """Return events as they were entered: without the output sequence numbers that the journal gave them."""
+    return [
+        event._replace(facts={name: fact for name, fact in event.facts.items() if name != "osn"})  # type: ignore[typeddict-item]
+        for event in events
+    ]
+
+
 def interleaved(messages: Iterable[Record], events: Iterable[Record]) -> list[Record]:
     """Put messages and their events in the order of their times, as they would have been written."""
     return sorted([*messages, *events], key=_time)

@@ -105,18 +105,21 @@ def decode(body: bytes) -> Stored:
         kind, seq, mono, number, *members = orjson.loads(body)
         record: Record
         if kind == "m":
+            if len(members) < len(MessageRecord._fields):
+                members = list(MessageRecord(*members))
+            _MESSAGE.check(members)
+            members[-1] = _read_events(members[0], members[1], members[-1])
             record = MessageRecord(*members)
-            _MESSAGE.check(record)
-            record = record._replace(events=_read_events(record.msn, record.received, record.events))
         elif kind == "s":
+            _STEPS.check(members)
+            members[-1] = _read_events(members[0], members[1], members[-1])
             record = StepsRecord(*members)
-            _STEPS.check(record)
-            record = record._replace(events=_read_events(record.msn, record.at, record.events))
         else:
             record = KINDS[kind](*members)
             _AUDIT.check(record)
-        _HEAD.check((seq, mono, number))
-    except (ValueError, TypeError, KeyError) as exc:
+        if type(seq) is not int or type(mono) is not int or (number is not None and type(number) is not int):
+            raise TypeError("its numbers are of a wrong type")
+    except (ValueError, TypeError, LookupError, AttributeError) as exc:
         raise NotCanonical(f"{len(body)} bytes are not a record ({exc})") from exc
     return Stored(seq, mono, number, record)
 
@@ -150,20 +153,38 @@ _BEGINNING: Final = re.compile(rb'\["([a-z]*)",[^,]*,[^,]*,[^,]*,([^],]*)(?:[],]
 """Kind and first two members of what should be a record."""
 
 
-def _read_events(msn: int, at: int, events: Sequence[Sequence[Any]]) -> tuple[Event, ...]:
-    found = tuple(
-        Event(msn, each[3] if len(each) > 3 else at, each[0], each[1] if len(each) > 1 else None,
-              each[2] if len(each) > 2 else NO_FACTS)
-        for each in events
-    )  # fmt: skip
-    for event in found:
-        _EVENT.check(event)
-        for name, fact in event.facts.items():
-            if type(fact) is not _FACTS.get(name, type(fact)):
-                raise TypeError(f"the fact {name} is of a wrong type")
-        if not set(map(type, event.facts.get("to", ()))) <= {str}:
-            raise TypeError("the fact to is of a wrong type")
-    return found
+def _read_events(msn: int, at: int, events: Iterable[Any]) -> tuple[Event, ...]:
+    return tuple([_read_event(msn, at, each) for each in events])
+
+
+def _read_event(msn: int, at: int, written: Any) -> Event:
+    # Every record of every block passes here: what is checked is checked in place.
+    if type(written) is not list:
+        raise TypeError("one of its events is of a wrong type")
+    facts: Any = NO_FACTS
+    if len(written) == 2:
+        name, destination = written
+    elif len(written) == 3:
+        name, destination, facts = written
+    else:
+        name, destination, facts, at = written
+    if type(name) is not str or (destination is not None and type(destination) is not str):
+        raise TypeError("the name or the destination of one of its events is of a wrong type")
+    if type(at) is not int or not 0 <= at <= _TIME_MAX:
+        raise ValueError("the time of one of its events is out of range")
+    if facts:
+        _check_facts(facts)
+    elif facts != NO_FACTS:
+        raise TypeError("the facts of one of its events are of a wrong type")
+    return Event(msn, at, name, destination, facts)
+
+
+def _check_facts(facts: Any) -> None:
+    for fact, value in facts.items():
+        if type(value) is not _FACTS.get(fact, type(value)):
+            raise TypeError(f"the fact {fact} is of a wrong type")
+    if "to" in facts and not set(map(type, facts["to"])) <= {str}:
+        raise TypeError("the fact to is of a wrong type")
 
 
 # --- what members must be -----------------------------------------------------------------------
@@ -194,7 +215,7 @@ class _Form:
         # Most records have the types that one before had.
         self._known: set[tuple[type, ...]] = set()
 
-    def check(self, members: tuple[Any, ...]) -> None:
+    def check(self, members: Sequence[Any]) -> None:
         """Check members.
 
         Raises:
@@ -212,7 +233,6 @@ class _Form:
                 raise ValueError(f"its {self._allowed[place][0]} is out of range")
 
 
-_HEAD: Final = _Form(("seq", "mono", "number"), seq=(int,), mono=(int,), number=_NUMBER)
 _MESSAGE: Final = _Form(
     MessageRecord._fields, {"msn": _MSN_MAX, "received": _TIME_MAX, "transaction": _MSN_MAX}, msn=(int,),
     received=(int,), direction=(str,), kind=(str,), text=(str,), transaction=_NUMBER, sequence=_NUMBER,
@@ -222,6 +242,3 @@ _STEPS: Final = _Form(
     StepsRecord._fields, {"msn": _MSN_MAX, "at": _TIME_MAX}, msn=(int,), at=(int,), events=(list,)
 )  # fmt: skip
 _AUDIT: Final = _Form(AuditRecord._fields, {"at": _TIME_MAX}, at=(int,), event=(str,))
-_EVENT: Final = _Form(
-    Event._fields, {"at": _TIME_MAX}, msn=(int,), at=(int,), event=(str,), facts=(dict, MappingProxyType)
-)

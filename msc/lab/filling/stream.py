@@ -25,7 +25,7 @@ YEAR_US: Final = 31_557_600_000_000
 CHUNK: Final = 8_192
 """Records of a commit, about."""
 _SECOND: Final = 1_000_000
-_PER_TRANSACTION: Final = 15.0
+_PER_TRANSACTION: Final = 7.0
 """Records, about: planning corrects itself."""
 _ROOM: Final = 100
 """Records that the next transaction may come to, a sign-on included."""

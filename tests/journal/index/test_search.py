@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -18,9 +18,8 @@ from msc.journal.index.match import is_open, matches, matches_audit
 from msc.journal.index.page import Places, read_page
 from msc.journal.index.search import Directory, PageMissing, PrefixTooWide, evaluate, in_time, pages_needed
 from msc.journal.index.segment import MemoryIndex, PageWriter, SegmentBuilder, merge
-from msc.journal.index.term import Plan, plan_of, terms_of_audit, terms_of_event, terms_of_message
-from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord
+from msc.journal.index.term import Plan, plan_of, terms_of_audit, terms_of_message, terms_of_steps
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.event import Event
 from msc.transit.message import MessageRecord
 from tests.journal.index.records import AUDIT_CRITERIA, AUDIT_EVENTS, CRITERIA, EVENTS, MESSAGES
@@ -70,8 +69,9 @@ def test_the_index_finds_what_looking_at_every_message_finds(
     ]
     additions: list[tuple[Terms, int]] = []
     for message, events in entries:
-        additions.append((terms_of_message(Stored(1, 1, 1, message)), message.msn))
-        additions += [(terms_of_event(event), event.msn) for event in events]
+        own = random.randint(0, len(events))
+        additions.append((terms_of_message(message._replace(events=tuple(events[:own]))), message.msn))
+        additions += [(terms_of_steps(steps), steps.msn) for steps in stepped(events[own:], random)]
     month = Month(additions, lambda: random.randint(0, 3), merged)
     times = {message.msn: message.received for message, _ in entries}
     for criteria in asked:
@@ -95,7 +95,7 @@ def test_the_index_finds_what_looking_at_every_message_finds(
 def test_the_index_finds_what_looking_at_every_audit_event_finds(
     records: list[AuditRecord], asked: list[AuditCriteria], random: Random
 ) -> None:
-    additions = [(terms_of_audit(Stored(seq, 1, None, record)), seq) for seq, record in enumerate(records, 1)]
+    additions = [(terms_of_audit(record), seq) for seq, record in enumerate(records, 1)]
     month = Month(additions, lambda: random.randint(0, 3), merged=False)
     for criteria in asked:
         timeless = replace(criteria, since_us=None, until_us=None)
@@ -104,12 +104,20 @@ def test_the_index_finds_what_looking_at_every_audit_event_finds(
         ]
 
 
+def stepped(events: list[Event], random: Random) -> Iterator[StepsRecord]:
+    """Put events into records of one or several."""
+    while events:
+        count = random.randint(1, len(events))
+        yield StepsRecord(events[0].msn, events[count - 1].at, tuple(events[:count]))
+        events = events[count:]
+
+
 def a_month(*texts: str) -> Month:
     """A month of messages with these texts, MSN 1 and on, in three segments by turns."""
     turn = iter(range(len(texts)))
     return Month(
         [
-            (terms_of_message(Stored(1, 1, 1, MessageRecord(msn, msn, "local", "administrative", text=text))), msn)
+            (terms_of_message(MessageRecord(msn, msn, "local", "administrative", text=text)), msn)
             for msn, text in enumerate(texts, 1)
         ],
         lambda: next(turn) % 3 + 1,

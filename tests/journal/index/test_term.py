@@ -12,12 +12,11 @@ from msc.journal.index.term import (
     plan_of,
     term_of,
     terms_of_audit,
-    terms_of_event,
     terms_of_message,
+    terms_of_steps,
 )
 from msc.journal.index.tokenizer import Sought
-from msc.journal.proof.canonical import Stored
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.event import Event
 from msc.transit.message import MessageRecord
 
@@ -32,7 +31,7 @@ MESSAGE = MessageRecord(
 
 @pytest.mark.requirement("C-JOURNAL", "C-CORI")
 def test_a_message_has_a_term_for_all_it_can_be_searched_by() -> None:
-    terms = terms_of_message(Stored(1, 1, 1, MESSAGE))
+    terms = terms_of_message(MESSAGE)
     assert sorted(terms) == sorted(
         [
             "IW", "QW", "CA0990000", "NAM", "DOE", "JOHN",
@@ -44,11 +43,24 @@ def test_a_message_has_a_term_for_all_it_can_be_searched_by() -> None:
 
 
 @pytest.mark.requirement("C-TRAFFIC")
-def test_an_event_adds_where_the_message_went_and_what_became_of_it() -> None:
-    assert terms_of_event(Event(1, 2, "sent", "line:CLETS")) == ("outcome:sent", "line:CLETS")
-    assert terms_of_event(Event(1, 2, "sent", "device:T1")) == ("outcome:sent", "device:T1")
-    assert terms_of_event(Event(1, 2, "acknowledged", "user:J1")) == ("outcome:acknowledged",)
-    assert terms_of_event(Event(1, 2, "refused")) == ("outcome:refused",)
+def test_steps_add_where_the_message_went_and_what_became_of_it() -> None:
+    def terms(*events: tuple[str, str | None]) -> list[str]:
+        return sorted(terms_of_steps(StepsRecord(1, 2, tuple(Event(1, 2, *event) for event in events))))
+
+    assert terms(("sent", "line:CLETS")) == ["line:CLETS", "outcome:sent"]
+    assert terms(("sent", "device:T1")) == ["device:T1", "outcome:sent"]
+    assert terms(("acknowledged", "user:J1")) == ["outcome:acknowledged"]
+    assert terms(("refused", None)) == ["outcome:refused"]
+    assert terms(("sent", "line:CLETS"), ("acknowledged", "line:CLETS"), ("sent", "device:T1")) == [
+        "device:T1", "line:CLETS", "outcome:acknowledged", "outcome:sent",
+    ]  # fmt: skip
+
+
+def test_what_a_message_was_stored_with_is_found_too_and_each_term_stands_once() -> None:
+    routed = tuple(Event(4711, 5, "routed", name) for name in ("line:CLETS", "line:NCIC", "device:T1"))
+    terms = terms_of_message(MESSAGE._replace(events=routed))
+    assert {"outcome:routed", "line:CLETS", "line:NCIC", "device:T1"} <= set(terms)
+    assert len(terms) == len(set(terms))
 
 
 @pytest.mark.requirement("F-AUDIT")
@@ -56,13 +68,13 @@ def test_an_audit_event_has_terms_of_its_own() -> None:
     record = AuditRecord(
         1, "user.changed", "T1", "J1", "CD01", "10.0.0.1", "s1", None, "revision 7", "user J40217", "left"
     )
-    assert sorted(terms_of_audit(Stored(9, 1, None, record))) == sorted(
+    assert sorted(terms_of_audit(record)) == sorted(
         [
             "!REVISION", "!7", "!LEFT", "!event:user.changed", "!device:T1", "!user:J1", "!mnemonic:CD01",
             "!source:10.0.0.1", "!session:s1", "!subject:user J40217", "!subject:J40217",
         ]
     )  # fmt: skip
-    refused = terms_of_audit(Stored(9, 1, None, AuditRecord(1, "handshake.refused")))
+    refused = terms_of_audit(AuditRecord(1, "handshake.refused"))
     assert "!is:refused" in refused
 
 

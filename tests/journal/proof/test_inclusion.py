@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msc.journal.database.layout import Month
 from msc.journal.proof.chain import inclusion_path, leaf_of
 from msc.journal.proof.inclusion import BadProof, NotProvable, check_proof, inclusion_paths, prove
-from msc.transit.event import Event
+from msc.journal.record import StepsRecord
 from msc.transit.message import MessageRecord
 from tests.journal.proof.conftest import OCTOBER, Victim
 from tests.journal.proof.test_chain import naive_root
@@ -41,7 +41,7 @@ async def test_a_proof_holds_the_message_and_its_events_and_can_be_checked_alone
     assert checked.msn == msn
     assert checked.known
     assert isinstance(checked.records[0].record, MessageRecord)
-    assert {type(stored.record) for stored in checked.records[1:]} == {Event}
+    assert {type(stored.record) for stored in checked.records[1:]} == {StepsRecord}
     assert len(checked.records) == 4
     assert checked.checkpoint.statement == ("held" if msn > 608 else "sealed")
     assert check_proof(proof).known is None

@@ -18,7 +18,7 @@ from msc.journal.proof.deletion import deletion_detail
 from msc.journal.proof.finding import Kind, Report
 from msc.journal.proof.testimony import Testimony, witness_line
 from msc.journal.proof.verification import verify
-from msc.journal.record import AuditRecord
+from msc.journal.record import AuditRecord, StepsRecord
 from msc.transit.event import Event
 from msc.transit.message import MessageRecord
 from tests.journal.proof.conftest import NOVEMBER, OCTOBER, SEPTEMBER, Victim
@@ -35,7 +35,10 @@ def kinds(report: Report) -> list[Kind]:
 def changed(body: bytes) -> bytes:
     """Let somebody else have sent it."""
     members = orjson.loads(body)
-    members[-1 if members[0] == "e" else 10] = "somebody else"
+    if members[0] == "s":
+        members[6][0] = [*members[6][0][:2], {"why": "somebody else"}]
+    else:
+        members[10] = "somebody else"
     return orjson.dumps(members)
 
 
@@ -626,7 +629,8 @@ async def test_a_clock_that_was_set_is_seen_and_a_record_that_waited_is_not() ->
     builder.mono_offset += 90 * SECOND  # as if the wall clock had been set forward
     await builder.fill("2026-11-02", per_day=4)
     before = builder.ledger.seq
-    waited = Event(1, builder.now - 20 * SECOND, "sent", "device:T09", None)
+    at = builder.now - 20 * SECOND
+    waited = StepsRecord(1, at, (Event(1, at, "sent", "device:T09"),))
     mono = builder.now - builder.mono_offset
     entered = builder.ledger.enter([(mono, waited)])
     await journal.commit(entered.rows)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msc import clock
 from msc.errors import JournalError
 from msc.journal.proof.canonical import decode, encode
-from msc.journal.record import AuditRecord, Record
+from msc.journal.record import AuditRecord, Record, StepsRecord
 from msc.lab.filling.rhythm import hour_of_week
 from msc.lab.filling.stream import BEGAN, ENDED, YEAR_US, generate
 from msc.lab.world import PERSONS, VEHICLES, check_digit, person, plate_of, vehicle
@@ -24,9 +24,10 @@ from msc.protocol.header import is_oif, is_taf, make_header, make_taf, parse_hea
 from msc.routing.criteria import Subject
 from msc.routing.plan import PlanFiles, load_plan
 from msc.site.shipped import shipped_config
-from msc.transit.event import Event, Life
+from msc.transit.event import Life
 from msc.transit.message import Direction, MessageRecord
 from msc.transit.state import has_ended
+from tests.support.journal import events_of
 
 END_US = clock.parse_rfc3339("2026-11-22T06:00:00Z")
 
@@ -127,9 +128,8 @@ def test_every_record_is_canonical(filling: list[Record]) -> None:
 def test_every_message_of_a_filling_has_ended_at_every_destination(filling: list[Record], busy: list[Record]) -> None:
     for records in (filling, busy):
         lives: dict[tuple[int, str | None], list[str]] = defaultdict(list)
-        for record in records:
-            if isinstance(record, Event):
-                lives[record.msn, record.destination].append(record.event)
+        for event in events_of(records):
+            lives[event.msn, event.destination].append(event.event)
         begun = {msn for (msn, _), events in lives.items() if {"routed", "refused", "operator_queue"} & set(events)}
         assert begun == {message.msn for message in messages_of(records)}
         assert all(has_ended(destination or "", events) for (_, destination), events in lives.items())
@@ -140,7 +140,7 @@ def test_no_event_comes_before_its_message(busy: list[Record]) -> None:
     for record in busy:
         if isinstance(record, MessageRecord):
             seen.add(record.msn)
-        elif isinstance(record, Event):
+        elif isinstance(record, StepsRecord):
             assert record.msn in seen
 
 
@@ -184,9 +184,9 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
     catalog = load_catalog(shipped_config() / "catalog")
     plan = load_plan(PlanFiles(shipped_config() / "routes.toml"), catalog, {"clets-a", "ncic-a"}, None)
     routed: dict[int, list[tuple[str | None, str | None]]] = defaultdict(list)
-    for record in busy:
-        if isinstance(record, Event) and record.event == Life.ROUTED:
-            routed[record.msn].append((record.destination, record.detail))
+    for event in events_of(busy):
+        if event.event == Life.ROUTED:
+            routed[event.msn].append((event.destination, event.facts.get("route")))
     kinds = set()
     for message in messages_of(busy):
         if message.direction == Direction.INBOUND or message.kind == "status" or message.code is not None:
@@ -216,10 +216,10 @@ def test_what_stations_send_is_in_the_shipped_catalog_and_goes_where_the_shipped
 def test_refused_messages_say_why_and_go_nowhere(busy: list[Record]) -> None:
     refused = {message.msn: message for message in messages_of(busy) if message.code and message.kind != "status"}
     assert {"E205", "E206", "E207", "E301", "E302", "E303", "E304"} <= {m.code for m in refused.values()}
-    for record in busy:
-        if isinstance(record, Event) and record.msn in refused:
-            assert record.event == Life.REFUSED
-            assert (record.detail or "").startswith(f"{refused[record.msn].code} ")
+    for event in events_of(busy):
+        if event.msn in refused:
+            assert event.event == Life.REFUSED
+            assert event.facts["code"] == refused[event.msn].code and event.facts["why"]
     assert all(message.header is None for message in refused.values())
 
 
@@ -252,10 +252,12 @@ def test_the_frames_of_a_line_are_numbered_without_a_gap(filling: list[Record]) 
 
 
 def test_all_sorts_of_ends_occur(filling: list[Record], busy: list[Record]) -> None:
-    events = {record.event for record in (*filling, *busy) if isinstance(record, Event)}
+    events = {event.event for event in events_of([*filling, *busy])}
     # The filled county's stations are always there, nothing waits for one; and nobody operates its queues.
     operated = {"forwarded", "alternate_routed", "reprioritised", "cancelled"}
-    assert events == {life.value for life in Life} - {"received", "queued"} - operated
+    assert (
+        events == {life.value for life in Life} - {"received", "queued", "cleared", "reminded", "overdue"} - operated
+    )
     codes = {m.code for m in messages_of([*filling, *busy]) if m.kind == "status"}
     assert codes == {"E401", "E403", "E404", "E405"}
 
