@@ -32,6 +32,7 @@ from msc.control.break_glass import TakenUp
 from msc.control.gate import Gate
 from msc.control.journal_desk import JournalCounter
 from msc.control.monitor import Monitor
+from msc.control.pipeline import Pipeline
 from msc.control.retention_desk import RetentionCounter
 from msc.control.routing_desk import RoutingCounter
 from msc.control.sign_in import SignIn
@@ -173,16 +174,17 @@ class Daemon:
         )
         self._monitor = Monitor(settings.monitor.host, settings.monitor.port, self.metrics, self._not_ready)
         gate = Gate(SignIn(directory, lambda: self.tls.trust), self.point.audit)
+        pipeline = Pipeline(self.point.audit, self._journaled)
         self._admin = AdminSocket(
             settings.admin_socket, self.stations, lambda: self._follower.revision, gate, self.point.audit,
             JournalCounter(gate, journal.searching, directory, self.point.audit, self._journaled),
-            RetentionCounter(gate, journal.keeper, self._journaled),
+            RetentionCounter(gate, journal.keeper, pipeline),
             RoutingCounter(
                 gate, PlanInForce(parts.intake, parts.redirection), PlanFiles.of(settings),
                 partial(load_site_plan, settings, catalog, directory), catalog, directory, journal.searching,
-                self.point.audit, self._journaled,
+                self.point.audit, pipeline,
             ),
-            SwitchingCounter(gate, self._operations, self.point.audit, self._journaled),
+            SwitchingCounter(gate, self._operations, pipeline),
             group=settings.admin.group,
         )  # fmt: skip
         self._gauges()

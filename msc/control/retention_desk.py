@@ -2,13 +2,14 @@
 
     POST /keeping/{verb}    {"reason": …, and what `msc.journal.keeping` takes}, signed
 
-Every order is journaled before it is done; who only looks is journaled too.
+Every order is journaled before it is done, and what came of it after; a look is journaled too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+import secrets
+from functools import partial
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,9 +19,10 @@ from msc.audit import AuditEvent
 from msc.control import access
 from msc.control.access import Action, NotPermitted
 from msc.control.gate import Gate, Refused, compact
+from msc.control.pipeline import Pipeline
 from msc.errors import MSCError
 from msc.journal.keeper import RetentionKeeper
-from msc.journal.keeping import check_keeping, keep
+from msc.journal.keeping import CHANGING, check_keeping, keep
 
 SUBJECT: Final = "journal"
 """What is acted upon, in the audit stream: with a subject, the detail stays out of the log."""
@@ -39,15 +41,13 @@ class RetentionCounter:
     Args:
         gate: Says who gives them.
         keeper: Does what is ordered.
-        journaled: Takes a record and returns whether it is durable.
+        pipeline: Carries it out, on record.
     """
 
-    def __init__(
-        self, gate: Gate, keeper: RetentionKeeper, journaled: Callable[[AuditEvent], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, gate: Gate, keeper: RetentionKeeper, pipeline: Pipeline) -> None:
         self._gate = gate
         self._keeper = keeper
-        self._journaled = journaled
+        self._pipeline = pipeline
 
     async def serve(self, request: Request) -> Response:
         """Answer a request to `/keeping/{verb}`.
@@ -73,11 +73,17 @@ class RetentionCounter:
             raise Refused(400, str(exc)) from exc
         noted = AuditEvent(
             clock.wall_us(), f"journal.{verb}", user=name, source=caller.source, detail=compact(asked),
-            subject=SUBJECT, reason=reason,
+            subject=SUBJECT, reason=reason, session=secrets.token_hex(4),
         )  # fmt: skip
-        if not await self._journaled(noted):
-            raise Refused(503, "the journal cannot be written, so nothing is done")
-        try:
-            return JSONResponse(await keep(self._keeper, verb, asked, name, reason, clock.wall_us()))
-        except MSCError as exc:
-            raise Refused(409, str(exc)) from exc
+        await self._pipeline.ask(noted)
+        do = partial(keep, self._keeper, verb, asked, name, reason, noted.at_us)
+        if verb in CHANGING:
+            return JSONResponse(await self._pipeline.carry_out(noted, verb, do, _told))
+        return JSONResponse(await self._pipeline.look("journal", verb, do))
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what the record of an outcome says: which holds, or which months."""
+    if "deleted" in answer:
+        return {"months": [each["month"] for each in answer["deleted"]]}
+    return {"holds": [each["number"] for each in answer["holds"]]}

@@ -16,7 +16,8 @@ anything. A replay sends nothing, and shows of a message its number and where it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from msc.control import access
 from msc.control.access import Action, NotPermitted
 from msc.control.gate import Caller, Gate, Refused, compact
 from msc.control.journal_desk import JournalDesk
+from msc.control.pipeline import Pipeline
 from msc.control.plan_loading import let_go, load_beside
 from msc.directory.rows import Directory
 from msc.errors import Fault, MSCError, RouteError
@@ -84,7 +86,7 @@ class RoutingCounter:
         load: Loads a plan; called in a thread.
         journal: What passed through the switch, for replays.
         audit: Takes a record.
-        journaled: Takes a record and returns whether it is durable.
+        pipeline: Journals what is asked.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class RoutingCounter:
         directory: Directory,
         journal: JournalDesk,
         audit: Audit,
-        journaled: Callable[[AuditEvent], Awaitable[bool]],
+        pipeline: Pipeline,
     ) -> None:
         self._gate = gate
         self._in_force = in_force
@@ -107,7 +109,7 @@ class RoutingCounter:
         self._directory = directory
         self._journal = journal
         self._audit = audit
-        self._journaled = journaled
+        self._pipeline = pipeline
         self._loading = False
         self._looking = 0
 
@@ -131,10 +133,9 @@ class RoutingCounter:
         except NotPermitted as exc:
             self._gate.refuse(caller, str(exc))
         _check(verb, asked)
-        noted = partial(_noted, caller, reason)
+        noted = partial(_noted, caller, reason, secrets.token_hex(4))
         told = {name: value for name, value in asked.items() if name != "text"}
-        if not await self._journaled(noted("route.asked", {"verb": verb, **told})):
-            raise Refused(503, "the journal cannot be written, so nothing is done")
+        await self._pipeline.ask(noted("route.asked", {"verb": verb, **told}))
         if verb == "reload":
             return await self._reload(noted)
         if verb == "list":
@@ -245,9 +246,11 @@ class RoutingCounter:
         except RouteError as exc:
             self._audit(noted("route.reload_refused", {"faults": len(exc.faults)}))
             return JSONResponse({"reloaded": False, **_faults(exc)})
+        except Refused as exc:
+            self._audit(noted("route.reload_refused", {"why": str(exc)}))
+            raise
         counts = new.counts()
-        if not await self._journaled(noted("route.reloaded", counts)):
-            raise Refused(503, "the journal cannot be written, so nothing is done")
+        await self._pipeline.ask(noted("route.reloaded", counts))
         old = self._in_force.plan
         self._in_force.use(new)
         log.info("route.reloaded", **counts, seconds=round(clock.monotonic() - begun, 3))
@@ -279,11 +282,11 @@ def _check(verb: str, asked: dict[str, Any]) -> None:
         raise Refused(400, "file: must be the whole path of a file *.toml")
 
 
-def _noted(caller: Caller, reason: str, event: str, detail: Any) -> AuditEvent:
+def _noted(caller: Caller, reason: str, session: str, event: str, detail: Any) -> AuditEvent:
     assert caller.signed is not None
     return AuditEvent(
-        clock.wall_us(), event, user=caller.signed.operator.operator, source=caller.source, detail=compact(detail),
-        subject=SUBJECT, reason=reason,
+        clock.wall_us(), event, user=caller.signed.operator.operator, source=caller.source, session=session,
+        detail=compact(detail), subject=SUBJECT, reason=reason,
     )  # fmt: skip
 
 

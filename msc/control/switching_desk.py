@@ -11,25 +11,21 @@ a subject, and what has one stays out of the log.
 from __future__ import annotations
 
 import secrets
-import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from msc import clock
-from msc.audit import Audit, AuditEvent
+from msc.audit import AuditEvent
 from msc.control import access
 from msc.control.access import Action, NotPermitted
 from msc.control.gate import Caller, Gate, Refused, compact
-from msc.errors import MSCError, Refusal
-from msc.log import get_logger
-from msc.switch.orders.verb import VERBS, BadOrder, NotServed, Operations, Order, Outcome, Verb, check_order
+from msc.control.pipeline import Pipeline
+from msc.switch.orders.verb import VERBS, BadOrder, Operations, Order, Outcome, Verb, check_order
 
-log = get_logger("admin")
-
-_FAULT: Final = "an internal fault: look at the switch's log"
 _SUBJECTS: Final = ("line", "device", "msn", "name", "number")
 """Members that say what is acted upon, and how a subject calls that."""
 _KINDS: Final = {"msn": "message", "name": "intercept", "number": "bulletin"}
@@ -53,21 +49,13 @@ class SwitchingCounter:
     Args:
         gate: Says who gives them.
         operations: Does what is ordered.
-        audit: Takes a record.
-        journaled: Takes a record and returns whether it is durable.
+        pipeline: Carries it out, on record.
     """
 
-    def __init__(
-        self,
-        gate: Gate,
-        operations: Operations,
-        audit: Audit,
-        journaled: Callable[[AuditEvent], Awaitable[bool]],
-    ) -> None:
+    def __init__(self, gate: Gate, operations: Operations, pipeline: Pipeline) -> None:
         self._gate = gate
         self._operations = operations
-        self._audit = audit
-        self._journaled = journaled
+        self._pipeline = pipeline
 
     async def serve(self, request: Request) -> Response:
         """Answer a request to `/switching/{verb}`.
@@ -81,16 +69,12 @@ class SwitchingCounter:
             raise Refused(404, f"there is no /switching/{name}")
         caller = await self._gate.admit(request)
         order = self._order(name, verb, caller)
-        noted = self._record(order, caller, f"switching.{name}", compact(dict(order.asked)))
-        if not verb.needs_reason:
-            self._audit(noted)
-        elif not await self._journaled(noted):
-            raise Refused(503, "the journal cannot be written, so nothing is done")
-        outcome = await self._perform(order, verb, caller, noted)
-        if not verb.look:
-            detail = compact({"verb": name, "before": outcome.before, "after": outcome.after})
-            self._audit(self._record(order, caller, "switching.done", detail, noted.session))
-        return JSONResponse(outcome.answer)
+        noted = _asked(order, caller)
+        await self._pipeline.ask(noted, waits=verb.needs_reason)
+        do = partial(self._operations.perform, order)
+        if verb.look:
+            return JSONResponse((await self._pipeline.look("switching", name, do)).answer)
+        return JSONResponse((await self._pipeline.carry_out(noted, name, do, _told)).answer)
 
     def _order(self, name: str, verb: Verb, caller: Caller) -> Order:
         """Read and check what is asked.
@@ -116,27 +100,13 @@ class SwitchingCounter:
             self._gate.refuse(caller, str(exc), 400, tried={"verb": name, **asked})
         return Order(name, asked, caller.signed.operator.operator, words)
 
-    async def _perform(self, order: Order, verb: Verb, caller: Caller, noted: AuditEvent) -> Outcome:
-        try:
-            return await self._operations.perform(order)
-        except MSCError as exc:
-            fault: Exception = exc
-            why = exc.reason if isinstance(exc, Refusal) else str(exc)
-            status = 400 if isinstance(exc, BadOrder) else 501 if isinstance(exc, NotServed) else 409
-        except Exception as exc:
-            # Where, and not what: an error's own words may hold what a message says.
-            where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
-            log.error("switching.fault", verb=order.verb, error=type(exc).__name__, where=where)
-            fault, why, status = exc, _FAULT, 500
-        if not verb.look:
-            detail = compact({"verb": order.verb, "why": why})
-            self._audit(self._record(order, caller, "switching.not_done", detail, noted.session))
-        raise Refused(status, why) from fault
 
-    @staticmethod
-    def _record(order: Order, caller: Caller, event: str, detail: str, session: str | None = None) -> AuditEvent:
-        """Make a record of an order; those of one order have the same session."""
-        return AuditEvent(
-            clock.wall_us(), event, user=order.by, source=caller.source, session=session or secrets.token_hex(4),
-            detail=detail, subject=subject_of(order.verb, order.asked), reason=order.reason or None,
-        )  # fmt: skip
+def _asked(order: Order, caller: Caller) -> AuditEvent:
+    return AuditEvent(
+        clock.wall_us(), f"switching.{order.verb}", user=order.by, source=caller.source, session=secrets.token_hex(4),
+        detail=compact(dict(order.asked)), subject=subject_of(order.verb, order.asked), reason=order.reason or None,
+    )  # fmt: skip
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    return {"before": outcome.before, "after": outcome.after}

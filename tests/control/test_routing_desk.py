@@ -15,6 +15,7 @@ import pytest
 from msc.control.client import RefusedBySwitch, ask, ask_as
 from msc.control.gate import Gate
 from msc.control.journal_desk import Part
+from msc.control.pipeline import Pipeline
 from msc.control.routing_desk import RoutingCounter
 from msc.directory.rows import Status
 from msc.errors import JournalError
@@ -98,7 +99,7 @@ class Switch:
     def counter(self, socket: Served, gate: Gate) -> RoutingCounter:
         return RoutingCounter(
             gate, self.in_force, self.files, self.load, CATALOG, self.directory, self.journal,
-            socket.audited.append, socket.journaled,
+            socket.audited.append, Pipeline(socket.audited.append, socket.journaled),
         )  # fmt: skip
 
     async def ask(self, verb: str, name: str = "admin", **content: Any) -> Any:

@@ -269,6 +269,7 @@ def test_retention_is_shown_and_holds_are_placed_and_released_over_the_running_s
     assert placed["number"] not in keep("retention")[0]["holds"]
     names = {event["event"] for event in site.audit("--user", "admin")}
     assert {"journal.retention", "journal.hold_add", "journal.hold_release", "journal.delete"} <= names
+    assert {"journal.done", "journal.not_done"} <= names
 
 
 def test_a_proof_of_a_message_is_checked_without_the_journal(site: Site, tmp_path: Path) -> None:

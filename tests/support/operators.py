@@ -21,6 +21,8 @@ from msc.audit import AuditEvent
 from msc.control.gate import Gate
 from msc.control.journal_desk import JournalCounter, Part
 from msc.control.operator_key import OperatorKey
+from msc.control.pipeline import Pipeline
+from msc.control.retention_desk import RetentionCounter
 from msc.control.routing_desk import RoutingCounter
 from msc.control.sign_in import SignIn
 from msc.control.socket import AdminSocket, reachable
@@ -184,6 +186,7 @@ class Served:
         now: Callable[[], float] = clock.monotonic,
         group: str | None = None,
         routing: Callable[[Served, Gate], RoutingCounter] | None = None,
+        retention: Callable[[Served, Gate], RetentionCounter] | None = None,
     ) -> None:
         self.audited: list[AuditEvent] = []
         self.durable = True
@@ -198,7 +201,8 @@ class Served:
         self.socket = AdminSocket(
             file, self.stations, lambda: 7, gate, self.audited.append, self.counter, group=group,
             routing=routing(self, gate) if routing is not None else None,
-            switching=SwitchingCounter(gate, self.operations, self.audited.append, self.journaled),
+            switching=SwitchingCounter(gate, self.operations, Pipeline(self.audited.append, self.journaled)),
+            retention=retention(self, gate) if retention is not None else None,
         )  # fmt: skip
         self.file = file
         self.settings = Settings.model_construct(admin=AdminSettings(socket=file))
@@ -249,9 +253,10 @@ async def served(
     now: Callable[[], float] = clock.monotonic,
     group: str | None = None,
     routing: Callable[[Served, Gate], RoutingCounter] | None = None,
+    retention: Callable[[Served, Gate], RetentionCounter] | None = None,
 ) -> AsyncIterator[Served]:
     """Serve an administrative socket."""
-    found = Served(folder / "admin.sock", directory, now, group, routing)
+    found = Served(folder / "admin.sock", directory, now, group, routing, retention)
     found.socket.bind()
     task = asyncio.create_task(found.socket.run())
     try:
