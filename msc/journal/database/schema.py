@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, event
 
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 """The revision the tables of the whole are of."""
 
 # BIGINT keys on SQLite would not be the rowid; INTEGER is 64 bits there all the same.

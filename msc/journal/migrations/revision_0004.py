@@ -1,16 +1,27 @@
-"""The journal of canonical records: tail, checkpoints, months, holds."""
+"""The journal of whole messages and steps: tail, checkpoints, months, holds.
+
+Journals of earlier forms are refused, and nothing of them is touched: those bear a revision before this one, or none.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+from msc.migration import UnknownRevision
+
+revision = "0004"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Make the tables.
+
+    Raises:
+        UnknownRevision: It is a journal of release 0.1.
+    """
+    if sa.inspect(op.get_bind()).has_table("message"):
+        raise UnknownRevision("it is of release 0.1, which this release cannot read; keep it, and begin a new one")
     op.create_table(
         "tail",
         sa.Column("seq", sa.Integer, primary_key=True),
