@@ -396,7 +396,7 @@ class Verifier:
 def check_proof(proof, keys):
     """Return what is wrong with a proof, or None."""
     if proof["format"] != "msc-journal-proof/1":
-        return "it is no proof of this form"
+        return "it is not a proof of this form"
     body = proof["checkpoint"].encode()
     said, own = json.loads(body), read_keys(proof["public_key"])
     if said["key"] not in own or not signed(own[said["key"]], bytes.fromhex(proof["signature"]), body):
@@ -437,7 +437,7 @@ def main():
             try:
                 wrong = check_proof(proof, keys)
             except (LookupError, TypeError, ValueError, AttributeError) as exc:
-                wrong = f"it is no proof ({type(exc).__name__})"
+                wrong = f"it is not a proof ({type(exc).__name__})"
             if wrong is None:
                 said = json.loads(proof["checkpoint"])
                 print(f"proven: message {proof['msn']} by checkpoint {said['number']}, key {said['key']}")

@@ -67,7 +67,7 @@ SWEEP_S: Final = 0.25
 CONNECTIONS_MAX: Final = 2_000
 CONNECTIONS_PER_DEVICE: Final = 4
 """A device is one thing in one place, but it may come back before its old connection is known to be dead. More
-than this is no device but somebody with its key, filling our connections."""
+than this is not a device but somebody with its key, filling our connections."""
 REFUSALS_MAX: Final = 100
 """A station that is refused this often in a row, while nobody is signed on at it, is disconnected. Each refusal
 stands in the journal, and a stolen certificate alone must not fill that; an honest client needs far fewer."""

@@ -51,7 +51,7 @@ def is_zone(name: str) -> bool:
     """Tell whether there is a time zone of this name in the IANA database, such as `America/Los_Angeles`."""
     try:
         ZoneInfo(name)
-    # KeyError: there is none. The others: the name is no path below the database, or leads to something else there.
+    # KeyError: there is none. The others: the name is not a path below the database, or leads elsewhere.
     except (KeyError, ValueError, OSError):
         return False
     return True

@@ -231,7 +231,7 @@ class AccessControlPoint:
             self.audit(
                 AuditEvent(
                     clock.wall_us(), "sign_on.refused", device=device.device,
-                    # What is no user id may be a password typed into the wrong field.
+                    # What is not a user id may be a password typed into the wrong field.
                     user=request.user if is_oif(request.user) else "(not a user id)",
                     source=ip, code=refusal.code, detail=refusal.reason,
                 )

@@ -40,7 +40,7 @@ def _idle_accounts(directory: Directory, rules: AccessSettings, today: date) -> 
 
 
 def last_life(user: User, account: Account) -> date | None:
-    """Return the last day an account showed life; being disabled or suspended is no sign of it."""
+    """Return the last day an account showed life; being disabled or suspended is not a sign of it."""
     return last_active(user if user.status is Status.ACTIVE else replace(user, status_since=None), account)
 
 

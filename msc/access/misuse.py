@@ -114,7 +114,7 @@ def load_high_profile(file: Path | None) -> frozenset[str]:
         What each is known as.
 
     Raises:
-        SettingsError: The file cannot be read, or a line is no name; it tells the line, never the name.
+        SettingsError: The file cannot be read, or a line is not a name; it tells the line, never the name.
     """
     if file is None:
         return frozenset()
@@ -123,7 +123,7 @@ def load_high_profile(file: Path | None) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError([Fault(file, "", f"cannot be read: {exc}")]) from exc
     names = {n: read_name(line).known_as for n, line in enumerate(lines, 1) if line and not line.startswith("#")}
-    faults = [Fault(file, f"line {n}", "is no name: LAST,FIRST") for n, known_as in names.items() if not known_as]
+    faults = [Fault(file, f"line {n}", "is not a name: LAST,FIRST") for n, known_as in names.items() if not known_as]
     if faults:
         raise SettingsError(faults)
     return frozenset().union(*names.values())

@@ -55,7 +55,7 @@ def _day(text: str | None) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail(f"--on: {text!r} is no day such as 2026-01-31", Exit.USAGE)
+        fail(f"--on: {text!r} is not a day such as 2026-01-31", Exit.USAGE)
 
 
 async def _answer(site: Path, question: Question) -> Answer:

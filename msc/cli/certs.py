@@ -166,7 +166,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         return datetime.fromtimestamp(clock.parse_rfc3339(text) // 1_000_000, UTC)
     except ValueError:
-        fail(f"--valid-from: {text!r} is no date or time such as 2026-01-31", Exit.USAGE)
+        fail(f"--valid-from: {text!r} is not a date or time such as 2026-01-31", Exit.USAGE)
 
 
 def _note(certificates: _Certificates, operator: str | None, action: str, why: str, *subjects: str) -> None:

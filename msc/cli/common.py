@@ -91,7 +91,7 @@ def moment(text: str | None, option: str) -> int | None:
         return clock.parse_moment(text, clock.wall_us())
     except ValueError:
         fail(
-            f"{option}: {text!r} is no time such as 2026-01-31, 2026-01-31T08:15:00Z, yesterday or '2 days ago'",
+            f"{option}: {text!r} is not a time such as 2026-01-31, 2026-01-31T08:15:00Z, yesterday or '2 days ago'",
             Exit.USAGE,
         )
 

@@ -62,7 +62,7 @@ def operator_key(
             fail("say who asks: --as NAME, or MSC_OPERATOR", Exit.USAGE)
         found = usual_certificate(settings, name)
         if found is None:
-            fail(f"{name!r} is no operator's name; or give --operator-certificate", Exit.USAGE)
+            fail(f"{name!r} is not an operator's name; or give --operator-certificate", Exit.USAGE)
         certificate = found
     key = key or certificate.with_suffix(".key")
     loaded = load_operator_key(certificate, key, lambda: _passphrase(key))

@@ -91,7 +91,7 @@ def _show(outcome: Reindexing, *, json: bool) -> None:
 def _month(text: str) -> int:
     year, dash, month = text.partition("-")
     if not (dash and len(year) == 4 and len(month) == 2 and (year + month).isdigit() and (year + month).isascii()):
-        fail(f"{text!r} is no month such as 2026-11", Exit.USAGE)
+        fail(f"{text!r} is not a month such as 2026-11", Exit.USAGE)
     return int(year + month)
 
 

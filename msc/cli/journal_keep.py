@@ -138,7 +138,7 @@ def release_hold(arguments: Arguments, reason: Reason, operator: Operator = None
     """Release a hold, by its number; it stays on the list."""
     site, (number,) = site_and_rest(arguments, "the hold's number", 1)
     if not (number.isascii() and number.isdigit()):
-        fail(f"{number!r} is no number of a hold", Exit.USAGE)
+        fail(f"{number!r} is not a number of a hold", Exit.USAGE)
     _show(_ask(site, operator, "hold_release", {"number": int(number), "reason": reason})["holds"], json)
 
 
@@ -184,7 +184,7 @@ def _row(month: dict[str, Any]) -> tuple[str, ...]:
 def _month(text: str) -> int:
     year, dash, month = text.partition("-")
     if not (dash and len(year) == 4 and len(month) == 2 and (year + month).isdigit() and (year + month).isascii()):
-        fail(f"{text!r} is no month such as 2023-11", Exit.USAGE)
+        fail(f"{text!r} is not a month such as 2023-11", Exit.USAGE)
     return int(year + month)
 
 

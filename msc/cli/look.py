@@ -85,7 +85,7 @@ def show(
     """Show the whole life of the transaction a message belongs to: what was asked, where it went, what came back."""
     site, number = site_and(arguments, "an MSN")
     if not number.isdecimal():
-        fail(f"{number!r} is no MSN", Exit.USAGE)
+        fail(f"{number!r} is not an MSN", Exit.USAGE)
     settings = load_settings(site)
     content: dict[str, Any] = {"msn": int(number)}
     if pdf is not None:
@@ -117,7 +117,7 @@ def prove(
 
     site, number = site_and(arguments, "an MSN")
     if not number.isdecimal():
-        fail(f"{number!r} is no MSN", Exit.USAGE)
+        fail(f"{number!r} is not an MSN", Exit.USAGE)
     proofs = run(_all(question.ask(load_settings(site), "prove", {"msn": int(number)})))
     try:
         write_proof(proofs[0], file)

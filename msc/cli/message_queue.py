@@ -81,7 +81,7 @@ def show_message(answer: dict[str, Any], json: bool) -> None:
         json,
     )
     out.print()
-    # Each line alone: what a peer sent is no order to the terminal, but its lines are lines.
+    # Each line alone: what a peer sent is not an order to the terminal, but its lines are lines.
     for line in text.splitlines():
         out.print(cells(f"  {line}")[0])
     out.print()

@@ -78,7 +78,7 @@ def close(
 def _site_and_flag(arguments: list[str]) -> tuple[Path, int]:
     site, number = site_and(arguments, "a flag")
     if not (number.isascii() and number.isdigit() and len(number) < 16):
-        fail(f"{number!r} is no flag", Exit.USAGE)
+        fail(f"{number!r} is not a flag", Exit.USAGE)
     return site, int(number)
 
 

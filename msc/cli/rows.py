@@ -68,7 +68,7 @@ def _day(text: str | None, option: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail(f"{option}: {text!r} is no date such as 2026-01-31", Exit.USAGE)
+        fail(f"{option}: {text!r} is not a date such as 2026-01-31", Exit.USAGE)
 
 
 def _take(

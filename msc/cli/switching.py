@@ -58,7 +58,7 @@ def numbers(words: Iterable[str]) -> list[int]:
     found = list(words)
     for word in found:
         if not (word.isascii() and word.isdigit()):
-            fail(f"{word!r} is no number of a message", Exit.USAGE)
+            fail(f"{word!r} is not a number of a message", Exit.USAGE)
     return [int(word) for word in found]
 
 

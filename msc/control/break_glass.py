@@ -175,8 +175,8 @@ async def break_glass(
 
     Raises:
         SiteError: A switch runs, which is to be asked instead; or the record cannot be written.
-        NotSignedIn, NotPermitted: It is no administrator's key, or there is no reason.
-        BadCriteria: It is no question.
+        NotSignedIn, NotPermitted: It is not an administrator's key, or there is no reason.
+        BadCriteria: It is not a question.
         FaultyInput, DirectoryUnavailable: Authorities, revocations or directory cannot be read.
     """
     lock = lock_site(settings, "a switch runs on this site: ask it, without --offline")

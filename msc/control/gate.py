@@ -73,7 +73,7 @@ class Caller:
         """Read the body.
 
         Raises:
-            Refused: It is no JSON object.
+            Refused: It is not a JSON object.
         """
         try:
             content = json.loads(self.body or b"{}")
@@ -82,7 +82,7 @@ class Caller:
         except (ValueError, RecursionError):
             raise Refused(400, "the request is not JSON") from None
         if not isinstance(content, dict):
-            raise Refused(400, "the request is no JSON object")
+            raise Refused(400, "the request is not a JSON object")
         return content
 
 

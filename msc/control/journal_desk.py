@@ -101,7 +101,7 @@ def checked(verb: Verb, content: Mapping[str, Any], scope: access.Scope, directo
 
     Raises:
         NotPermitted: It is of what the asker may not see.
-        BadCriteria: It is no question.
+        BadCriteria: It is not a question.
     """
     asked: dict[str, Any] = {}
     criteria: Any = {}

@@ -52,7 +52,7 @@ def load_operator_key(certificate: Path, key: Path, passphrase: Callable[[], str
     except ValueError as exc:
         raise SiteError([Fault(certificate, "", str(exc))]) from exc
     if holder.kind is not HolderKind.OPERATOR:
-        raise SiteError([Fault(certificate, "", f"is {holder}'s, who is no operator")])
+        raise SiteError([Fault(certificate, "", f"is {holder}'s, who is not an operator")])
     private = _load_key(key, passphrase)
     if private.public_key() != own.public_key():
         raise SiteError([Fault(key, "", f"is not the key of {certificate}")])
@@ -74,8 +74,8 @@ def _load_key(file: Path, passphrase: Callable[[], str | None]) -> ec.EllipticCu
     try:
         private = serialization.load_pem_private_key(pem, given.encode() if given else None)
     except (ValueError, TypeError) as exc:
-        problem = "the passphrase is wrong, or this is no key" if encrypted else "is no key"
+        problem = "the passphrase is wrong, or this is not a key" if encrypted else "is not a key"
         raise SiteError([Fault(file, "", problem)]) from exc
     if not isinstance(private, ec.EllipticCurvePrivateKey):
-        raise SiteError([Fault(file, "", "is no ECDSA key")])
+        raise SiteError([Fault(file, "", "is not an ECDSA key")])
     return private

@@ -274,9 +274,9 @@ def _check(verb: str, asked: dict[str, Any]) -> None:
     if missing := sorted(members.keys() - asked.keys() - {"first"}):
         raise Refused(400, f"{', '.join(missing)} is missing")
     if not 1 <= asked.get("first", 1) <= ROUTES_MAX:
-        raise Refused(400, "first: is no place of a route")
+        raise Refused(400, "first: is not a place of a route")
     if not 0 <= asked.get("since_us", 0) < 2**63:
-        raise Refused(400, "since_us: is no time")
+        raise Refused(400, "since_us: is not a time")
     file = Path(asked.get("file", "/x.toml"))
     if not file.is_absolute() or file.suffix != ".toml":
         raise Refused(400, "file: must be the whole path of a file *.toml")

@@ -109,7 +109,7 @@ def read_certificate(text: str) -> x509.Certificate:
     """Read what `write_certificate` wrote, or somebody sent.
 
     Raises:
-        BadProof: It is no certificate.
+        BadProof: It is not a certificate.
     """
     der = _decode(text, "the certificate")
     if len(der) > OPERATOR_CERTIFICATE_BYTES_MAX:

@@ -80,7 +80,7 @@ class SwitchingCounter:
         """Read and check what is asked.
 
         Raises:
-            Refused: It is no order, or not this operator's to give.
+            Refused: It is not an order, or not this operator's to give.
         """
         if caller.signed is None:
             self._gate.refuse(caller, "orders are for operators: say who asks (--as)", 401)

@@ -109,7 +109,7 @@ def _named_faults(row: User) -> Iterator[RowFault]:
     if not row.name.strip():
         yield RowFault("user", row.user, "has no name: a user id is one person's (C-UID)")
     if row.score is not None and not PASS_PER_CENT <= row.score <= 100:
-        problem = f"a score of {row.score} is no pass: {PASS_PER_CENT} to 100 per cent are (C-TRAIN)"
+        problem = f"a score of {row.score} is not a pass: {PASS_PER_CENT} to 100 per cent are (C-TRAIN)"
         yield RowFault("user", row.user, problem)
     if row.reviewed is not None and not row.reviewed_by:
         yield RowFault("user", row.user, "reviewed needs reviewed_by (C-REVIEW)")
@@ -137,7 +137,7 @@ def _device_faults(directory: Directory, classes: frozenset[str]) -> Iterator[Ro
         if device.pool is not None and device.pool not in directory.pools:
             yield RowFault("device", key, f"there is no pool {device.pool!r}")
         if device.certificate and not is_fingerprint(device.certificate):
-            yield RowFault("device", key, "certificate is no SHA-256 fingerprint: 64 hexadecimal digits")
+            yield RowFault("device", key, "certificate is not a SHA-256 fingerprint: 64 hexadecimal digits")
         if device.delegated and device.kind is not StationKind.HOST:
             yield RowFault("device", key, "only a host can be delegated")
         if classes and device.device_class not in classes:
@@ -150,7 +150,7 @@ def _coverage_faults(directory: Directory, device: Device) -> Iterator[RowFault]
     if agency is None or agency.kind is not AgencyKind.NON_LAW_ENFORCEMENT or device.status is not Status.ACTIVE:
         return
     if not any(row.agency == agency.agency for row in directory.agreements.values()):
-        problem = f"{agency.agency} is no law-enforcement agency and has no agreement on file (C-NONLE)"
+        problem = f"{agency.agency} is not a law-enforcement agency and has no agreement on file (C-NONLE)"
         yield RowFault("device", device.device, problem)
 
 
@@ -239,7 +239,7 @@ def _operator_faults(directory: Directory) -> Iterator[RowFault]:
         if not fingerprint:
             continue
         if not is_fingerprint(row.certificate):
-            yield RowFault("operator", key, "certificate is no SHA-256 fingerprint: 64 hexadecimal digits")
+            yield RowFault("operator", key, "certificate is not a SHA-256 fingerprint: 64 hexadecimal digits")
         elif fingerprint in holders:
             yield RowFault("operator", key, f"certificate is {holders[fingerprint]}'s: an operator is one person")
         holders[fingerprint] = key

@@ -346,7 +346,7 @@ class Role(StrEnum):
 class Operator(Row):
     """A person who runs the switch or reads its journal, known by the certificate `msc://operator/NAME` (C-ACCESS).
 
-    An operator is no user: there is no terminal, no mnemonic and no password, only a key.
+    An operator is not a user: there is no terminal, no mnemonic and no password, only a key.
 
     Attributes:
         name: The person's.

@@ -47,7 +47,7 @@ class _Asked:
                 raise BadCriteria(f"{name}: {value!r} is nothing to look for there")
         text = members.get("text", ())
         if not all(isinstance(word, str) for word in text):
-            raise BadCriteria("text: holds something that is no word")
+            raise BadCriteria("text: holds something that is not a word")
         return cls(**{**members, "text": tuple(text)})
 
 

@@ -252,7 +252,7 @@ class RetentionKeeper:
         async with self._alone:
             if criteria is not None:
                 if not criteria.as_json():
-                    raise BadHold("a hold on everything is no hold: say what must match, or hold months")
+                    raise BadHold("a hold on everything is not a hold: say what must match, or hold months")
                 covered = [(0, orjson.dumps(criteria.as_json()).decode())]
             else:
                 assert months is not None

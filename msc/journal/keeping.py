@@ -48,7 +48,7 @@ _REQUIRED: Final = {"hold_add": {"name"}, "hold_release": {"number"}, "delete": 
 
 
 def check_keeping(verb: str, asked: dict[str, Any]) -> None:
-    """Refuse what is no question.
+    """Refuse what is not a question.
 
     Raises:
         BadCriteria: It has a member too many, too few, or of a wrong type.
@@ -74,7 +74,7 @@ async def keep(
         now_us: Wall time.
 
     Raises:
-        BadCriteria: It is no question.
+        BadCriteria: It is not a question.
         BadHold, NotToBeDeleted: It cannot be done so.
         JournalError, JournalUnavailable: The journal failed.
     """

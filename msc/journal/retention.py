@@ -93,7 +93,7 @@ def months_from(first: int, last: int) -> list[int]:
     """
     for month in (first, last):
         if not (1970 <= month // 100 <= 9999 and 1 <= month % 100 <= 12):
-            raise ValueError(f"{month} is no month such as 202611")
+            raise ValueError(f"{month} is not a month such as 202611")
     if first > last:
         raise ValueError(f"{first} comes after {last}")
     months = [last]

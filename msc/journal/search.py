@@ -329,5 +329,5 @@ def _read_cursor(cursor: str | None, oldest: bool) -> int | None:
     if cursor is None:
         return None
     if not cursor.startswith(">" if oldest else "<") or not cursor[1:].isdecimal():
-        raise BadCriteria(f"{cursor!r} is no cursor of such a search")
+        raise BadCriteria(f"{cursor!r} is not a cursor of such a search")
     return int(cursor[1:])

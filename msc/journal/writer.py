@@ -489,7 +489,7 @@ class JournalWriter:
 
 
 def tells(stored: asyncio.Future[JournalUnavailable | None]) -> Then:
-    """Return what tells a future what became of a message. Whoever waited for it may have left: that is no fault."""
+    """Return what tells a future what became of a message. Whoever waited may have left: that is no fault."""
 
     def then(failure: JournalUnavailable | None) -> None:
         if not stored.done():

@@ -92,10 +92,10 @@ class Holder:
         """Refuse what could be read as another name.
 
         Raises:
-            ValueError: It is no name.
+            ValueError: It is not a name.
         """
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name: letters, digits, '.', '_' and '-', at most 64")
+            raise ValueError(f"{self.name!r} is not a name: letters, digits, '.', '_' and '-', at most 64")
 
     def __str__(self) -> str:
         return f"msc://{self.kind}/{self.name}"
@@ -109,7 +109,7 @@ class Holder:
         """
         kind, slash, name = uri.removeprefix("msc://").partition("/")
         if not uri.startswith("msc://") or not slash or kind not in set(HolderKind):
-            raise ValueError(f"{uri!r} is no name of ours: msc://device, host, switch or operator, and a name")
+            raise ValueError(f"{uri!r} is not a name of ours: msc://device, host, switch or operator, and a name")
         return cls(HolderKind(kind), name)
 
     @classmethod
@@ -148,7 +148,7 @@ def _alternative_names(holder: Holder, hosts: Iterable[str]) -> x509.SubjectAlte
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
             if not _HOST.fullmatch(host):
-                raise ValueError(f"{host!r} is no host name or address") from None
+                raise ValueError(f"{host!r} is not a host name or address") from None
             names.append(x509.DNSName(host))
     return x509.SubjectAlternativeName(names)
 
@@ -235,7 +235,7 @@ class Authority:
         try:
             own = x509.load_pem_x509_certificate(certificate.read_bytes())
         except (OSError, ValueError) as exc:
-            raise SiteError([Fault(certificate, "", f"is no certificate: {exc}")]) from exc
+            raise SiteError([Fault(certificate, "", f"is not a certificate: {exc}")]) from exc
         try:
             pem = key.read_bytes()
         except OSError as exc:
@@ -246,7 +246,7 @@ class Authority:
         except TypeError as exc:
             raise SiteError([Fault(key, "", "is encrypted, and no passphrase was given")]) from exc
         except ValueError as exc:
-            raise SiteError([Fault(key, "", "the passphrase is wrong, or this is no key")]) from exc
+            raise SiteError([Fault(key, "", "the passphrase is wrong, or this is not a key")]) from exc
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != own.public_key():
             raise SiteError([Fault(key, "", f"is not the key of {certificate}")])
         return cls(profile, own, private)
@@ -392,9 +392,9 @@ def authority_fault(certificate: x509.Certificate) -> str | None:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
-        return "it is no authority's certificate"
+        return "it is not an authority's certificate"
     if not constraints.ca:
-        return "it is no authority's certificate"
+        return "it is not an authority's certificate"
     key = certificate.public_key()
     strong = (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _ALLOWED_CURVES) or (
         isinstance(key, rsa.RSAPublicKey) and key.key_size >= _RSA_BITS_MIN

@@ -138,7 +138,7 @@ def certificate_remarks(settings: Settings) -> list[Fault]:
     switch = settings.path(settings.tls.certificate)
     used = x509.load_pem_x509_certificate(switch.read_bytes())
     ends(switch, "the switch's certificate", used.not_valid_after_utc)
-    # What a holder has a newer one of is no concern, nor what ended long ago: its holder is gone.
+    # What a holder has a newer one of is not a concern, nor what ended long ago: its holder is gone.
     unrevoked = [row for row in folder.register() if row.state is not CertificateState.REVOKED]
     for row in {row.holder: row for row in sorted(unrevoked, key=lambda row: row.ends)}.values():
         if row.certificate != used and row.ends > now - ahead:

@@ -350,7 +350,7 @@ class CertificateFolder:
         try:
             key = serialization.load_pem_private_key(key_pem, None)
         except (ValueError, TypeError) as exc:
-            raise SiteError([Fault(_key(stem), "", f"is no key: {exc}")]) from exc
+            raise SiteError([Fault(_key(stem), "", f"is not a key: {exc}")]) from exc
         self._refuse_overwriting([file], force=False)
         packed = pkcs12.serialize_key_and_certificates(
             str(holder).encode(),
@@ -385,7 +385,7 @@ def parse_certificates(content: bytes, file: Path) -> list[x509.Certificate]:
             return x509.load_pem_x509_certificates(content)
         return [x509.load_der_x509_certificate(content)]
     except ValueError as exc:
-        raise SiteError([Fault(file, "", "is no certificate")]) from exc
+        raise SiteError([Fault(file, "", "is not a certificate")]) from exc
 
 
 def _load_certificates(file: Path) -> list[x509.Certificate]:
@@ -452,7 +452,7 @@ def finish_pair(stem: Path) -> None:
     except OSError as exc:
         raise SiteError([Fault(file, "", f"cannot be read: {exc.strerror}")]) from exc
     if not key:
-        raise SiteError([Fault(file, "", "is no key and certificate")])
+        raise SiteError([Fault(file, "", "is not a key and certificate")])
     _write(_key(stem), key, secret=True)
     _write(_pem(stem), begin + certificate)
     file.unlink(missing_ok=True)  # a start and a command may both have finished it

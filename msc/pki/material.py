@@ -54,7 +54,7 @@ def _read_certificates(file: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as exc:
-        raise SettingsError([Fault(file, "", f"is no certificate: {exc}")]) from exc
+        raise SettingsError([Fault(file, "", f"is not a certificate: {exc}")]) from exc
 
 
 def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
@@ -69,7 +69,7 @@ def _load(ca: Path, certificate: Path, key: Path, crl: Path) -> _Material:
     # A certificate nobody will accept would shut the county out as surely as a broken one.
     faults = certificate_faults(own, authorities)
     if not faults and Holder.of(own).kind is not HolderKind.SWITCH:
-        faults.append(f"names {Holder.of(own)}, which is no switch")
+        faults.append(f"names {Holder.of(own)}, which is not a switch")
     if faults:
         raise SettingsError([Fault(certificate, "", fault) for fault in faults])
     revocations = load_revocations(crl, known)
@@ -172,7 +172,7 @@ class TlsMaterial:
             log.error("certificates.refused", faults=[str(fault) for fault in exc.faults])
             return
         except Exception:
-            # A file so strange that its reader fails is no reason for a running switch to stop.
+            # A file so strange that its reader fails is not a reason for a running switch to stop.
             self._metrics.certificate_changes["refused"] += 1
             log.exception("certificates.refused")
             return

@@ -105,7 +105,7 @@ def parse_crl(content: bytes, file: Path, authorities: Sequence[x509.Certificate
     try:
         lists = [x509.load_pem_x509_crl(block) for block in blocks] or [x509.load_der_x509_crl(content)]
     except ValueError as exc:
-        raise SettingsError([Fault(file, "", "is no revocation list")]) from exc
+        raise SettingsError([Fault(file, "", "is not a revocation list")]) from exc
     found: dict[Issuer, list[x509.CertificateRevocationList]] = {}
     for crl in lists:
         signer = next((authority for authority in authorities if _signed_by(crl, authority)), None)

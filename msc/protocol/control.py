@@ -293,7 +293,7 @@ def parse_control(payload: bytes, known: Vocabulary) -> Control:
     """Read a control message.
 
     Raises:
-        BadJson: It is no JSON object with a text member `type`.
+        BadJson: It is not a JSON object with a text member `type`.
         UnknownControl: Its type is not in the vocabulary.
         BadMember: A member is missing or malformed; the reason names it, never its value.
     """

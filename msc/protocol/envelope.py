@@ -67,7 +67,7 @@ def split_payload(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
     """Split a data payload into its envelope, if it has one, and its text.
 
     Raises:
-        BadJson: There is an envelope, but it is no JSON object, or no line feed ends it.
+        BadJson: There is an envelope, but it is not a JSON object, or no line feed ends it.
     """
     if payload[:1] != b"{":
         return None, payload

@@ -31,7 +31,7 @@ def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
 
     A text may run over several lines, in quotes. Spreadsheets take what begins with `=`, `+`, `-`, `@`, a tab or a
     carriage return for a formula: such a cell gets an apostrophe before it. Control characters other than line ends
-    and tabs are written as backslash escapes, as the journal does with what is no UTF-8. `events` holds a line each:
+    and tabs are written as backslash escapes, as the journal does with what is not UTF-8. `events` holds a line each:
     time, event, destination, and detail in brackets.
     """
     yield _record(COLUMNS)

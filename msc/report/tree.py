@@ -29,7 +29,7 @@ class Node:
 
     Attributes:
         head: What it is.
-        after_us: When, since the start; None where it is no moment.
+        after_us: When, since the start; None where it is not a moment.
         step_us: How long after the one before.
         mark: What it begins with: `─ `, `─▶ `, `─◀ `.
         text: Lines of a message's text.

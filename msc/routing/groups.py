@@ -1,7 +1,7 @@
 """Group codes: one name for many destinations, as in an all-points bulletin to the county, the state or the nation.
 
 A group's members are mnemonics, ORIs, and other groups; none of them holds itself, however far down. A group of the
-state's or the nation's scope also goes to lines. `ALL` is no row: it means every device that takes administrative
+state's or the nation's scope also goes to lines. `ALL` is not a row: it means every device that takes administrative
 messages.
 """
 
@@ -70,7 +70,7 @@ class Groups:
         return self._groups.get(code)
 
     def members(self, code: str) -> frozenset[str]:
-        """Return the mnemonics and ORIs a group ends at; none for what is no group."""
+        """Return the mnemonics and ORIs a group ends at; none for what is not a group."""
         return frozenset(
             [name for group in self._reached(code) for name in group.members if name not in self._groups]
         )
@@ -251,7 +251,7 @@ class _Looking:
     def _look(self, name: str) -> Iterator[str]:
         found = self._stations.named(name)
         if found is None:
-            yield f"{name} is no mnemonic, ORI or group that is known here"
+            yield f"{name} is not a mnemonic, ORI or group that is known here"
         elif not found:
             yield f"{name}: no station gets administrative messages for it (C-STAFFED)"
         for station in found or ():

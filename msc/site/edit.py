@@ -346,7 +346,7 @@ def take_step(directory: Directory, key: str, step: str, day: date, by: str | No
     before = find(directory, "mnemonic", key)
     assert isinstance(before, Mnemonic)
     if step not in MNEMONIC_STEPS:
-        raise BadRequest(f"{step!r} is no step; they are {', '.join(MNEMONIC_STEPS)}")
+        raise BadRequest(f"{step!r} is not a step; they are {', '.join(MNEMONIC_STEPS)}")
     earlier = MNEMONIC_STEPS[: MNEMONIC_STEPS.index(step)]
     missing = [name for name in earlier if getattr(before, name) is None]
     if missing:

@@ -104,7 +104,7 @@ def _mnemonic(question: Question, directory: Directory, device: Device) -> str |
     ours = [device.mnemonic] if device.mnemonic is not None else members
     if question.mnemonic is not None:
         if question.mnemonic not in ours:
-            raise NoSuchThing(f"{question.mnemonic} is no mnemonic of device {device.device}")
+            raise NoSuchThing(f"{question.mnemonic} is not a mnemonic of device {device.device}")
         return question.mnemonic
     if device.mnemonic is not None or question.key is None:
         return device.mnemonic

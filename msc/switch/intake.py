@@ -97,7 +97,7 @@ def holds(directory: Directory, case: policy.Case) -> bool:
 def objection(point: AccessControlPoint, transaction: Transaction) -> Refusal | None:
     """Say why a message that was accepted may not be sent any more, or None.
 
-    It is asked of whoever sent it, signed on or not: to leave is no offence, to be suspended is.
+    It is asked of whoever sent it, signed on or not: to leave is not an offence, to be suspended is.
     """
     directory, message = point.directory, transaction.message
     user, device = directory.users.get(message.user or ""), directory.devices.get(message.device or "")
@@ -199,7 +199,7 @@ class Intake:
     def examine_again(self, record: MessageRecord) -> Incoming:
         """Check and authorise a journaled message of a station anew, and find where it goes now.
 
-        Who sent it need not be signed on any more: to leave is no offence, to be suspended is.
+        Who sent it need not be signed on any more: to leave is not an offence, to be suspended is.
 
         Raises:
             Refusal: With the lowest code that applies.
@@ -246,7 +246,7 @@ class Intake:
         body = incoming.key.parse(rest)
         incoming.fields = body.fields
         policy.check_ori(case.agency, body)
-        # The bytes, not their readable form: what is no ASCII must not pass as its escape.
+        # The bytes, not their readable form: what is not ASCII must not pass as its escape.
         check_characters(incoming.raw.decode("latin-1"))
         case.key, case.text, case.envelope = incoming.key, body, incoming.envelope
         plan, directory = self._plan, self._point.directory

@@ -35,7 +35,7 @@ class OperatorQueue:
         self.keep(stay)
 
     def keep(self, stay: Stay) -> None:
-        """Enter what was here before. Not logged: it is no news."""
+        """Enter what was here before. Not logged: it is not news."""
         place = stay.destination, stay.msn
         if len(self._stays) >= OPERATOR_QUEUE_MAX and place not in self._stays:
             self.beyond += 1

@@ -55,7 +55,7 @@ def explain(plan: Plan, catalog: Catalog, directory: Directory, text: str, mnemo
 
     Raises:
         NoSuchSender: There is no such mnemonic.
-        Refusal: The text is no message.
+        Refusal: The text is not a message.
     """
     sender = sender_of(directory, mnemonic)
     key, rest = catalog.find(text)

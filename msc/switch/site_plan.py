@@ -43,5 +43,5 @@ class PlanInForce:
     def use(self, plan: Plan) -> None:
         """Put another in its place, between two messages."""
         self._intake.use(plan)
-        # What operators have set is no part of the files.
+        # What operators have set is not a part of the files.
         self._redirection.use(plan.forwarding.with_alternates(self._redirection.forwarding.operators))

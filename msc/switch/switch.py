@@ -50,7 +50,7 @@ class Intercepts(Protocol):
     """What holds messages back for the operator."""
 
     def rule_for(self, incoming: Incoming) -> str | None:
-        """Name the rule by which a message waits; None is no rule."""
+        """Name the rule by which a message waits; None is not a rule."""
 
 
 class Switch:

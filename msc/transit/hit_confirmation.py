@@ -112,7 +112,7 @@ def is_request(text: str) -> bool:
 
 
 def parse_hit_confirmation(text: str, catalog: Catalog) -> HitRequest | HitAnswer | None:
-    """Read what a line sent, without its header. What another agency left out or wrote in its own way is no fault
+    """Read what a line sent, without its header. What another agency left out or wrote in its own way is not a fault
     here: the message is delivered as it is.
 
     Returns:

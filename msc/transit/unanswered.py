@@ -3,7 +3,7 @@
 What counts is the oldest inquiry that nobody has answered. An inquiry is given up after its time-out (E403), often
 long before anybody would notice that a line answers nothing at all. So what was given up still counts until the line
 has answered anything: a silent line keeps its one alarm, however many inquiries come and go. With a mnemonic it is
-the same, but not for longer than answers are accepted; somebody who asked once and went home is no alarm for days.
+the same, but not for longer than answers are accepted; whoever asked once and went home is not an alarm for days.
 
 Each message costs the same, however many there are. Time is an argument: monotonic seconds.
 """

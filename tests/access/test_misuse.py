@@ -74,7 +74,7 @@ def watch(directory: Directory | None = None, high_profile: Iterable[str] = (), 
         ("Maria de la Cruz", "CRUZ,ANNA", FAMILY),
         ("DOE, JOHN", "ROE,JOHN", None),
         ("DOE, JOHN", "DOES,JOHN", None),
-        ("DOE", "DOE,JOHN", None),  # one word is no name
+        ("DOE", "DOE,JOHN", None),  # one word is not a name
         ("", "DOE,JOHN", None),
     ],
 )

@@ -173,7 +173,7 @@ def test_a_site_can_trust_an_authority_elsewhere(demo: Certs, tmp_path: Path) ->
     (tmp_path / "crl.pem").write_bytes(authority.sign_crl([], 1))
     site.run("import", tmp_path / "crl.pem", "--crl")
     code, told = site.outcome("import", demo.folder / "certs/ca.pem", "--crl")
-    assert code == 2 and "is no revocation list" in told
+    assert code == 2 and "is not a revocation list" in told
 
 
 def test_an_authority_is_made_for_a_site_that_has_none(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_check_remarks_on_a_site_without_an_administrator_and_finds_a_group_that
 @pytest.mark.requirement("C-ACCESS")
 def test_who_does_not_say_who_asks_or_why_is_told_how(alone: Site, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings(alone.toml)
-    for name, why in ((None, "say who asks"), ("Capt. Poe", "is no operator's name")):
+    for name, why in ((None, "say who asks"), ("Capt. Poe", "is not an operator's name")):
         with pytest.raises(typer.Exit):
             operator_key(settings, name)
         assert why in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_a_check_tells_what_is_wrong_with_groups_and_whom_routes_name_in_vain(tm
     report = json.loads(call_msc("check", site.toml, "--json").stdout)
     told = [each["problem"] for each in report["faults"]]
     assert "holds itself: EXAPB -> EXSTATE -> EXAPB" in told
-    assert "EXM9 is no mnemonic, ORI or group that is known here" in told
+    assert "EXM9 is not a mnemonic, ORI or group that is known here" in told
     # A site of before had no groups, and needs none.
     site.edit("msc.toml", (r"^groups = [^\n]*\n", ""))
     assert json.loads(call_msc("check", site.toml, "--json").stdout)["faults"] == []
@@ -120,7 +120,7 @@ def test_a_change_of_the_directory_that_a_group_would_not_stand_is_refused(tmp_p
     done = call_msc("mnemonic", "set", site.toml, "EXPR", "administrative=no", "--reason", "moved")
     assert done.returncode == 2
     assert "groups.toml group.1 (EXAPB).members: EXPR: no station gets administrative messages for it" in done.stderr
-    # What was wrong before is no reason to refuse something else.
+    # What was wrong before is not a reason to refuse something else.
     site.edit("groups.toml", (r'"EXDESKS", "EXPR"', '"EXDESKS", "EXXX"'))
     site.run("device", "set", "CAD1", "location=Hall", "--reason", "moved")
     (site.folder / "groups.toml").write_text("")

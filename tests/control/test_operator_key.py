@@ -50,8 +50,8 @@ def test_files_that_are_not_there_not_a_pair_or_no_operators_are_told(tmp_path: 
         (one[0], other[1], "is not the key of"),
         (one[0], tmp_path / "none.key", "cannot be read"),
         (tmp_path / "none.pem", one[1], "cannot be read"),
-        (one[1], one[1], "is no certificate"),
-        (one[0], one[0], "is no key"),
+        (one[1], one[1], "is not a certificate"),
+        (one[0], one[0], "is not a key"),
     ]
     device: OperatorKey = issue("msc://device/DESK1")
     cases.append((*write_key(device, tmp_path), "no operator"))

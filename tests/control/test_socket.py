@@ -236,7 +236,7 @@ async def test_a_search_that_fails_says_why_and_is_accounted_for(switch: Served)
 async def test_a_fault_of_ours_is_told_without_what_was_looked_for(
     switch: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    switch.desk.fault = ValueError("ZZ0001X is no plate")
+    switch.desk.fault = ValueError("ZZ0001X is not a plate")
     with pytest.raises(RefusedBySwitch, match="an internal fault"):
         await answer(switch, "admin")
     logged = "".join(capsys.readouterr())

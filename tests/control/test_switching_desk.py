@@ -1,4 +1,4 @@
-"""Orders over the administrative socket: who may give them, what is no order, and what is journaled of each."""
+"""Orders over the administrative socket: who may give them, what is not an order, and what is journaled of each."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ async def test_a_look_at_what_stands_where_needs_no_reason(switch: Served) -> No
     assert switch.operations.orders[0].reason == ""
 
 
-# --- what is no order -----------------------------------------------------------------------------------------
+# --- what is not an order -----------------------------------------------------------------------------------------
 
 NO_ORDERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a member too many": ("line_hold", {"line": "a", "device": "b"}, "'device' is nothing that line_hold"),

@@ -37,7 +37,7 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
         (
             "operator",
             "Capt. Poe",
-            "no certificate can bear it: 'Capt. Poe' is no name: letters, digits, '.', '_' and '-', at most 64",
+            "no certificate can bear it: 'Capt. Poe' is not a name: letters, digits, '.', '_' and '-', at most 64",
         ),
     ),
     "operator named like a user": (
@@ -64,9 +64,9 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
         {"operators": [Operator("roe", "ROE", Role.AUDITOR, "EXLP")]},
         ("operator", "roe", "has an agency, and only a coordinator is confined to one: leave it out for an auditor"),
     ),
-    "operator's certificate that is no fingerprint": (
+    "operator's certificate that is not a fingerprint": (
         {"operators": [Operator("roe", "ROE", Role.AUDITOR, certificate="abc")]},
-        ("operator", "roe", "certificate is no SHA-256 fingerprint: 64 hexadecimal digits"),
+        ("operator", "roe", "certificate is not a SHA-256 fingerprint: 64 hexadecimal digits"),
     ),
     "one certificate for two operators": (
         {
@@ -146,7 +146,7 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
             "agencies": [Agency("DMV1", "Motor vehicles", "CA0981300", kind=AgencyKind.NON_LAW_ENFORCEMENT)],
             "devices": [terminal("x", agency="DMV1", pool="cars")],
         },
-        ("device", "x", "DMV1 is no law-enforcement agency and has no agreement on file (C-NONLE)"),
+        ("device", "x", "DMV1 is not a law-enforcement agency and has no agreement on file (C-NONLE)"),
     ),
     "pool of no agency": (
         {"pools": [Pool("boats", "NONE", "APB 1")], "mnemonics": [mnemonic("B001", pool="boats")]},
@@ -226,8 +226,8 @@ BROKEN: dict[str, tuple[Rows, tuple[str, str, str]]] = {
 BROKEN_USERS: dict[str, tuple[dict[str, Any], str]] = {
     "no agency": ({"agency": "NONE"}, "there is no agency 'NONE'"),
     "no name": ({"name": " "}, "has no name: a user id is one person's (C-UID)"),
-    "failed examination": ({"score": 69}, "a score of 69 is no pass: 70 to 100 per cent are (C-TRAIN)"),
-    "score above all": ({"score": 101}, "a score of 101 is no pass: 70 to 100 per cent are (C-TRAIN)"),
+    "failed examination": ({"score": 69}, "a score of 69 is not a pass: 70 to 100 per cent are (C-TRAIN)"),
+    "score above all": ({"score": 101}, "a score of 101 is not a pass: 70 to 100 per cent are (C-TRAIN)"),
     "reviewed by nobody": ({"reviewed": LONG_AGO}, "reviewed needs reviewed_by (C-REVIEW)"),
 }
 

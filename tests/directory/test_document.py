@@ -207,7 +207,7 @@ BROKEN: dict[str, tuple[Path, str, list[str]]] = {
             "device, operator"
         ],
     ),
-    "a table that is no list": (
+    "a table that is not a list": (
         TOML, "[user]\nuser = 'x'\n", ["county.toml:1: user: each row is a table of its own: [[user]]"],
     ),
     "an unknown name": (

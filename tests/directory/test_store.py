@@ -95,7 +95,7 @@ async def test_saving_replaces_the_whole_content(store: DirectoryStore) -> None:
     assert content(await store.load()) == content(county())
     await store.save(Directory())
     assert content(await store.load()) == content(Directory())
-    assert await store.revision() == 0, "making a site is no change"
+    assert await store.revision() == 0, "making a site is not a change"
 
 
 async def test_a_directory_that_cannot_be_saved_leaves_the_old_one_whole(store: DirectoryStore) -> None:
@@ -246,7 +246,7 @@ async def test_members_of_one_account_are_written(store: DirectoryStore) -> None
     assert (await store.load()).accounts["J40217"] == account("J40217")
     await store.update_account("J40299", {"failed_since": 1})
     assert (await store.load()).accounts["J40299"] == Account("J40299", failed_since=1)
-    assert await store.revision() == 0, "what the switch learns is no change"
+    assert await store.revision() == 0, "what the switch learns is not a change"
 
 
 async def test_members_of_a_row_that_the_switch_keeps_are_written(store: DirectoryStore) -> None:
@@ -333,7 +333,7 @@ async def test_a_flag_of_misuse_is_open_until_somebody_has_looked(store: Directo
 
 async def test_a_database_that_is_none_is_told_and_not_raised_raw(tmp_path: Path) -> None:
     file = tmp_path / "directory.db"
-    file.write_bytes(b"this is no database, and long enough to be looked at" * 40)
+    file.write_bytes(b"this is not a database, and long enough to be looked at" * 40)
     store = DirectoryStore(f"sqlite+aiosqlite:///{file}")
     works: list[Any] = [
         store.open(), store.load(), store.save(county()), store.update_account("J40217", {"failed_since": 1}),

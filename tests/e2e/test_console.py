@@ -45,7 +45,7 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(site: Site, *words: str, alone: bool = False) -> CompletedProcess[str]:
-    """Run a command on the site: `queue list …`; `alone` says that it is no group's."""
+    """Run a command on the site: `queue list …`; `alone` says that it is not a group's."""
     place = 1 if alone else 2
     done = call_msc(*words[:place], site.toml, *words[place:])
     assert "Traceback" not in done.stdout + done.stderr
@@ -208,7 +208,7 @@ async def test_a_bulletin_is_posted_listed_and_withdrawn(site: Site) -> None:
         (("line", "hold", "nope"), 1, "there is no line nope"),
         (("device", "restart", "PRINTER1"), 1, "PRINTER1 is not connected"),
         (("queue", "show", "999999"), 1, "999999 waits nowhere"),
-        (("queue", "show", "first"), 2, "'first' is no number of a message"),
+        (("queue", "show", "first"), 2, "'first' is not a number of a message"),
         (("queue", "move", "1", "--from", "PRINTER1", "--to", "line:a"), 1, "from: must be line:NAME"),
         (("queue", "move", "--from", "line:a", "--to", "line:b"), 2, "or say --all"),
         (("queue", "delete", "1", "--all", "--from", "line:a"), 2, "or say --all"),
@@ -281,5 +281,5 @@ def test_a_switch_does_not_start_with_orders_it_cannot_read(tmp_path: Path) -> N
     (made.folder / "data" / "orders.json").write_text('{"version": 1, "holds": [')
     done = command(made, "serve", alone=True)
     assert done.returncode == 2
-    assert "orders.json: is no JSON; mend it, or put it aside" in done.stderr
+    assert "orders.json: is not JSON; mend it, or put it aside" in done.stderr
     assert command(made, "check", alone=True).returncode == 1

@@ -94,7 +94,7 @@ async def test_questions_that_are_none_are_refused_with_what_is_wrong(url: str) 
         for verb, asked, why in (
             ("delete", {}, "'delete' is nothing the journal can be asked"),
             ("search", {"criteria": {"colour": "red"}}, "'colour' is nothing the journal can be searched by"),
-            ("search", {**EVERYTHING, "after": "x"}, "'x' is no cursor"),
+            ("search", {**EVERYTHING, "after": "x"}, "'x' is not a cursor"),
         ):
             with pytest.raises(ChildRefused, match=why):
                 await all_of(process, verb, asked)

@@ -179,7 +179,7 @@ def test_no_list_revokes_nothing_and_what_is_no_list_is_refused(own: Own) -> Non
     assert load_revocations(own.folder.crl, own.folder.authorities()).revoked == frozenset()
     for content in (b"", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"):
         own.folder.crl.write_bytes(content)
-        with pytest.raises(SettingsError, match="is no revocation list"):
+        with pytest.raises(SettingsError, match="is not a revocation list"):
             load_revocations(own.folder.crl, own.folder.authorities())
 
 

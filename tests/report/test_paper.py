@@ -34,7 +34,7 @@ FRONT = Front(
 
 
 def written(stream: bytes, x: bytes | None = None) -> list[str]:
-    """Return what is written on a page, in the order it was drawn; what is no ASCII is left out.
+    """Return what is written on a page, in the order it was drawn; what is not ASCII is left out.
 
     Args:
         x: Only what begins there.

@@ -99,8 +99,8 @@ def test_a_member_where_nobody_is_is_refused_unless_its_agency_has_a_waiver(fold
         f"group.0 (EXAPB).members: EXC1: {unstaffed}",
         "group.0 (EXAPB).members: EXM1: no station gets administrative messages for it (C-STAFFED)",
         f"group.0 (EXAPB).members: CA0990100: {unstaffed}",
-        "group.0 (EXAPB).members: ZZZZ is no mnemonic, ORI or group that is known here",
-        "group.0 (EXAPB).members: CA0990900 is no mnemonic, ORI or group that is known here",
+        "group.0 (EXAPB).members: ZZZZ is not a mnemonic, ORI or group that is known here",
+        "group.0 (EXAPB).members: CA0990900 is not a mnemonic, ORI or group that is known here",
     ]
 
 

@@ -201,7 +201,7 @@ def lost_from_the_state(evidence: Evidence) -> Iterator[str]:
 
 
 def _is_text_of(text: str, payload: bytes) -> bool:
-    """Tell whether a text is a payload's; what is no UTF-8 is journaled in escapes, and a text too long is cut."""
+    """Tell whether a text is a payload's; what is not UTF-8 is journaled in escapes, and a text too long is cut."""
     try:
         return text == payload.decode() or (
             len(payload) > TEXT_CHARS_MAX and payload.decode().startswith(text[:1000])

@@ -25,7 +25,7 @@ def mnemonic_of(number: int) -> str:
 
 def add_terminals(site: Site, count: int) -> list[StandInTerminal]:
     """Enter terminals, their mnemonics and their users in the directory of a site that does not run."""
-    # The cheapest hash there is: what a password takes is no subject of these tests.
+    # The cheapest hash there is: what a password takes is not a subject of these tests.
     password_hash = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
     lately = (date.today() - timedelta(days=30)).isoformat()
     days = "".join(

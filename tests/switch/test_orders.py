@@ -56,8 +56,8 @@ def test_a_file_that_cannot_be_written_leaves_the_one_there_was(
 
 WHOLE = {"version": 1, "holds": [{"address": "line:a", **GIVEN}]}
 DAMAGED = {
-    "torn": (json.dumps(WHOLE)[:-9], "is no JSON"),
-    "empty": ("", "is no JSON"),
+    "torn": (json.dumps(WHOLE)[:-9], "is not JSON"),
+    "empty": ("", "is not JSON"),
     "no object": ("[]", "valid dictionary"),
     "no version": ('{"holds": []}', "version: Field required"),
     "of a newer release": ('{"version": 2}', "version: "),

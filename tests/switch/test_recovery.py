@@ -350,7 +350,7 @@ async def test_a_hosts_status_message_reads_the_same_before_and_after_a_restart(
 
 
 async def test_a_message_for_a_line_that_is_no_more_is_told_to_its_originator(restarted: Restarted) -> None:
-    # Every message ends; that its line left the settings while the switch was down is no exception.
+    # Every message ends; that its line left the settings while the switch was down is not an exception.
     record = update(received=clock.wall_us())
     await restarted.journaled_before(record, *routed(record, Life.SENT, destination="line:old"))
     await restarted.recover()

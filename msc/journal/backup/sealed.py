@@ -43,7 +43,7 @@ _HEADER_BYTES_MAX: Final = 65_536
 
 
 class BadBackup(JournalError):
-    """A file is no backup, was damaged or cut off, or is for another key."""
+    """A file is not a backup, was damaged or cut off, or is for another key."""
 
 
 def _nonce(number: int, last: bool) -> bytes:
@@ -181,7 +181,7 @@ class SealedReader:
         start = self._from.read(len(_MAGIC) + 4)
         size = int.from_bytes(start[len(_MAGIC) :])
         if not start.startswith(_MAGIC) or len(start) < len(_MAGIC) + 4 or size > _HEADER_BYTES_MAX:
-            raise BadBackup(f"{self._file}: is no backup of a journal, or one of a newer release")
+            raise BadBackup(f"{self._file}: is not a backup of a journal, or one of a newer release")
         written = self._from.read(size)
         try:
             header = orjson.loads(written)

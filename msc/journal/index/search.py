@@ -28,7 +28,7 @@ from msc.journal.index.term import Plan
 from msc.journal.index.tokenizer import Sought
 
 PREFIX_PAGES: Final = 256
-"""Pages that one beginning may take: about 400 000 words, or eight megabytes to unpack. `A*` is no search in a
+"""Pages that one beginning may take: about 400 000 words, or eight megabytes to unpack. `A*` is not a search in a
 county's journal, and would keep everybody else's waiting."""
 _HIGHEST: Final = 2**64 - 1
 _LOPSIDED: Final = 16

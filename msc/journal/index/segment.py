@@ -111,7 +111,7 @@ class SegmentBuilder:
 
     def add_all(self, terms: Collection[str], place: int) -> None:
         """Add terms of a place."""
-        self._places.append(place)  # first: what is no number is refused before anything was added
+        self._places.append(place)  # first: what is not a number is refused before anything was added
         self._terms.extend(map(self._numbers.__getitem__, terms))
         self._counts.append(len(terms))
 

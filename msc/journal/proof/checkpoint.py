@@ -180,7 +180,7 @@ def load_signer(private: Path) -> Signer:
     """Read the private key.
 
     Raises:
-        BadSigningKey: There is none, or it is no Ed25519 key.
+        BadSigningKey: There is none, or it is not an Ed25519 key.
     """
     try:
         key = serialization.load_pem_private_key(private.read_bytes(), None)
@@ -195,7 +195,7 @@ def load_signatories(public: Path) -> Signatories:
     """Read the public keys: one or more PEM blocks, those of earlier keys kept.
 
     Raises:
-        BadSigningKey: There is none, or one is no Ed25519 key.
+        BadSigningKey: There is none, or one is not an Ed25519 key.
     """
     try:
         blocks = [block + _PEM_END for block in public.read_bytes().split(_PEM_END) if block.strip()]

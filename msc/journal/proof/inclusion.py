@@ -219,7 +219,7 @@ def check_proof(proof: Any, signatories: Signatories | None = None) -> Checked:
     """
     try:
         if proof["format"] != FORMAT:
-            raise BadProof(f"this is no proof of the form {FORMAT}")
+            raise BadProof(f"this is not a proof of the form {FORMAT}")
         body, signature = proof["checkpoint"].encode(), bytes.fromhex(proof["signature"])
         checkpoint = read_checkpoint(body)
         key = serialization.load_pem_public_key(proof["public_key"].encode())
@@ -227,7 +227,7 @@ def check_proof(proof: Any, signatories: Signatories | None = None) -> Checked:
     except BadProof:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, JournalError) as exc:
-        raise BadProof(f"this is no proof ({type(exc).__name__})") from exc
+        raise BadProof(f"this is not a proof ({type(exc).__name__})") from exc
     if not isinstance(key, Ed25519PublicKey) or key_id(key) != checkpoint.key:
         raise BadProof("the public key is not the one its checkpoint names")
     if not Signatories([key]).signed(body, signature, checkpoint.key):

@@ -104,7 +104,7 @@ def _times(rows: list[list[Any]]) -> tuple[list[int], int]:
     """Return when records were written, and the highest wall time.
 
     Raises:
-        TypeError, IndexError: One of them is no record.
+        TypeError, IndexError: One of them is not a record.
     """
     times = [0 if row[0] == "a" else row[5] for row in rows]
     last_at = max(max(times), max([row[4] for row in rows if row[0] == "a"], default=0))

@@ -101,7 +101,7 @@ class Losses:
             self._unsigned.add(month.month)
             self._report.note(Finding(
                 Kind.DELETION_UNSIGNED,
-                f"month {month.month} is marked as deleted with checkpoint {month.deleted}, but that is no signed "
+                f"month {month.month} is marked as deleted with checkpoint {month.deleted}, but that is not a signed "
                 "statement of its deletion",
                 month.first, month.last, month.first_msn or None, month.month, month.deleted,
             ))  # fmt: skip

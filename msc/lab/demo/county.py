@@ -287,7 +287,7 @@ class County:
 
         Args:
             acknowledged: Told the MSN, and after how many milliseconds it came.
-            instead: What is done, where the step is no message.
+            instead: What is done, where the step is not a message.
             then: Called once the message is acknowledged.
         """
         while not self._arrived.empty():

@@ -40,7 +40,7 @@ class Step:
         expected: Every message that must come of it.
         refused: The code it must be refused with, instead.
         envelope: What is sent beside the text.
-        receipts: What its sender must be told of each destination; of what is no message itself, those of the
+        receipts: What its sender must be told of each destination; of what is not a message itself, those of the
             last message that had any.
     """
 

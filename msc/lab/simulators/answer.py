@@ -17,7 +17,7 @@ from msc.protocol.catalog import MessageKey
 
 CAUTION: Final = "***CAUTION - ARMED AND DANGEROUS***"
 CONFIRM: Final = "IMMED CONFIRM WITH ORI BEFORE ACTING"
-"""C-CONFIRM, PPP 1.6.1.A: a hit alone is no ground to act."""
+"""C-CONFIRM, PPP 1.6.1.A: a hit alone is not a ground to act."""
 
 RECORDS_MAX: Final = 10
 """Records in one answer; a name alone may find more, and the answer must fit into a frame."""

@@ -115,7 +115,7 @@ class LineEnd(Connection[HostDriver]):
         self._made_at = now
         reason = ""
         if not any(name.startswith(PEER) for name in self.peer.names):
-            reason = "the certificate is no switch's"
+            reason = "the certificate is not a switch's"
         elif len(host.connections) > CONNECTIONS_MAX:
             reason = "too many connections"
         if reason:

@@ -25,7 +25,7 @@ from msc.log import get_logger
 log = get_logger("simulators")
 
 LINE_BYTES_MAX: Final = 2 * TEXT_CHARS_MAX
-"""Line breaks take two characters here; a longer line is no message, and ends the reading."""
+"""Line breaks take two characters here; a longer line is not a message, and ends the reading."""
 
 READ_BYTES: Final = 4_096
 

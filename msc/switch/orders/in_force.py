@@ -138,7 +138,7 @@ def _faults(file: Path, exc: Exception) -> list[Fault]:
     remedy = "; mend it, or put it aside and give the orders anew"
     if isinstance(exc, ValidationError):
         return [Fault(file, ".".join(map(str, e["loc"])), e["msg"] + remedy) for e in exc.errors(include_input=False)]
-    return [Fault(file, "", f"is no JSON{remedy}")]
+    return [Fault(file, "", f"is not JSON{remedy}")]
 
 
 def save_orders(orders: StandingOrders, file: Path) -> None:

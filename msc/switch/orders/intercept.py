@@ -34,7 +34,7 @@ class Intercepts:
         self._mnemonics = tuple((rule.name, rule.criteria.mnemonics) for rule in rules if of_mnemonics_alone(rule))
 
     def rule_for(self, incoming: Incoming) -> str | None:
-        """Name the rule by which a station's message waits; None is no rule."""
+        """Name the rule by which a station's message waits; None is not a rule."""
         if not self._rules:
             return None
         operator, key, case = incoming.operator, incoming.key, incoming.case

@@ -170,7 +170,7 @@ class Operations:
         """Do what an operator who may asks for.
 
         Raises:
-            BadOrder: It is no order.
+            BadOrder: It is not an order.
             OrderRefused: It cannot be done.
             NotServed: Nobody here does that.
             MSCError: The world failed: a line does not answer, the journal cannot be read.

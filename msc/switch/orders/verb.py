@@ -51,7 +51,7 @@ from msc.limits import ECHO_WAIT_S_MAX, NOTICE_CHARS_MAX, ORDER_MESSAGES_MAX, TE
 
 
 class BadOrder(MSCError):
-    """What was asked is no order; says which member is wrong."""
+    """What was asked is not an order; says which member is wrong."""
 
 
 class OrderRefused(MSCError):
@@ -104,7 +104,7 @@ class Operations(Protocol):
         """Do what an operator who may asks for.
 
         Raises:
-            BadOrder: It is no order.
+            BadOrder: It is not an order.
             OrderRefused: It cannot be done.
             NotServed: Nobody here does that.
         """
@@ -341,7 +341,7 @@ VERBS: Final[Mapping[str, Verb]] = {
 
 
 def check_order(verb: str, asked: Mapping[str, Any]) -> None:
-    """Refuse what is no order.
+    """Refuse what is not an order.
 
     Args:
         verb: One of `VERBS`.

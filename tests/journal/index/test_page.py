@@ -1,4 +1,4 @@
-"""Pages: what was written is read, and what was damaged is no page."""
+"""Pages: what was written is read, and what was damaged is not a page."""
 
 from __future__ import annotations
 
