@@ -45,10 +45,10 @@ class Genuine:
     in_tail: list[int] = field(default_factory=list)
 
     def message(self, after: int) -> tuple[int, int]:
-        """Return `seq` and MSN of the first message from a record on, that is followed by an event of its own."""
+        """Return `seq` and MSN of the first message from a record on that a station sent, and that went somewhere."""
         for seq in range(after, max(self.rows)):
-            row, following = self.rows[seq], self.rows[seq + 1]
-            if row[0] == "m" and following[0] == "e" and following[4] == row[4]:
+            row = self.rows[seq]
+            if row[0] == "m" and row[6] != "inbound" and row[-1]:
                 return seq, row[4]
         raise AssertionError("there is none")
 
@@ -158,14 +158,15 @@ def flip_in_tail(journal: Tampering, genuine: Genuine) -> int:
 
 
 def rewrite_in_tail(journal: Tampering, genuine: Genuine) -> int:
-    seq, msn = genuine.message(genuine.in_tail[20])
+    seq, _ = genuine.message(genuine.in_tail[20])
     ((body,),) = journal.sql("SELECT body FROM tail WHERE seq = ?", seq)
     ((before,),) = journal.sql("SELECT link FROM tail WHERE seq = ?", seq - 1)
     changed = body.replace(b"RUN", b"FUN")
     journal.sql(
         "UPDATE tail SET body = ?, link = ? WHERE seq = ?", changed, link_after(before, leaf_of(changed)), seq
     )
-    return msn
+    # Its own link fits: it is the next record's that does not.
+    return genuine.msn_from(seq + 1)
 
 
 def rewrite_in_block(journal: Tampering, genuine: Genuine) -> int:
@@ -253,7 +254,7 @@ def delete_in_tail_and_move(journal: Tampering, genuine: Genuine) -> int:
 
 
 def truncate_tail(journal: Tampering, genuine: Genuine) -> int:
-    seq, msn = genuine.message(genuine.in_tail[-30])
+    seq, msn = genuine.message(genuine.in_tail[len(genuine.in_tail) // 2])
     journal.sql("DELETE FROM tail WHERE seq >= ?", seq)
     return msn
 
