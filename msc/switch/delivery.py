@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msc import clock
 from msc.errors import AnswerNotDelivered, FrameTooLong, JournalUnavailable, NotAcknowledged
-from msc.limits import ACK_S, DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
+from msc.limits import DELIVERIES_UNANSWERED_MAX, DELIVERY_ATTEMPTS_MAX, FORWARD_HOPS_MAX
 from msc.log import get_logger
 from msc.metrics import Metrics
 from msc.protocol.control import ErrorNotice
@@ -97,11 +97,11 @@ class Deliveries:
         lifecycle: Lifecycle,
         metrics: Metrics,
         *,
-        attendance: Attendance | None = None,
-        kept: QueueSettings | None = None,
-        ack_s: float = ACK_S,
-        known: Callable[[str], bool] = lambda _address: True,
-        redirect: Redirect = lambda _address: None,
+        attendance: Attendance,
+        kept: QueueSettings,
+        ack_s: float,
+        known: Callable[[str], bool],
+        redirect: Redirect,
     ) -> None:
         self.operator_queue = OperatorQueue()
         self.outboxes: dict[str, Outbox] = {}
@@ -113,9 +113,9 @@ class Deliveries:
         self._listeners: list[Callable[[Stay, str | None], None]] = []
         self._lifecycle = lifecycle
         self._metrics = metrics
-        self._kept = kept or QueueSettings()
+        self._kept = kept
         self._ack_s = ack_s
-        self._attendance = attendance or Attendance()
+        self._attendance = attendance
 
     def listen(self, heard: Callable[[Stay, str | None], None]) -> None:
         """Have somebody told what a station has acknowledged, and what it has refused, with why."""

@@ -56,18 +56,18 @@ class LineTraffic:
         lifecycle: Lifecycle,
         deliveries: Deliveries,
         metrics: Metrics,
-        kept: QueueSettings | None = None,
-        confirmations: Confirmations | None = None,
-        services: ServiceStates | None = None,
-        unanswered: SilenceWatch | None = None,
-        repeats: Repeats | None = None,
-        intercepted: Callable[[str], str | None] = lambda _mnemonic: None,
+        kept: QueueSettings,
+        confirmations: Confirmations | None,
+        services: ServiceStates,
+        unanswered: SilenceWatch,
+        repeats: Repeats,
+        intercepted: Callable[[str], str | None],
     ) -> None:
         self.transit = lifecycle.transit
-        self.services = services or ServiceStates()
-        self.unanswered = unanswered or SilenceWatch()
+        self.services = services
+        self.unanswered = unanswered
         self._confirmations = confirmations
-        self._kept = kept or QueueSettings()
+        self._kept = kept
         self._point = point
         self._lifecycle = lifecycle
         self._writer = lifecycle.writer
@@ -92,7 +92,7 @@ class LineTraffic:
             confirmations=confirmations,
             services=self.services,
             unanswered=self.unanswered,
-            repeats=repeats or Repeats(),
+            repeats=repeats,
             intercepted=intercepted,
             pump=self._pump,
         )

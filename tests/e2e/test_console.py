@@ -129,7 +129,7 @@ def journal_says_who_did_what(site: Site, moved: int, held: int, edited: int) ->
     assert ("forwarded", "device:PRINTER1") in life
     assert life[-1] == ("acknowledged", "device:RECORDS1")
     detail = [event["detail"] for event in message(site, moved)["events"] if event["event"] == "forwarded"]
-    assert detail == [f"to device:RECORDS1 by admin: {WHY}"]
+    assert detail == [f"to device:RECORDS1; by admin: {WHY}"]
     assert message(site, edited)["transaction"] == held
     assert message(site, held)["text"].endswith("NORTH GATE")
     # Of each kind the newest: what other tests have ordered lies before.

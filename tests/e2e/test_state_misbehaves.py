@@ -70,8 +70,13 @@ async def goes_on(state: StandInHost, terminal: StandInTerminal, plate: str) -> 
 
 async def life(site: Site, msn: int | None) -> set[str]:
     """Return the events of a message."""
+    return {event for event, _ in await happened(site, msn)}
+
+
+async def happened(site: Site, msn: int | None) -> set[tuple[str, str | None]]:
+    """Return the events of a message, and where each was."""
     (row,) = (await asyncio.to_thread(Inquirer.of(site, "admin").search, msn=msn)).items
-    return {event["event"] for event in row["events"]}
+    return {(event["event"], event.get("destination")) for event in row["events"]}
 
 
 @pytest.mark.parametrize("loss", list(Loss))
@@ -263,7 +268,7 @@ async def test_what_the_state_refuses_for_now_again_and_again_is_the_operators(s
         told = await terminal.book.told(sent.ref)
         assert told.kind == "status" and told.text.startswith("E405 ")
         assert state.book.count("NEVER502") == 3
-        assert "operator_queue" in await life(site, sent.msn)
+        assert ("routed", "operator:queue") in await happened(site, sent.msn)
 
 
 async def test_an_answer_that_was_cut_off_comes_again_and_is_delivered_once(site: Site) -> None:

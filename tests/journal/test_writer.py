@@ -150,7 +150,7 @@ async def test_what_comes_while_a_commit_runs_shares_the_next_one(store: FaultyD
         store.gate.set()
         await until(lambda: len(outcomes) == 101)
     assert store.commits == [1, 102]
-    assert metrics.commits[1] == 304
+    assert metrics.commits[1] == 103
 
 
 async def test_callers_hear_in_msn_order(store: FaultyDisk) -> None:

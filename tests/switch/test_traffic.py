@@ -468,3 +468,14 @@ async def test_what_a_host_chokes_on_is_the_operators_after_three_lost_lines_and
     assert [stay.msn for stay in running.deliveries.operator_queue.entries()] == [17]
     assert running.line.sent[-1].decode().endswith("NAM/ROE,JOHN"), "what was behind it goes on"
     assert other.returns == 0 and other.open
+
+
+@pytest.mark.requirement("C-UNSOL")
+async def test_what_a_line_said_before_the_start_is_marked_when_it_says_it_again(running: Running) -> None:
+    # As the daemon enters it from the journal of the last hour, before anything has come.
+    running.parts.repeats.note("clets-a", "S001000001.$.A.AMBER ALERT", clock.monotonic())
+    for sequence, text in enumerate((b"S001000001.$.A.AMBER ALERT", b"S001000001.$.A.ANOTHER"), 1):
+        running.traffic.line_message(running.line, sequence, text)
+    await running.journaled()
+    routes = [event.facts.get("repeated", False) for event in await running.events() if event.event == Life.ROUTED]
+    assert routes == [True, False]

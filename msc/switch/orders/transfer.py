@@ -164,7 +164,7 @@ class Transfers:
         # In one turn of the loop, and so in one commit: at no moment it is nowhere.
         if source is not None:
             left = transfer.ends_as or (Life.FORWARDED if targets else Life.CANCELLED)
-            facts: Facts = {"why": order.words}
+            facts: Facts = {"why": f"by {order.words}"}
             if targets:
                 facts["to"] = list(targets)
             self._lifecycle.note(source, left, facts)
