@@ -16,6 +16,7 @@ from msc.metrics import Metrics
 from msc.protocol.frame import CONTROL
 from msc.routing.forwarding import Alternate, Forward, Forwarding, When
 from msc.routing.period import Period
+from msc.settings import QueueSettings
 from msc.switch.attendance import Attendance
 from msc.switch.delivery import Deliveries, envelope_of
 from msc.switch.lifecycle import Lifecycle
@@ -39,7 +40,10 @@ class Delivering(Deliveries):
     def __init__(self, lifecycle: Lifecycle) -> None:
         self.attendance = Attendance()
         self.rules = Redirection(county(), self.attendance.absent_s)
-        super().__init__(lifecycle, Metrics(), attendance=self.attendance, redirect=self.rules)
+        super().__init__(
+            lifecycle, Metrics(), attendance=self.attendance, kept=QueueSettings(), ack_s=ACK_S,
+            known=lambda _address: True, redirect=self.rules,
+        )  # fmt: skip
         self.transit = lifecycle.transit
 
     def comes(self, record: MessageRecord, *addresses: str) -> Transaction:

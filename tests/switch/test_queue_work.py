@@ -87,7 +87,7 @@ async def test_a_message_moves_to_another_station_and_says_whose_it_was(switch: 
     life = await switch.life(msn)
     assert life[-3:] == ["forwarded at device:desk-2", "routed at device:printer-1", "queued at device:printer-1"]
     events = [each for each in await switch.events() if each.event == "forwarded"]
-    assert [each.facts for each in events] == [{"to": ["device:printer-1"], "why": "roe: printer is broken"}]
+    assert [each.facts for each in events] == [{"to": ["device:printer-1"], "why": "by roe: printer is broken"}]
 
 
 async def test_all_that_waits_moves_in_order_and_what_is_on_its_way_stays(switch: Operated) -> None:
