@@ -8,5 +8,5 @@ from __future__ import annotations
 
 from typing import Final
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision that `msc.directory.schema` is of."""
