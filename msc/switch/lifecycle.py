@@ -56,7 +56,8 @@ class Lifecycle:
         """Something has happened to a message at one of its destinations."""
         event = Event(stay.transaction.message.msn, clock.wall_us(), life, stay.destination, facts)
         self.transit.happened(stay, event, clock.monotonic())
-        self.writer.note(event, ended=stay.state is State.ENDED)
+        # What waits is a promise to whoever sent it, and stands in the journal before they are told (E402).
+        self.writer.note(event, ended=stay.state is State.ENDED or life is Life.QUEUED)
 
     def note_at(self, msn: int, destination: str, life: Life, facts: Facts = NO_FACTS) -> None:
         """Something has happened to a message at a destination, whether it is remembered or not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -468,6 +469,21 @@ async def test_what_a_host_chokes_on_is_the_operators_after_three_lost_lines_and
     assert [stay.msn for stay in running.deliveries.operator_queue.entries()] == [17]
     assert running.line.sent[-1].decode().endswith("NAM/ROE,JOHN"), "what was behind it goes on"
     assert other.returns == 0 and other.open
+
+
+@pytest.mark.requirement("C-JOURNAL", "C-TRAFFIC")
+async def test_that_a_message_waits_is_in_the_journal_when_its_originator_is_told(running: Running) -> None:
+    # A switch that is killed a moment later must still keep the promise of E402.
+    running.line.hold()
+    running.ask()
+    writing = asyncio.create_task(running.writer.run())
+    async with asyncio.timeout(20):
+        while not running.told():
+            await asyncio.sleep(0)
+    lives = [event.event for event in await running.events() if event.msn == 17]
+    running.writer.close()
+    await writing
+    assert Life.QUEUED in lives
 
 
 @pytest.mark.requirement("C-UNSOL")
