@@ -54,7 +54,7 @@ def test_files_that_are_not_there_not_a_pair_or_no_operators_are_told(tmp_path: 
         (one[0], one[0], "is not a key"),
     ]
     device: OperatorKey = issue("msc://device/DESK1")
-    cases.append((*write_key(device, tmp_path), "no operator"))
+    cases.append((*write_key(device, tmp_path), "not an operator"))
     one[0].chmod(0o600)
     for certificate, key, why in cases:
         with pytest.raises(SiteError, match=why):

@@ -379,7 +379,7 @@ def test_a_list_taken_in_leaves_the_lists_of_other_authorities_alone(own: Own, e
 def test_only_an_authority_can_be_trusted(own: Own, tmp_path: Path) -> None:
     (tmp_path / "device.pem").write_bytes(pem_of(own.issue()))
     folder = CertificateFolder(tmp_path / "new" / "ca.pem", tmp_path / "new" / "crl.pem")
-    with pytest.raises(FaultyInput, match="no authority's certificate"):
+    with pytest.raises(FaultyInput, match="not an authority's certificate"):
         folder.adopt(tmp_path / "device.pem")
     assert not folder.ca.exists()
     with pytest.raises(SiteError, match="is there already"):
